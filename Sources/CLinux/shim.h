@@ -1,0 +1,205 @@
+// What Swift cannot import from Linux's headers: variadic functions, macros, and instructions.
+// Static inlines only, no logic; each says why it is here.
+#pragma once
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+// fcntl is variadic, which Swift does not import.
+static inline int clinux_add_seals(int fd, int seals) { return fcntl(fd, F_ADD_SEALS, seals); }
+static inline int clinux_get_seals(int fd) { return fcntl(fd, F_GET_SEALS); }
+static inline int clinux_set_nonblocking(int fd) { return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
+// open is variadic.
+static inline int clinux_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+
+// Cast macros.
+static const unsigned int clinux_seal_seal = F_SEAL_SEAL;
+static const unsigned int clinux_seal_shrink = F_SEAL_SHRINK;
+static const unsigned int clinux_seal_grow = F_SEAL_GROW;
+static const unsigned int clinux_memfd_cloexec = MFD_CLOEXEC;
+static const unsigned int clinux_memfd_allow_sealing = MFD_ALLOW_SEALING;
+
+// 1 when the descriptor is an ordinary memfd or tmpfs file (a punched hole reads as zeros), 0 when not
+// (hugetlbfs: a punched hole is a SIGBUS), -1 with errno. statfs's f_type has a different type per architecture.
+static inline int clinux_is_tmpfs(int fd) {
+  struct statfs s;
+  if (fstatfs(fd, &s) != 0) return -1;
+  return s.f_type == TMPFS_MAGIC;
+}
+
+// MAP_FAILED is a cast macro; returns NULL with errno instead.
+static inline void *clinux_map(int fd, size_t bytes, int writable) {
+  void *p = mmap(NULL, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+  return p == MAP_FAILED ? NULL : p;
+}
+
+// CMSG_* are macros. Sends one packet with up to one descriptor (-1: none).
+static inline ssize_t clinux_send_packet(int fd, const void *bytes, size_t count, int descriptor, int flags) {
+  struct iovec iov = {(void *)bytes, count};
+  union { char space[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
+  struct msghdr message;
+  memset(&message, 0, sizeof message);
+  message.msg_iov = &iov;
+  message.msg_iovlen = 1;
+  if (descriptor >= 0) {
+    memset(&control, 0, sizeof control);
+    message.msg_control = control.space;
+    message.msg_controllen = sizeof control.space;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
+  }
+  return sendmsg(fd, &message, flags | MSG_NOSIGNAL);
+}
+
+// Receives one packet and at most one descriptor (-1: none came). Descriptors beyond the first are closed, so that a
+// peer cannot fill our table. *truncated is set when the packet did not fit.
+static inline ssize_t clinux_receive_packet(int fd, void *bytes, size_t count, int *descriptor, int *truncated, int flags) {
+  struct iovec iov = {bytes, count};
+  union { char space[CMSG_SPACE(sizeof(int) * 8)]; struct cmsghdr align; } control;
+  struct msghdr message;
+  memset(&message, 0, sizeof message);
+  message.msg_iov = &iov;
+  message.msg_iovlen = 1;
+  message.msg_control = control.space;
+  message.msg_controllen = sizeof control.space;
+  *descriptor = -1;
+  *truncated = 0;
+  ssize_t got = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
+  if (got < 0) return got;
+  *truncated = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+  for (struct cmsghdr *h = CMSG_FIRSTHDR(&message); h; h = CMSG_NXTHDR(&message, h)) {
+    if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
+    size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < n; i++) {
+      int one;
+      memcpy(&one, CMSG_DATA(h) + i * sizeof(int), sizeof(int));
+      if (*descriptor < 0) *descriptor = one; else close(one);
+    }
+  }
+  return got;
+}
+
+// struct ucred needs _GNU_SOURCE, which the Glibc module is not always built with.
+static inline int clinux_peer_credentials(int fd, int *pid, unsigned *uid, unsigned *gid) {
+  struct ucred c;
+  socklen_t n = sizeof c;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &n) != 0) return -1;
+  *pid = c.pid;
+  *uid = c.uid;
+  *gid = c.gid;
+  return 0;
+}
+
+// sun_path is a tuple in Swift. Fills an address; returns its length, or 0 when the path does not fit (107 bytes).
+static inline socklen_t clinux_unix_address(struct sockaddr_un *address, const char *path) {
+  size_t n = strlen(path);
+  if (n >= sizeof address->sun_path) return 0;
+  memset(address, 0, sizeof *address);
+  address->sun_family = AF_UNIX;
+  memcpy(address->sun_path, path, n + 1);
+  return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1);
+}
+
+// epoll_event is packed with a union in it: one 64-bit tag is all we use.
+static inline int clinux_epoll_add(int epoll, int fd, uint64_t tag, uint32_t events) {
+  struct epoll_event e = {.events = events, .data = {.u64 = tag}};
+  return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e);
+}
+static inline uint64_t clinux_epoll_tag(const struct epoll_event *event) { return event->data.u64; }
+
+// RLIMIT_* are enums whose import differs between C libraries.
+static inline int clinux_memlock_limit(uint64_t *soft, uint64_t *hard) {
+  struct rlimit r;
+  if (getrlimit(RLIMIT_MEMLOCK, &r) != 0) return -1;
+  *soft = r.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)r.rlim_cur;
+  *hard = r.rlim_max == RLIM_INFINITY ? UINT64_MAX : (uint64_t)r.rlim_max;
+  return 0;
+}
+
+// Spin-wait hint: an instruction.
+static inline void clinux_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+// CRC-32C instructions. clinux_has_crc32c says whether clinux_crc32c_* may be called on this CPU.
+#if defined(__x86_64__)
+static inline int clinux_has_crc32c(void) { return __builtin_cpu_supports("sse4.2") != 0; }
+// Three independent streams of 8-byte words, so that the instruction's 3-cycle latency is hidden. In C because Swift
+// cannot name a target feature for one function, and a call for every 8 bytes would not be inlined across it.
+__attribute__((target("sse4.2"))) static inline void clinux_crc32c_three(
+    const unsigned char *p, size_t block, uint64_t *a, uint64_t *b, uint64_t *c) {
+  uint64_t x = *a, y = *b, z = *c;
+  for (size_t i = 0; i < block; i += 8) {
+    uint64_t u, v, w;
+    memcpy(&u, p + i, 8);
+    memcpy(&v, p + block + i, 8);
+    memcpy(&w, p + 2 * block + i, 8);
+    x = __builtin_ia32_crc32di(x, u);
+    y = __builtin_ia32_crc32di(y, v);
+    z = __builtin_ia32_crc32di(z, w);
+  }
+  *a = x; *b = y; *c = z;
+}
+__attribute__((target("sse4.2"))) static inline uint32_t clinux_crc32c_run(
+    uint32_t crc, const unsigned char *p, size_t n) {
+  uint64_t x = crc;
+  for (; n >= 8; n -= 8, p += 8) { uint64_t u; memcpy(&u, p, 8); x = __builtin_ia32_crc32di(x, u); }
+  uint32_t r = (uint32_t)x;
+  for (; n > 0; n--, p++) r = __builtin_ia32_crc32qi(r, *p);
+  return r;
+}
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+static inline int clinux_has_crc32c(void) { return (getauxval(AT_HWCAP) & (1 << 7)) != 0; }
+__attribute__((target("+crc"))) static inline void clinux_crc32c_three(
+    const unsigned char *p, size_t block, uint64_t *a, uint64_t *b, uint64_t *c) {
+  uint32_t x = (uint32_t)*a, y = (uint32_t)*b, z = (uint32_t)*c;
+  for (size_t i = 0; i < block; i += 8) {
+    uint64_t u, v, w;
+    memcpy(&u, p + i, 8);
+    memcpy(&v, p + block + i, 8);
+    memcpy(&w, p + 2 * block + i, 8);
+    x = __builtin_arm_crc32cd(x, u);
+    y = __builtin_arm_crc32cd(y, v);
+    z = __builtin_arm_crc32cd(z, w);
+  }
+  *a = x; *b = y; *c = z;
+}
+__attribute__((target("+crc"))) static inline uint32_t clinux_crc32c_run(
+    uint32_t crc, const unsigned char *p, size_t n) {
+  for (; n >= 8; n -= 8, p += 8) { uint64_t u; memcpy(&u, p, 8); crc = __builtin_arm_crc32cd(crc, u); }
+  for (; n > 0; n--, p++) crc = __builtin_arm_crc32cb(crc, *p);
+  return crc;
+}
+#else
+static inline int clinux_has_crc32c(void) { return 0; }
+static inline void clinux_crc32c_three(const unsigned char *p, size_t block, uint64_t *a, uint64_t *b, uint64_t *c) {
+  (void)p; (void)block; (void)a; (void)b; (void)c;
+}
+static inline uint32_t clinux_crc32c_run(uint32_t crc, const unsigned char *p, size_t n) { (void)p; (void)n; return crc; }
+#endif
