@@ -2,12 +2,10 @@
 // Static inlines only, no logic; each says why it is here.
 #pragma once
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/memfd.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -23,6 +21,22 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+// Declared by glibc only under _GNU_SOURCE, which must not be defined here: the Glibc module is built without it, and
+// its structs would then have two definitions.
+extern int memfd_create(const char *name, unsigned int flags);
+extern int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+#ifndef F_ADD_SEALS
+#define F_ADD_SEALS 1033
+#define F_GET_SEALS 1034
+#define F_SEAL_SEAL 1
+#define F_SEAL_SHRINK 2
+#define F_SEAL_GROW 4
+#endif
+static inline int clinux_memfd_create(const char *name) {
+  return memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+}
+static inline int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
 // fcntl is variadic, which Swift does not import.
 static inline int clinux_add_seals(int fd, int seals) { return fcntl(fd, F_ADD_SEALS, seals); }
 static inline int clinux_get_seals(int fd) { return fcntl(fd, F_GET_SEALS); }
@@ -34,8 +48,6 @@ static inline int clinux_open(const char *path, int flags, mode_t mode) { return
 static const unsigned int clinux_seal_seal = F_SEAL_SEAL;
 static const unsigned int clinux_seal_shrink = F_SEAL_SHRINK;
 static const unsigned int clinux_seal_grow = F_SEAL_GROW;
-static const unsigned int clinux_memfd_cloexec = MFD_CLOEXEC;
-static const unsigned int clinux_memfd_allow_sealing = MFD_ALLOW_SEALING;
 
 // 1 when the descriptor is an ordinary memfd or tmpfs file (a punched hole reads as zeros), 0 when not
 // (hugetlbfs: a punched hole is a SIGBUS), -1 with errno. statfs's f_type has a different type per architecture.
@@ -100,9 +112,9 @@ static inline ssize_t clinux_receive_packet(int fd, void *bytes, size_t count, i
   return got;
 }
 
-// struct ucred needs _GNU_SOURCE, which the Glibc module is not always built with.
+// struct ucred needs _GNU_SOURCE too.
 static inline int clinux_peer_credentials(int fd, int *pid, unsigned *uid, unsigned *gid) {
-  struct ucred c;
+  struct { pid_t pid; uid_t uid; gid_t gid; } c;
   socklen_t n = sizeof c;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &n) != 0) return -1;
   *pid = c.pid;

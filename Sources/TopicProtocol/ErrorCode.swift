@@ -1,0 +1,49 @@
+/// Why a request was refused: Kafka's numbers and names, so that every door says the same.
+/// Source: Kafka protocol guide, "Error Codes".
+public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConvertible {
+    public let rawValue: Int16
+    public init(rawValue: Int16) { self.rawValue = rawValue }
+
+    public static let none = ErrorCode(rawValue: 0)
+    public static let unknown = ErrorCode(rawValue: -1)
+    public static let offsetOutOfRange = ErrorCode(rawValue: 1)
+    public static let corruptMessage = ErrorCode(rawValue: 2)
+    public static let unknownTopicOrPartition = ErrorCode(rawValue: 3)
+    public static let messageTooLarge = ErrorCode(rawValue: 10)
+    public static let invalidTopic = ErrorCode(rawValue: 17)
+    public static let unsupportedVersion = ErrorCode(rawValue: 35)
+    public static let topicAlreadyExists = ErrorCode(rawValue: 36)
+    public static let invalidPartitions = ErrorCode(rawValue: 37)
+    public static let invalidRequest = ErrorCode(rawValue: 42)
+    public static let outOfOrderSequence = ErrorCode(rawValue: 45)
+    public static let invalidProducerEpoch = ErrorCode(rawValue: 47)
+    public static let storageError = ErrorCode(rawValue: 56)
+    public static let invalidRecord = ErrorCode(rawValue: 87)
+    /// A limit of the broker was reached; the text names it.
+    public static let limitReached = ErrorCode(rawValue: 89)
+
+    /// Kafka's name.
+    public var description: String {
+        switch self {
+        case .none: "NONE"
+        case .offsetOutOfRange: "OFFSET_OUT_OF_RANGE"
+        case .corruptMessage: "CORRUPT_MESSAGE"
+        case .unknownTopicOrPartition: "UNKNOWN_TOPIC_OR_PARTITION"
+        case .messageTooLarge: "MESSAGE_TOO_LARGE"
+        case .invalidTopic: "INVALID_TOPIC_EXCEPTION"
+        case .unsupportedVersion: "UNSUPPORTED_VERSION"
+        case .topicAlreadyExists: "TOPIC_ALREADY_EXISTS"
+        case .invalidPartitions: "INVALID_PARTITIONS"
+        case .invalidRequest: "INVALID_REQUEST"
+        case .outOfOrderSequence: "OUT_OF_ORDER_SEQUENCE_NUMBER"
+        case .invalidProducerEpoch: "INVALID_PRODUCER_EPOCH"
+        case .storageError: "KAFKA_STORAGE_ERROR"
+        case .invalidRecord: "INVALID_RECORD"
+        case .limitReached: "THROTTLING_QUOTA_EXCEEDED"
+        default: "ERROR_\(rawValue)"
+        }
+    }
+
+    /// True when the same request may succeed later.
+    public var isRetriable: Bool { [.storageError, .limitReached, .unknown].contains(self) }
+}

@@ -1,0 +1,94 @@
+/// Reads a frame's fields in order. Little-endian; every read is checked against the frame's end.
+///
+/// - Ownership: borrows the bytes, which must be private to this process (a peer could change shared ones between
+///   a check and a use).
+@safe package struct FrameReader {
+    private let bytes: UnsafeRawBufferPointer
+    private var position = 0
+
+    package init(_ bytes: UnsafeRawBufferPointer) { unsafe self.bytes = bytes }
+
+    /// Bytes not read yet.
+    package var remaining: Int { unsafe bytes.count - position }
+
+    package mutating func integer<T: FixedWidthInteger>(_: T.Type = T.self) throws(FrameError) -> T {
+        let size = T.bitWidth / 8
+        guard remaining >= size else { throw FrameError("the frame ends \(size - remaining) bytes early") }
+        defer { position += size }
+        return unsafe T(littleEndian: bytes.loadUnaligned(fromByteOffset: position, as: T.self))
+    }
+
+    /// A string of at most `bytesMax` bytes behind its 16-bit length.
+    package mutating func string(bytesMax: Int) throws(FrameError) -> String {
+        let count = Int(try integer(UInt16.self))
+        guard count <= bytesMax else { throw FrameError("a string of \(count) bytes, at most \(bytesMax) are allowed") }
+        let run = unsafe try self.run(count)
+        guard let text = unsafe String(validating: run, as: UTF8.self) else {
+            throw FrameError("a string that is not UTF-8")
+        }
+        return text
+    }
+
+    /// The next `count` bytes, in place.
+    package mutating func run(_ count: Int) throws(FrameError) -> UnsafeRawBufferPointer {
+        guard count >= 0, count <= remaining else {
+            throw FrameError("the frame announces \(count) bytes and carries \(remaining)")
+        }
+        defer { position += count }
+        return unsafe UnsafeRawBufferPointer(rebasing: bytes[position..<position + count])
+    }
+
+    /// Requires that nothing follows.
+    package func end() throws(FrameError) {
+        guard remaining == 0 else { throw FrameError("\(remaining) bytes follow the frame's end") }
+    }
+}
+
+/// Writes a frame's fields in order, little-endian, into memory that must be large enough (a programmer's duty:
+/// every frame's size is bounded by ``FrameLimits``).
+@safe package struct FrameWriter {
+    private let bytes: UnsafeMutableRawBufferPointer
+    /// Bytes written.
+    package private(set) var count = 0
+
+    package init(_ bytes: UnsafeMutableRawBufferPointer) { unsafe self.bytes = bytes }
+
+    /// Bytes that still fit.
+    package var room: Int { unsafe bytes.count - count }
+
+    package mutating func integer<T: FixedWidthInteger>(_ value: T) {
+        precondition(room >= T.bitWidth / 8, "frame overflow")
+        unsafe bytes.storeBytes(of: value.littleEndian, toByteOffset: count, as: T.self)
+        count += T.bitWidth / 8
+    }
+
+    package mutating func string(_ text: String) {
+        var text = text
+        text.withUTF8 { utf8 in
+            integer(UInt16(utf8.count))
+            unsafe run(UnsafeRawBufferPointer(utf8))
+        }
+    }
+
+    package mutating func run(_ source: UnsafeRawBufferPointer) {
+        precondition(room >= source.count, "frame overflow")
+        unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[count...]).copyMemory(from: source)
+        count += source.count
+    }
+}
+
+/// A frame that breaks the protocol. The connection it came on is closed: nothing after it can be trusted.
+package struct FrameError: Error, CustomStringConvertible {
+    package let description: String
+    package init(_ description: String) { self.description = description }
+}
+
+/// Limits of the protocol itself.
+package enum FrameLimits {
+    /// Longest topic name, in bytes (Kafka's limit).
+    package static let topicNameBytesMax = 249
+    /// Longest error text in a response, in bytes.
+    package static let errorTextBytesMax = 512
+    /// Fixed part of a PRODUCE_EAGER frame, in bytes.
+    package static let eagerHeaderBytes = 20
+}
