@@ -133,6 +133,14 @@ static inline socklen_t clinux_unix_address(struct sockaddr_un *address, const c
   return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1);
 }
 
+// Enums that import as integers or as structs, depending on how the C library declares them.
+static const int clinux_dontwait = MSG_DONTWAIT;
+static inline int clinux_packet_socket(void) {
+  return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+static inline int clinux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
+static inline int clinux_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+
 // epoll_event is packed with a union in it: one 64-bit tag is all we use.
 static inline int clinux_epoll_add(int epoll, int fd, uint64_t tag, uint32_t events) {
   struct epoll_event e = {.events = events, .data = {.u64 = tag}};

@@ -1,0 +1,17 @@
+internal import CVerbs
+
+/// Groups the memory regions and queue pairs that may work together. Verb: `ibv_alloc_pd(3)`.
+///
+/// Kept alive by everything made in it; freed with the last reference.
+@safe public final class ProtectionDomain: @unchecked Sendable {
+    let raw: UnsafeMutablePointer<ibv_pd>
+    public let context: DeviceContext
+
+    public init(context: DeviceContext) throws(FabricError) {
+        unsafe raw = try VerbsCall.nonNull(
+            "ibv_alloc_pd", ibv_alloc_pd(context.raw), "cannot make a protection domain on \(context.name)")
+        self.context = context
+    }
+
+    deinit { unsafe ibv_dealloc_pd(raw) }
+}
