@@ -212,6 +212,15 @@ package final class VerbsFabric: Fabric {
             operation, regions.piece(first), second.map { regions.piece($0) }, token: token) ?? .closed
     }
 
+    /// Atomically replaces eight bytes of the peer's memory if they equal `compare`; the old ones land in `local`.
+    package func compareAndSwap(
+        on id: ConnectionID, _ remote: RemoteSlice, compare: UInt64, swap: UInt64, into local: LocalSlice, token: UInt64
+    ) -> PostResult {
+        precondition(local.count == 8)
+        return connections[id]?.transfer(
+            .compareAndSwap(remote, compare: compare, swap: swap), regions.piece(local), nil, token: token) ?? .closed
+    }
+
     package func flush() {
         connections.forEach { connection in
             if !connection.flush() { failed.append(connection) }
