@@ -20,7 +20,30 @@ let package = Package(
         .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "CVerbs", providers: [.apt(["libibverbs-dev", "librdmacm-dev"])]),
         .target(name: "RDMATransport", dependencies: ["CLinux", "CVerbs"], swiftSettings: settings),
+        .target(name: "RecordFormat", dependencies: ["CLinux"], swiftSettings: settings),
         .target(name: "TopicProtocol", swiftSettings: settings),
+        .target(name: "TopicLog", dependencies: ["CLinux", "RecordFormat"], swiftSettings: settings),
+        .target(
+            name: "BrokerCore", dependencies: ["RecordFormat", "TopicLog", "TopicProtocol"], swiftSettings: settings),
+        .target(
+            name: "FabricFrontend",
+            dependencies: [
+                "CLinux", "RDMATransport", "RecordFormat", "TopicProtocol", "TopicLog", "BrokerCore",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "RdmadClient", dependencies: ["CLinux", "RDMATransport", "RecordFormat", "TopicProtocol"],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "rdmad",
+            dependencies: [
+                "RDMATransport", "RecordFormat", "TopicProtocol", "TopicLog", "BrokerCore", "FabricFrontend",
+                "RdmadClient", "CLinux",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
 
         // Tests: a folder per target. The Soft-RoCE ones fail where there is no rxe0 (make test gives them a guest).
         .target(

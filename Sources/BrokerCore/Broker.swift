@@ -1,0 +1,251 @@
+package import RecordFormat
+package import TopicLog
+package import TopicProtocol
+
+/// Topics and partitions, and what it takes until a batch counts: synchronous, without threads or a clock of its own.
+///
+/// A turn of the owner's loop: the doors stage batches, ``commit(now:)`` appends each partition's with one write and
+/// asks for syncs, ``takeEffects()`` tells the doors what became due. Syncs run on the ``Flusher``'s thread; its
+/// results enter through ``takeFlushResults()``.
+/// - Threading: one owner.
+package final class Broker {
+    package let flushPolicy: FlushPolicy
+    private let directory: LogDirectory
+    private let flusher: Flusher
+    private var topics: [String: [Partition]] = [:]
+    private var topicIDs: [UInt32: String] = [:]
+    private var nextTopicID: UInt32 = 1
+    /// Partitions with staged batches, and with syncs to ask for.
+    private var staged: [Partition] = []
+    private var unsynced: [Partition] = []
+    private var flushing: [UInt64: (partition: Partition, ticket: FlushTicket)] = [:]
+    private var nextFlush: UInt64 = 1
+    private var nextIntervalFlush: UInt64 = 0
+    private var nextRecoveryPoint: UInt64 = 0
+    private var effects: BrokerEffects
+    private let doorCount: Int
+    /// Topics times partitions that one broker takes.
+    package static let partitionsMax = 10_000
+
+    /// - Parameter doors: How many doors stage batches; they are numbered from 0.
+    package init(directory: LogDirectory, flusher: Flusher, flushPolicy: FlushPolicy, doors: Int) {
+        self.directory = directory
+        self.flusher = flusher
+        self.flushPolicy = flushPolicy
+        doorCount = doors
+        effects = BrokerEffects(doors: doors)
+        for topic in directory.topics { adopt(topic, partitions: directory.partitionCount(topic: topic)!) }
+    }
+
+    private func adopt(_ name: String, partitions: Int) {
+        let id = nextTopicID
+        nextTopicID += 1
+        topicIDs[id] = name
+        topics[name] = (0..<partitions).map { index in
+            Partition(
+                address: PartitionAddress(topicID: id, partition: UInt32(index)), topic: name,
+                log: directory.partition(topic: name, index: index)!)
+        }
+    }
+
+    // MARK: Topics
+
+    package func partition(_ address: PartitionAddress) -> Partition? {
+        guard let name = topicIDs[address.topicID], let list = topics[name], Int(address.partition) < list.count else {
+            return nil
+        }
+        return list[Int(address.partition)]
+    }
+
+    package var topicCount: Int { topics.count }
+    package var partitionCount: Int { topics.values.reduce(0) { $0 + $1.count } }
+
+    package func createTopic(_ name: String, partitions: Int) throws(BrokerError) {
+        guard partitions <= Self.partitionsMax - partitionCount else {
+            throw BrokerError(.limitReached, "the broker holds at most \(Self.partitionsMax) partitions")
+        }
+        do throws(LogError) { try directory.createTopic(name: name, partitions: partitions) } catch {
+            throw BrokerError(error)
+        }
+        adopt(name, partitions: partitions)
+    }
+
+    package func deleteTopic(_ name: String) throws(BrokerError) {
+        do throws(LogError) { try directory.deleteTopic(name: name) } catch { throw BrokerError(error) }
+        for partition in topics.removeValue(forKey: name) ?? [] {
+            partition.isDeleted = true
+            topicIDs[partition.address.topicID] = nil
+            let answer = ErrorCode.unknownTopicOrPartition
+            for waiting in partition.awaiting { acknowledge(waiting.origin, answer, base: nil) }
+            for batch in partition.staged { acknowledge(batch.origin, answer, base: nil) }
+            partition.awaiting = []
+            partition.staged = []
+        }
+        effects.isReadable = true
+    }
+
+    /// Names greater than `after`, in order, with their ids.
+    package func listTopics(after: String, limit: Int) -> TopicList {
+        let names = topics.keys.filter { $0 > after }.sorted()
+        var list = TopicList()
+        for name in names.prefix(limit) {
+            let partitions = topics[name]!
+            list.topics.append(
+                TopicListing(
+                    topicID: partitions[0].address.topicID, partitions: UInt32(partitions.count), name: name))
+        }
+        list.isCut = names.count > limit
+        return list
+    }
+
+    package func describeTopic(_ name: String, firstPartition: UInt32) throws(BrokerError) -> TopicDescription {
+        guard let partitions = topics[name] else {
+            throw BrokerError(.unknownTopicOrPartition, "there is no topic named \(name)")
+        }
+        let listed = partitions.dropFirst(Int(firstPartition)).map { partition in
+            PartitionDescription(
+                logStartOffset: partition.log.logStartOffset.rawValue, highWatermark: partition.highWatermark.rawValue,
+                logEndOffset: partition.log.logEndOffset.rawValue, isWritable: partition.log.refusal == nil)
+        }
+        return TopicDescription(
+            topicID: partitions[0].address.topicID, partitionCount: UInt32(partitions.count),
+            firstPartition: firstPartition, partitions: listed)
+    }
+
+    package func allocateProducerID() throws(BrokerError) -> Int64 {
+        do throws(LogError) { return try directory.allocateProducerID() } catch { throw BrokerError(error) }
+    }
+
+    // MARK: Produce
+
+    /// Takes a validated batch of a partition.
+    package func stage(_ batch: ProducedBatch, in partition: Partition) {
+        if partition.staged.isEmpty { staged.append(partition) }
+        partition.stage(batch)
+    }
+
+    /// Answers a produce request that never gets as far as the log.
+    package func refuse(_ origin: ProduceOrigin, _ error: ErrorCode) { acknowledge(origin, error, base: nil) }
+
+    /// Appends everything staged, one write per partition, and asks for the syncs that the policy wants.
+    /// - Parameter now: Nanoseconds of a monotonic clock.
+    package func commit(now: UInt64) {
+        for partition in staged { append(partition) }
+        staged.removeAll(keepingCapacity: true)
+        switch flushPolicy {
+        case .group: submitFlushes()
+        case .interval(let milliseconds):
+            guard now >= nextIntervalFlush else { break }
+            nextIntervalFlush = now + UInt64(milliseconds) * 1_000_000
+            submitFlushes()
+        case .none: unsynced.removeAll(keepingCapacity: true)
+        }
+        if now >= nextRecoveryPoint {
+            // A late recovery point only makes the next start read more: an error here is met again at the next one.
+            if nextRecoveryPoint != 0 { try? directory.writeRecoveryPoints() }
+            nextRecoveryPoint = now + 30_000_000_000
+        }
+    }
+
+    /// Nanoseconds of the clock at which ``commit(now:)`` wants to be called again, if at all.
+    package var nextDeadline: UInt64? {
+        guard case .interval = flushPolicy, !unsynced.isEmpty else { return nil }
+        return nextIntervalFlush
+    }
+
+    private func append(_ partition: Partition) {
+        let batches = partition.staged
+        partition.staged.removeAll(keepingCapacity: true)
+        guard !batches.isEmpty else { return }
+        let results = unsafe partition.log.append(batches.map { unsafe $0.bytes })
+        var appended = false
+        for (batch, result) in zip(batches, results) {
+            switch result {
+            case .appended(let base, let last):
+                appended = true
+                waitForCommit(partition, base: base, last: last, batch.origin)
+            case .duplicate(let base, let last): waitForCommit(partition, base: base, last: last, batch.origin)
+            case .rejected(let why): acknowledge(batch.origin, ErrorCode(why), base: nil)
+            }
+        }
+        guard appended else { return }
+        if !partition.isFlushing { unsynced.append(partition) }
+        if flushPolicy != .group { publish(partition, upTo: partition.log.logEndOffset) }
+    }
+
+    private func waitForCommit(_ partition: Partition, base: Offset, last: Offset, _ origin: ProduceOrigin) {
+        let end = last.advanced(by: 1)
+        if end <= partition.highWatermark {
+            acknowledge(origin, .none, base: base)
+        } else {
+            partition.awaiting.append((end, origin, base))
+        }
+    }
+
+    private func publish(_ partition: Partition, upTo end: Offset) {
+        guard end > partition.highWatermark else { return }
+        partition.highWatermark = end
+        effects.isReadable = true
+        var due = 0
+        // In order of their offsets but for duplicates, which may be due earlier than they stand: they wait a little.
+        while due < partition.awaiting.count, partition.awaiting[due].end <= end {
+            acknowledge(partition.awaiting[due].origin, .none, base: partition.awaiting[due].base)
+            due += 1
+        }
+        partition.awaiting.removeFirst(due)
+    }
+
+    private func acknowledge(_ origin: ProduceOrigin, _ error: ErrorCode, base: Offset?) {
+        let ack = ProduceAck(requestID: origin.requestID, error: error, baseOffset: base?.rawValue ?? -1)
+        effects.acks[origin.door].append((origin, ack))
+    }
+
+    // MARK: Sync
+
+    private func submitFlushes() {
+        var requests: [FlushRequest] = []
+        for partition in unsynced where !partition.isFlushing && !partition.isDeleted {
+            guard let ticket = partition.log.takeFlushTicket() else { continue }
+            partition.isFlushing = true
+            flushing[nextFlush] = (partition, ticket)
+            requests.append(FlushRequest(token: nextFlush, ticket: ticket))
+            nextFlush += 1
+        }
+        unsynced.removeAll(keepingCapacity: true)
+        if !requests.isEmpty { flusher.submit(requests) }
+    }
+
+    /// Takes in what the flusher has done.
+    package func takeFlushResults() {
+        for result in flusher.takeResults() {
+            guard let (partition, ticket) = flushing.removeValue(forKey: result.token) else { continue }
+            partition.isFlushing = false
+            guard !partition.isDeleted else { continue }
+            partition.log.didFlush(ticket, error: result.error)
+            if result.error != nil {
+                // Whether these are on the disk is unknown: nobody is told that they are.
+                for waiting in partition.awaiting { acknowledge(waiting.origin, .storageError, base: nil) }
+                partition.awaiting = []
+                continue
+            }
+            if flushPolicy == .group { publish(partition, upTo: partition.log.durableOffset) }
+            if partition.log.logEndOffset > partition.log.durableOffset { unsynced.append(partition) }
+        }
+    }
+
+    /// What became due since the last call.
+    package func takeEffects() -> BrokerEffects {
+        defer { effects = BrokerEffects(doors: doorCount) }
+        return effects
+    }
+
+    /// Readable when ``takeFlushResults()`` has something.
+    package var wakeDescriptor: Int32 { flusher.wakeDescriptor }
+
+    /// Syncs everything, writes the recovery points and closes the files.
+    package func close() throws(LogError) {
+        flusher.stop()
+        takeFlushResults()
+        try directory.close()
+    }
+}

@@ -1,0 +1,36 @@
+package import TopicLog
+package import TopicProtocol
+
+/// A refusal that goes to a client: Kafka's code, and what happened in words.
+package struct BrokerError: Error, Sendable, CustomStringConvertible {
+    package let code: ErrorCode
+    package let description: String
+
+    package init(_ code: ErrorCode, _ description: String) {
+        self.code = code
+        self.description = description
+    }
+
+    package init(_ error: LogError) {
+        code =
+            switch error.code {
+            case .invalidTopicName: .invalidTopic
+            case .invalidPartitionCount: .invalidPartitions
+            case .topicExists: .topicAlreadyExists
+            case .unknownTopic: .unknownTopicOrPartition
+            default: .storageError
+            }
+        description = error.description
+    }
+}
+
+extension ErrorCode {
+    package init(_ rejection: AppendRejection) {
+        self =
+            switch rejection {
+            case .outOfOrderSequence: .outOfOrderSequence
+            case .invalidProducerEpoch: .invalidProducerEpoch
+            case .storage, .fenced: .storageError
+            }
+    }
+}

@@ -1,0 +1,84 @@
+package import BrokerCore
+internal import CLinux
+internal import Glibc
+internal import RDMATransport
+internal import Synchronization
+
+/// The broker's thread: polls the doors, lets the broker commit, delivers what became due; spins for a bounded time
+/// after the last event, then sleeps until a door, the flusher or ``stop()`` wakes it.
+package final class BrokerLoop {
+    private let broker: Broker
+    private let doors: [any Door]
+    /// Ends ``run()``.
+    package let stopper = Stopper()
+    /// How long to spin before sleeping, in nanoseconds. 0 on a single processor: the peer needs it.
+    private let spinNanoseconds: UInt64
+
+    package init(broker: Broker, doors: [any Door], spinNanoseconds: UInt64? = nil) {
+        self.broker = broker
+        self.doors = doors
+        self.spinNanoseconds = spinNanoseconds ?? (sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? 20_000 : 0)
+    }
+
+    /// Runs on the calling thread until ``Stopper/stop()``, then ends all connections. The broker stays open.
+    package func run() {
+        var lastEvent = monotonicNanoseconds()
+        while !stopper.isStopping {
+            if turn() {
+                lastEvent = monotonicNanoseconds()
+            } else if monotonicNanoseconds() - lastEvent >= spinNanoseconds {
+                sleep()
+            } else {
+                clinux_pause()
+            }
+        }
+        _ = turn()
+        for door in doors { door.shutdown() }
+    }
+
+    /// Returns whether anything happened.
+    package func turn() -> Bool {
+        var count = 0
+        for door in doors { count += door.poll() }
+        broker.commit(now: monotonicNanoseconds())
+        for door in doors { door.batchesWritten() }
+        broker.takeFlushResults()
+        let effects = broker.takeEffects()
+        for (index, door) in doors.enumerated() {
+            let acks = effects.acks[index]
+            count += acks.count
+            door.deliver(acks.map { ($0.origin.session, $0.ack) }, isReadable: effects.isReadable)
+        }
+        return count > 0 || effects.isReadable
+    }
+
+    private func sleep() {
+        for door in doors where !door.prepareToSleep() { return }
+        var entries = doors.map { pollfd(fd: $0.pollDescriptor, events: Int16(POLLIN), revents: 0) }
+        entries.append(pollfd(fd: broker.wakeDescriptor, events: Int16(POLLIN), revents: 0))
+        entries.append(pollfd(fd: stopper.descriptor, events: Int16(POLLIN), revents: 0))
+        var timeout: Int32 = 10_000
+        if let deadline = broker.nextDeadline {
+            let now = monotonicNanoseconds()
+            timeout = deadline > now ? Int32(clamping: (deadline - now) / 1_000_000 + 1) : 0
+        }
+        _ = unsafe poll(&entries, nfds_t(entries.count), timeout)
+    }
+}
+
+/// Ends a ``BrokerLoop`` from any thread.
+package final class Stopper: Sendable {
+    let descriptor = clinux_eventfd()
+    private let flag = Atomic(false)
+
+    deinit { close(descriptor) }
+
+    var isStopping: Bool { flag.load(ordering: .acquiring) }
+
+    /// The loop ends after its turn.
+    package func stop() {
+        flag.store(true, ordering: .releasing)
+        var one: UInt64 = 1
+        _ = unsafe write(descriptor, &one, 8)
+    }
+}

@@ -1,0 +1,31 @@
+package import TopicProtocol
+
+/// A way into the broker, for the loop that owns them all: one call per turn, never per message.
+package protocol Door: AnyObject {
+    /// What the door is and where, for logs: `shm:///run/rdmad.sock`.
+    var address: String { get }
+    /// Takes in what has happened; batches that landed are staged with the broker. Returns how much it was.
+    func poll() -> Int
+    /// Gives back the memory of the batches staged in this turn. The broker has written them.
+    func batchesWritten()
+    /// Sends acknowledgements and pushes what consumers can read.
+    func deliver(_ acks: [(session: UInt64, ack: ProduceAck)], isReadable: Bool)
+    /// Readable when there may be something to poll, after ``prepareToSleep()``.
+    var pollDescriptor: Int32 { get }
+    func prepareToSleep() -> Bool
+    func shutdown()
+    var counters: DoorCounters { get }
+}
+
+/// What a door has done since it opened. Copies are those of the CPU, in the broker.
+package struct DoorCounters: Sendable {
+    package var connections = 0
+    package var pulledBatches = 0
+    package var eagerBatches = 0
+    package var refusedBatches = 0
+    package var pushedEntries = 0
+    package var pushedBytes = 0
+    /// Reads of log files into send memory: one copy each.
+    package var fileReads = 0
+    package var protocolErrors = 0
+}

@@ -1,0 +1,35 @@
+package import BrokerCore
+package import Logging
+package import RDMATransport
+
+/// Opens the fabric doors. Each has an arena of its own, registered once.
+package enum Doors {
+    /// Smallest arena that holds the longest batch on both of its sides, in bytes.
+    package static let arenaBytesMin = 16 << 20
+
+    /// The arena: `byteCount` is at least ``arenaBytesMin``.
+    private static func makeArena(byteCount: Int) throws(FabricError) -> MemoryBlock {
+        try MemoryBlock(byteCount: byteCount, name: "rdmad-arena")
+    }
+
+    /// Listens on a Unix socket for clients on this node.
+    package static func sharedMemory(
+        path: String, number: Int, broker: Broker, limits: DoorLimits, arenaBytes: Int, log: Logger
+    ) throws(FabricError) -> any Door {
+        let fabric = try SharedMemoryFabric(configuration: .broker)
+        try fabric.listen(path: path)
+        return try FabricDoor(
+            fabric: fabric, address: "shm://\(path)", number: number, broker: broker,
+            memory: try makeArena(byteCount: arenaBytes), limits: limits, log: log)
+    }
+
+    /// Listens at an address of an RDMA device.
+    package static func verbs(
+        host: String, port: UInt16, number: Int, broker: Broker, limits: DoorLimits, arenaBytes: Int, log: Logger
+    ) throws(FabricError) -> any Door {
+        let fabric = try VerbsFabric(listening: host, port: port, configuration: .broker)
+        return try FabricDoor(
+            fabric: fabric, address: "rdma://\(host):\(fabric.localPort) on \(fabric.context.name)", number: number,
+            broker: broker, memory: try makeArena(byteCount: arenaBytes), limits: limits, log: log)
+    }
+}

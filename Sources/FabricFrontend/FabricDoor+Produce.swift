@@ -1,0 +1,186 @@
+internal import BrokerCore
+internal import Logging
+internal import RDMATransport
+internal import RecordFormat
+internal import TopicLog
+internal import TopicProtocol
+
+// From the announcement of a batch to its acknowledgement.
+extension FabricDoor {
+    private func origin(_ session: Session, _ id: UInt32) -> ProduceOrigin {
+        ProduceOrigin(door: number, session: session.number, requestID: id)
+    }
+
+    private func admitProduce(_ session: Session) throws(FrameError) {
+        session.producesInFlight += 1
+        guard session.producesInFlight <= limits.producesInFlightMax else {
+            throw FrameError("more than \(limits.producesInFlightMax) batches announced and not acknowledged")
+        }
+    }
+
+    /// A batch that lies in the client's memory.
+    func announce(
+        _ session: Session, _ id: UInt32, _ partition: PartitionAddress, _ byteCount: Int, _ remote: RemoteSlice
+    ) throws(FrameError) {
+        try admitProduce(session)
+        var produce = PendingProduce(
+            requestID: id, partition: partition, byteCount: byteCount, state: .announced(remote))
+        // Checked before any memory is set aside for it.
+        if byteCount > min(limits.batchBytesMax, fabric.limits.transferBytesMax) {
+            produce.state = .failed(.messageTooLarge)
+        } else if byteCount < RecordBatchHeader.byteCount {
+            produce.state = .failed(.corruptMessage)
+        } else if broker.partition(partition) == nil {
+            produce.state = .failed(.unknownTopicOrPartition)
+        }
+        session.produces.append(produce)
+        resume(session)
+    }
+
+    /// A batch that came with its announcement.
+    func announceEager(
+        _ session: Session, _ id: UInt32, _ partition: PartitionAddress, _ batch: UnsafeMutableRawBufferPointer,
+        _ message: ReceivedMessage
+    ) throws(FrameError) {
+        do throws(FrameError) { try admitProduce(session) } catch {
+            fabric.release(message)
+            throw error
+        }
+        counters.eagerBatches += 1
+        session.produces.append(
+            unsafe PendingProduce(
+                requestID: id, partition: partition, byteCount: batch.count, state: .eager(message, batch)))
+        stageLanded(session)
+    }
+
+    /// Posts the pulls that wait, in order, as far as there is memory and room.
+    func resume(_ session: Session) {
+        for index in session.produces.indices {
+            guard case .announced(let remote) = session.produces[index].state else { continue }
+            let byteCount = session.produces[index].byteCount
+            guard let offset = landing.allocate(byteCount) else { return stall(session) }
+            let token = nextToken
+            let slice = LocalSlice(region: region, offset: offset, count: byteCount)
+            switch fabric.read(on: session.connection, from: remote, into: slice, token: token) {
+            case .posted:
+                nextToken += 1
+                transfers[token] = .pull(session, offset: offset, byteCount: byteCount)
+                session.produces[index].state = .pulling
+                session.produces[index].token = token
+            case .full:
+                landing.free(offset: offset, byteCount: byteCount)
+                return  // .writable calls again
+            case .closed, .refused:
+                landing.free(offset: offset, byteCount: byteCount)
+                return
+            }
+        }
+        stageLanded(session)
+    }
+
+    private func stall(_ session: Session) {
+        if !stalled.contains(where: { $0 === session }) { stalled.append(session) }
+    }
+
+    /// Called each turn: memory may have come back.
+    func resumeStalled() {
+        let waiting = stalled
+        stalled.removeAll(keepingCapacity: true)
+        for session in waiting { resume(session) }
+    }
+
+    func pulled(_ session: Session, token: UInt64, offset: Int, byteCount: Int, _ status: TransferStatus) {
+        guard sessionsByNumber[session.number] != nil,
+            let index = session.produces.firstIndex(where: { $0.token == token })
+        else { return landing.free(offset: offset, byteCount: byteCount) }
+        counters.pulledBatches += 1
+        if status == .success {
+            session.produces[index].state = .landed
+            session.produces[index].offset = offset
+        } else {
+            landing.free(offset: offset, byteCount: byteCount)
+            session.produces[index].state = .failed(.corruptMessage)
+            if status == .remoteAccessError {
+                // Over verbs the connection is gone with it; here it must not depend on the fabric.
+                end(session.connection, "announced memory that cannot be read")
+            }
+        }
+        stageLanded(session)
+    }
+
+    /// Hands the batches at the front that have landed to the broker: in announced order.
+    func stageLanded(_ session: Session) {
+        var done = 0
+        loop: for produce in session.produces {
+            let bytes: UnsafeMutableRawBufferPointer
+            switch produce.state {
+            case .announced, .pulling: break loop
+            case .failed(let error):
+                broker.refuse(origin(session, produce.requestID), error)
+                counters.refusedBatches += 1
+                done += 1
+                continue
+            case .landed:
+                unsafe bytes = UnsafeMutableRawBufferPointer(
+                    rebasing: memory.bytes[produce.offset..<produce.offset + produce.byteCount])
+                stagedRuns.append((produce.offset, produce.byteCount))
+            case .eager(let message, let batch):
+                unsafe bytes = unsafe batch
+                stagedMessages.append(message)
+            }
+            done += 1
+            unsafe stage(bytes, produce, session)
+        }
+        session.produces.removeFirst(done)
+    }
+
+    private func stage(_ bytes: UnsafeMutableRawBufferPointer, _ produce: PendingProduce, _ session: Session) {
+        let origin = origin(session, produce.requestID)
+        guard let partition = broker.partition(produce.partition) else {
+            counters.refusedBatches += 1
+            return broker.refuse(origin, .unknownTopicOrPartition)
+        }
+        do throws(RecordBatchError) {
+            _ = unsafe try RecordBatch.validate(UnsafeRawBufferPointer(bytes), bytesMax: limits.batchBytesMax)
+            unsafe broker.stage(ProducedBatch(bytes: bytes, origin: origin), in: partition)
+        } catch {
+            counters.refusedBatches += 1
+            log.warning("batch refused", metadata: session.metadata("\(error)"))
+            broker.refuse(origin, error.code == .tooLarge ? .messageTooLarge : .corruptMessage)
+        }
+    }
+
+    func batchesWritten() {
+        for run in stagedRuns { landing.free(offset: run.offset, byteCount: run.byteCount) }
+        stagedRuns.removeAll(keepingCapacity: true)
+        for message in stagedMessages { fabric.release(message) }
+        stagedMessages.removeAll(keepingCapacity: true)
+    }
+
+    func deliver(_ acks: [(session: UInt64, ack: ProduceAck)], isReadable: Bool) {
+        for (number, ack) in acks {
+            guard let session = sessionsByNumber[number] else { continue }
+            session.producesInFlight -= 1
+            session.acks.append(ack)
+        }
+        for session in sessions.values {
+            if !session.acks.isEmpty, session.answers.isEmpty { sendAcks(session) }
+            if isReadable || session.mayPush { push(session) }
+        }
+        fabric.flush()
+    }
+
+    /// Many acknowledgements travel in one message.
+    func sendAcks(_ session: Session) {
+        while !session.acks.isEmpty {
+            var count = 0
+            let result = unsafe fabric.send(on: session.connection) { buffer in
+                let encoded = unsafe Response.encodeAcks(session.acks[...], into: buffer)
+                count = encoded.count
+                return encoded.byteCount
+            }
+            guard result == .posted else { return }
+            session.acks.removeFirst(count)
+        }
+    }
+}

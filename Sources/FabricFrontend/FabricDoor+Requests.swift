@@ -1,0 +1,158 @@
+internal import BrokerCore
+internal import Logging
+internal import RDMATransport
+internal import RecordFormat
+internal import TopicLog
+internal import TopicProtocol
+
+// Requests that are answered at once.
+extension FabricDoor {
+    func serve(_ request: Request, id: UInt32, _ session: Session) throws(FrameError) {
+        switch request {
+        case .createTopic(let name, let partitions):
+            answer(session, id) { () throws(BrokerError) in
+                try broker.createTopic(name, partitions: Int(partitions))
+                log.info("topic created", metadata: ["topic": "\(name)", "partitions": "\(partitions)"])
+            }
+        case .deleteTopic(let name):
+            answer(session, id) { () throws(BrokerError) in
+                try broker.deleteTopic(name)
+                log.info("topic deleted", metadata: ["topic": "\(name)"])
+            }
+        case .listTopics(let after):
+            let list = broker.listTopics(after: after, limit: 256)
+            answer(session, id) { list.encode(into: &$0) }
+        case .describeTopic(let name, let first):
+            do throws(BrokerError) {
+                let description = try broker.describeTopic(name, firstPartition: first)
+                answer(session, id) { description.encode(into: &$0) }
+            } catch {
+                answer(session, id, error)
+            }
+        case .allocateProducerID:
+            do throws(BrokerError) {
+                let producer = try broker.allocateProducerID()
+                answer(session, id) { writer in
+                    writer.integer(producer)
+                    writer.integer(Int16(0))
+                }
+            } catch {
+                answer(session, id, error)
+            }
+        case .produce(let partition, let byteCount, let key, let address):
+            try announce(session, id, partition, Int(byteCount), RemoteSlice(key: key, address: address))
+        case .produceEager: preconditionFailure("handled by receive")
+        case .openRing(let key, let address, let byteCount):
+            openRing(session, id, RemoteRegion(key: key, address: address, byteCount: byteCount))
+        case .subscribe(let partition, let offset): subscribe(session, id, partition, offset)
+        case .unsubscribe(let partition):
+            session.subscriptions.removeAll { $0.partition.address == partition }
+            answer(session, id) { _ in }
+        case .ringCredit(let position):
+            guard let ring = session.ring, position >= ring.released, position <= ring.written,
+                position % UInt64(RingEntry.alignment) == 0
+            else { throw FrameError("ring credit \(position), which was not written") }
+            session.ring!.released = position
+            session.mayPush = true
+        }
+    }
+
+    private func openRing(_ session: Session, _ id: UInt32, _ remote: RemoteRegion) {
+        guard session.ring == nil else {
+            return answer(session, id, BrokerError(.invalidRequest, "the connection has a ring already"))
+        }
+        guard remote.byteCount >= 4096, remote.byteCount <= limits.ringBytesMax,
+            remote.byteCount % UInt64(RingEntry.alignment) == 0,
+            remote.address.addingReportingOverflow(remote.byteCount).overflow == false
+        else {
+            let text = "a ring has 4096 to \(limits.ringBytesMax) bytes, a multiple of 64; this one \(remote.byteCount)"
+            return answer(session, id, BrokerError(.invalidRequest, text))
+        }
+        session.ring = Ring(remote: remote)
+        answer(session, id) { _ in }
+    }
+
+    private func subscribe(_ session: Session, _ id: UInt32, _ address: PartitionAddress, _ offset: Int64) {
+        guard let partition = broker.partition(address) else {
+            return answer(session, id, BrokerError(.unknownTopicOrPartition, "there is no \(address)"))
+        }
+        guard session.ring != nil else {
+            return answer(session, id, BrokerError(.invalidRequest, "open a ring before subscribing"))
+        }
+        guard session.subscriptions.count < Session.subscriptionsMax else {
+            let text = "at most \(Session.subscriptionsMax) subscriptions per connection"
+            return answer(session, id, BrokerError(.limitReached, text))
+        }
+        let start: Offset =
+            switch offset {
+            case -1: partition.highWatermark
+            case -2: partition.log.logStartOffset
+            default: Offset(max(offset, 0))
+            }
+        guard offset >= -2, start >= partition.log.logStartOffset, start <= partition.highWatermark else {
+            let range = "\(partition.log.logStartOffset)...\(partition.highWatermark)"
+            return answer(
+                session, id, BrokerError(.offsetOutOfRange, "offset \(offset) of \(partition.topic) is outside \(range)"))
+        }
+        session.subscriptions.removeAll { $0.partition.address == address }
+        session.subscriptions.append(Subscription(partition: partition, cursor: LogCursor(start)))
+        session.mayPush = true
+        // The effective start, so that a consumer of "latest" knows it.
+        answer(session, id) { $0.integer(start.rawValue) }
+    }
+
+    // MARK: Answers
+
+    private func answer(_ session: Session, _ id: UInt32, _ work: () throws(BrokerError) -> Void) {
+        do throws(BrokerError) {
+            try work()
+            answer(session, id) { _ in }
+        } catch {
+            answer(session, id, error)
+        }
+    }
+
+    func answer(_ session: Session, _ id: UInt32, _ error: BrokerError) {
+        unsafe post(session) {
+            unsafe Response.encodeAnswer(id: id, error: error.code, text: error.description, into: $0)
+        }
+    }
+
+    func answer(_ session: Session, _ id: UInt32, body: (inout FrameWriter) -> Void) {
+        unsafe post(session) { unsafe Response.encodeAnswer(id: id, error: .none, text: "", into: $0, body: body) }
+    }
+
+    /// Sends a frame, or keeps it until there is room.
+    func post(_ session: Session, _ encode: (UnsafeMutableRawBufferPointer) -> Int) {
+        if session.answers.isEmpty {
+            let result = unsafe fabric.send(on: session.connection, encode)
+            if result != .full { return }
+        }
+        guard session.answers.count < Session.answersMax else {
+            return end(session.connection, "\(Session.answersMax) answers wait: the client asks and does not listen")
+        }
+        let limit = fabric.limits.messageBytesMax
+        session.answers.append(
+            unsafe [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
+                count = unsafe encode(UnsafeMutableRawBufferPointer(buffer))
+            })
+    }
+
+    /// Sends what waited: answers first, then acknowledgements.
+    func drainOutbox(_ session: Session) {
+        var sent = 0
+        while sent < session.answers.count {
+            let bytes = session.answers[sent]
+            let result = unsafe fabric.send(on: session.connection) { buffer in
+                unsafe buffer.copyBytes(from: bytes)
+                return bytes.count
+            }
+            if result == .full { break }
+            sent += 1
+        }
+        session.answers.removeFirst(sent)
+        if session.answers.isEmpty { sendAcks(session) }
+        session.mayPush = true
+        resume(session)
+    }
+}

@@ -1,0 +1,193 @@
+internal import BrokerCore
+internal import Logging
+internal import RDMATransport
+internal import RecordFormat
+internal import TopicLog
+internal import TopicProtocol
+
+/// A fabric's connections, each a ``Session``: pulls what producers announce, pushes what consumers subscribe to.
+///
+/// The broker owns every transfer: clients never reach its memory. Memory is one arena, registered once: three
+/// quarters for landing batches, one for pushing.
+final class FabricDoor<F: Fabric>: Door {
+    let fabric: F
+    let address: String
+    let number: Int
+    let broker: Broker
+    let log: Logger
+    let limits: DoorLimits
+    let memory: MemoryBlock
+    let region: RegionID
+    var landing: LandingArena
+    var pushing: LandingArena
+    var sessions: [ConnectionID: Session] = [:]
+    var sessionsByNumber: [UInt64: Session] = [:]
+    var counters = DoorCounters()
+    /// What each posted transfer is, by token.
+    var transfers: [UInt64: Transfer] = [:]
+    var nextToken: UInt64 = 1
+    /// Memory of the batches staged in this turn.
+    var stagedRuns: [(offset: Int, byteCount: Int)] = []
+    var stagedMessages: [ReceivedMessage] = []
+    /// Sessions with announced produces that wait for memory or room.
+    var stalled: [Session] = []
+    private var events: [FabricEvent] = []
+    private var nextSession: UInt64 = 1
+
+    enum Transfer {
+        case pull(Session, offset: Int, byteCount: Int)
+        case push(Session, offset: Int, byteCount: Int)
+        /// A ring's skip entry: its memory is constant.
+        case skip
+    }
+
+    /// The constant skip entry lies in front of the arenas.
+    static var skipOffset: Int { 0 }
+    static var arenaStart: Int { 4096 }
+
+    init(
+        fabric: F, address: String, number: Int, broker: Broker, memory: MemoryBlock, limits: DoorLimits, log: Logger
+    ) throws(FabricError) {
+        self.fabric = fabric
+        self.address = address
+        self.number = number
+        self.broker = broker
+        self.log = log
+        self.limits = limits
+        self.memory = memory
+        region = try fabric.register(memory, access: .none)
+        let bytes = unsafe (memory.bytes.count - Self.arenaStart) / LandingArena.unitBytes * LandingArena.unitBytes
+        let forPushing = bytes / 4 / LandingArena.unitBytes * LandingArena.unitBytes
+        pushing = LandingArena(start: Self.arenaStart, byteCount: forPushing)
+        landing = LandingArena(start: Self.arenaStart + forPushing, byteCount: bytes - forPushing)
+        unsafe RingEntry.encodeSkip(into: memory.bytes)
+    }
+
+    var pollDescriptor: Int32 { fabric.pollDescriptor }
+
+    func poll() -> Int {
+        let count = fabric.poll(into: &events)
+        for event in events { handle(event) }
+        events.removeAll(keepingCapacity: true)
+        if !stalled.isEmpty { resumeStalled() }
+        return count
+    }
+
+    func prepareToSleep() -> Bool { fabric.prepareToSleep() }
+
+    func shutdown() {
+        for session in sessions.values { fabric.disconnect(session.connection) }
+        fabric.shutdown()
+        sessions = [:]
+        sessionsByNumber = [:]
+    }
+
+    // MARK: Events
+
+    private func handle(_ event: FabricEvent) {
+        switch event {
+        case .requested(let id): admit(id)
+        case .established(let id): if let session = sessions[id] { log.info("connected", metadata: session.metadata) }
+        case .rejected: break
+        case .received(let message): receive(message)
+        case .immediate(let id, _): end(id, "an immediate value, which clients do not send")
+        case .completed(_, let token, let status): completed(token, status)
+        case .writable(let id): if let session = sessions[id] { drainOutbox(session) }
+        case .disconnected(let id, let reason): remove(id, reason)
+        }
+    }
+
+    private func admit(_ id: ConnectionID) {
+        let peer = fabric.peerDescription(of: id)
+        switch Handshake.answer(hello: fabric.privateData(of: id)) {
+        case .failure(let refusal):
+            log.warning("connection refused", metadata: ["peer": "\(peer)", "why": "\(refusal.text)"])
+            counters.protocolErrors += 1
+            fabric.reject(id, privateData: Handshake.refusal(refusal))
+        case .success(let version):
+            let welcome = Handshake.Welcome(
+                version: version, batchBytesMax: limits.batchBytesMax, producesInFlightMax: limits.producesInFlightMax)
+            do throws(FabricError) {
+                try fabric.accept(id, privateData: Handshake.welcome(welcome))
+            } catch {
+                log.error("cannot accept a connection", metadata: ["peer": "\(peer)", "why": "\(error)"])
+                return
+            }
+            let session = Session(connection: id, number: nextSession, peer: peer)
+            nextSession += 1
+            sessions[id] = session
+            sessionsByNumber[session.number] = session
+            counters.connections += 1
+        }
+    }
+
+    private func receive(_ message: ReceivedMessage) {
+        guard let session = sessions[message.connection] else { return fabric.release(message) }
+        do throws(FrameError) {
+            let (id, request) = unsafe try Request.parse(fabric.bytes(of: message))
+            if case .produceEager(let partition, let batch) = request {
+                // Its buffer is held until the batch has been written.
+                return unsafe try announceEager(session, id, partition, batch, message)
+            }
+            try serve(request, id: id, session)
+        } catch {
+            end(message.connection, error.description)
+        }
+        fabric.release(message)
+    }
+
+    private func completed(_ token: UInt64, _ status: TransferStatus) {
+        switch transfers.removeValue(forKey: token) {
+        case .pull(let session, let offset, let byteCount):
+            pulled(session, token: token, offset: offset, byteCount: byteCount, status)
+        case .push(let session, let offset, let byteCount):
+            pushing.free(offset: offset, byteCount: byteCount)
+            session.mayPush = true
+        case .skip, nil: break
+        }
+    }
+
+    /// Cuts off a client that broke the protocol.
+    func end(_ id: ConnectionID, _ why: String) {
+        guard let session = sessions[id] else { return }
+        counters.protocolErrors += 1
+        log.warning("protocol error: connection closed", metadata: session.metadata(why))
+        fabric.disconnect(id)
+    }
+
+    private func remove(_ id: ConnectionID, _ reason: DisconnectReason) {
+        guard let session = sessions.removeValue(forKey: id) else { return }
+        sessionsByNumber[session.number] = nil
+        stalled.removeAll { $0 === session }
+        // Its transfers have all completed; what had landed and not been staged was never acknowledged.
+        for produce in session.produces {
+            if case .eager(let message, _) = produce.state { fabric.release(message) }
+            if produce.offset >= 0 { landing.free(offset: produce.offset, byteCount: produce.byteCount) }
+        }
+        session.produces = []
+        let level: Logger.Level = reason == .closed ? .info : .warning
+        log.log(level: level, "disconnected", metadata: session.metadata("\(reason)"))
+    }
+}
+
+extension Session {
+    var metadata: Logger.Metadata { ["peer": "\(peer)", "session": "\(number)"] }
+    func metadata(_ why: String) -> Logger.Metadata {
+        var metadata = metadata
+        metadata["why"] = "\(why)"
+        return metadata
+    }
+}
+
+/// What one client may ask of a door.
+package struct DoorLimits: Sendable {
+    /// Longest batch, in bytes.
+    package var batchBytesMax = 1_048_588
+    /// Batches announced and not acknowledged, per connection.
+    package var producesInFlightMax = 64
+    /// Bytes read from a log for one push.
+    package var pushBytes = 256 << 10
+    /// Longest ring that a client may open, in bytes.
+    package var ringBytesMax: UInt64 = 1 << 30
+    package init() {}
+}

@@ -1,0 +1,51 @@
+/// Hands out runs of a fixed range of registered memory, in whole units. First fit from where the last one ended.
+///
+/// - Complexity: O(units) at worst; a run is found at once while the arena is mostly free.
+struct LandingArena {
+    /// Smallest run, in bytes.
+    static let unitBytes = 8192
+
+    /// Where the arena begins in its region, in bytes.
+    private let start: Int
+    private var isTaken: [Bool]
+    private var hint = 0
+    private(set) var freeUnits: Int
+
+    init(start: Int, byteCount: Int) {
+        self.start = start
+        freeUnits = byteCount / Self.unitBytes
+        isTaken = Array(repeating: false, count: freeUnits)
+    }
+
+    private static func units(_ byteCount: Int) -> Int { (byteCount + unitBytes - 1) / unitBytes }
+
+    /// Offset of a run of `byteCount` bytes in the region, or nil when there is none now.
+    mutating func allocate(_ byteCount: Int) -> Int? {
+        let needed = Self.units(byteCount)
+        guard needed > 0, needed <= freeUnits else { return nil }
+        guard let found = find(needed, in: hint..<isTaken.count) ?? find(needed, in: 0..<isTaken.count) else { return nil }
+        for unit in found..<found + needed { isTaken[unit] = true }
+        freeUnits -= needed
+        hint = found + needed == isTaken.count ? 0 : found + needed
+        return start + found * Self.unitBytes
+    }
+
+    mutating func free(offset: Int, byteCount: Int) {
+        let first = (offset - start) / Self.unitBytes
+        let count = Self.units(byteCount)
+        for unit in first..<first + count {
+            precondition(isTaken[unit], "freed twice")
+            isTaken[unit] = false
+        }
+        freeUnits += count
+    }
+
+    private func find(_ needed: Int, in range: Range<Int>) -> Int? {
+        var run = 0
+        for unit in range {
+            run = isTaken[unit] ? 0 : run + 1
+            if run == needed { return unit - needed + 1 }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,84 @@
+internal import BrokerCore
+internal import RDMATransport
+internal import TopicLog
+internal import TopicProtocol
+
+/// One client of a door.
+final class Session {
+    let connection: ConnectionID
+    /// Names the session to the broker core.
+    let number: UInt64
+    let peer: String
+    /// Produce requests in the order in which they were announced: batches enter the log in this order, even when an
+    /// eager one overtakes a pull.
+    var produces: [PendingProduce] = []
+    /// Announced and not acknowledged yet.
+    var producesInFlight = 0
+    /// Acknowledgements that found the connection full.
+    var acks: [ProduceAck] = []
+    /// Answers that found the connection full. Bounded: a client that asks without listening is cut off.
+    var answers: [[UInt8]] = []
+    var ring: Ring?
+    var subscriptions: [Subscription] = []
+    /// Where the next push starts looking, so that partitions take turns.
+    var nextSubscription = 0
+    /// Something changed since the last look for readable partitions.
+    var mayPush = false
+
+    static let answersMax = 256
+    static let subscriptionsMax = 1024
+
+    init(connection: ConnectionID, number: UInt64, peer: String) {
+        self.connection = connection
+        self.number = number
+        self.peer = peer
+    }
+}
+
+/// A batch on its way from announcement to log.
+struct PendingProduce {
+    @safe enum State {
+        /// Waits for memory to land in.
+        case announced(RemoteSlice)
+        /// The READ is posted.
+        case pulling
+        /// In the arena, complete.
+        case landed
+        /// Came with the announcement; its message buffer is held.
+        case eager(ReceivedMessage, UnsafeMutableRawBufferPointer)
+        case failed(ErrorCode)
+    }
+
+    let requestID: UInt32
+    let partition: PartitionAddress
+    let byteCount: Int
+    var state: State
+    /// Place in the arena, once it has one.
+    var offset = -1
+    var token: UInt64 = 0
+}
+
+/// What a consumer wants of one partition.
+struct Subscription {
+    let partition: Partition
+    var cursor: LogCursor
+}
+
+/// A consumer's ring, as the broker sees it. Positions count bytes ever written.
+struct Ring {
+    let remote: RemoteRegion
+    /// Everything before it was written.
+    var written: UInt64 = 0
+    /// Everything before it was read and given back.
+    var released: UInt64 = 0
+
+    var byteCount: Int { Int(remote.byteCount) }
+    var free: Int { byteCount - Int(written - released) }
+    /// Offset of the next entry.
+    var position: Int { Int(written % remote.byteCount) }
+    /// Bytes up to the ring's end.
+    var contiguous: Int { byteCount - position }
+    var target: RemoteSlice { RemoteSlice(key: remote.key, address: remote.address + UInt64(position)) }
+    /// The immediate value that says how far the ring has been written.
+    var immediate: UInt32 { UInt32(truncatingIfNeeded: written / UInt64(RingEntry.alignment)) }
+}

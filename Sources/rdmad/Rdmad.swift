@@ -1,0 +1,5 @@
+import ArgumentParser
+
+@main struct Rdmad: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "rdmad", abstract: "x", subcommands: [Serve.self])
+}

@@ -1,0 +1,184 @@
+import ArgumentParser
+import BrokerCore
+import FabricFrontend
+import Glibc
+import Logging
+import RDMATransport
+import TopicLog
+
+/// `rdmad serve`: runs a broker until SIGTERM or SIGINT.
+struct Serve: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run a broker.",
+        discussion: """
+            Serves clients on this node through shared memory, and clients anywhere through RDMA where there is a device.
+            Without --listen it takes shm:///run/rdmad/rdmad.sock, and rdma://0.0.0.0:9440 if a device is found.
+
+              rdmad serve --data /var/lib/rdmad
+              rdmad serve --data /tmp/data --listen shm:///tmp/rdmad.sock --flush none
+
+            --flush says when a batch counts as written: 'group' after fdatasync (many batches share one), 'interval:MS'
+            at once with a sync every MS milliseconds, 'none' at once with no sync at all. With anything but 'group' a
+            power cut may lose acknowledged records.
+
+            SIGTERM and SIGINT end it cleanly: everything is synced, and it exits with 0.
+            """)
+
+    @Option(name: .long, help: "Directory of the logs. Created if missing; one broker at a time.")
+    var data = "/var/lib/rdmad"
+
+    @Option(name: .long, help: ArgumentHelp("Where to listen: shm:///PATH or rdma://HOST[:PORT]. May be given again.", valueName: "url"))
+    var listen: [String] = []
+
+    @Option(name: .long, help: "When a batch counts as written: group, interval:MS or none.")
+    var flush = "group"
+
+    @Option(name: .long, help: "Memory that batches land in, per door, in bytes (at least 16777216). Registered with the device.")
+    var arenaBytes = 64 << 20
+
+    @Option(name: .long, help: "Size at which a log begins a new segment file, in bytes.")
+    var segmentBytes = 1 << 30
+
+    @Option(name: .long, help: "Longest batch accepted, in bytes.")
+    var maxMessageBytes = 1_048_588
+
+    @Option(name: .long, help: "trace, debug, info, notice, warning, error or critical.")
+    var logLevel = "info"
+
+    func validate() throws {
+        guard FlushPolicy(flush) != nil else { throw ValidationError("--flush is group, interval:MS or none, not '\(flush)'") }
+        guard arenaBytes >= Doors.arenaBytesMin else {
+            throw ValidationError("--arena-bytes is at least \(Doors.arenaBytesMin)")
+        }
+        guard (1...Int(Int32.max)).contains(segmentBytes) else { throw ValidationError("--segment-bytes is 1 to \(Int32.max)") }
+        guard (1024...8 << 20).contains(maxMessageBytes), maxMessageBytes <= arenaBytes / 8 else {
+            throw ValidationError("--max-message-bytes is 1024 to 8388608, and at most an eighth of --arena-bytes")
+        }
+        guard Logger.Level(rawValue: logLevel) != nil else { throw ValidationError("unknown --log-level '\(logLevel)'") }
+        for url in listen { _ = try ListenAddress(url) }
+    }
+
+    func run() throws {
+        let signals = TerminationSignals()
+        var log = Logger(label: "rdmad") { StreamLogHandler.standardError(label: $0) }
+        log.logLevel = Logger.Level(rawValue: logLevel)!
+
+        var options = LogOptions()
+        options.segmentBytes = segmentBytes
+        options.batchBytesMax = maxMessageBytes
+        let directory: LogDirectory
+        let flusher: Flusher
+        do {
+            directory = try LogDirectory.open(path: data, options: options)
+            flusher = try Flusher()
+        } catch {
+            throw Failure("\(error)")
+        }
+        report(directory.recoveryReport, to: log)
+
+        let addresses = try listen.isEmpty ? defaultAddresses(log) : listen.map { ($0, try ListenAddress($0), true) }
+        let broker = Broker(
+            directory: directory, flusher: flusher, flushPolicy: FlushPolicy(flush)!, doors: addresses.count)
+        var limits = DoorLimits()
+        limits.batchBytesMax = maxMessageBytes
+        var doors: [any Door] = []
+        for (url, address, isWanted) in addresses {
+            do {
+                doors.append(try open(address, number: doors.count, broker, limits, log))
+                log.notice("listening", metadata: ["on": "\(doors.last!.address)"])
+            } catch {
+                // What was asked for must work; what was only found may not.
+                guard !isWanted else { throw Failure("cannot listen on \(url): \(error)") }
+                log.warning("not listening", metadata: ["on": "\(url)", "why": "\(error)"])
+            }
+        }
+        let loop = BrokerLoop(broker: broker, doors: doors)
+        signals.onTermination { [log, stopper = loop.stopper] number in
+            log.notice("stopping", metadata: ["signal": "\(number)"])
+            stopper.stop()
+        }
+        log.notice("ready", metadata: ["data": "\(data)", "flush": "\(broker.flushPolicy)", "topics": "\(broker.topicCount)"])
+        loop.run()
+        for door in doors { log.info("door closed", metadata: door.metadata) }
+        do { try broker.close() } catch { throw Failure("\(error)") }
+        log.notice("stopped")
+    }
+
+    private func open(
+        _ address: ListenAddress, number: Int, _ broker: Broker, _ limits: DoorLimits, _ log: Logger
+    ) throws -> any Door {
+        switch address {
+        case .sharedMemory(let path):
+            try Doors.sharedMemory(
+                path: path, number: number, broker: broker, limits: limits, arenaBytes: arenaBytes, log: log)
+        case .rdma(let host, let port):
+            try Doors.verbs(
+                host: host, port: port, number: number, broker: broker, limits: limits, arenaBytes: arenaBytes, log: log)
+        }
+    }
+
+    /// What to listen on when nothing was asked for: shared memory always, RDMA where there is a device.
+    private func defaultAddresses(_ log: Logger) throws -> [(String, ListenAddress, Bool)] {
+        let path = "/run/rdmad/rdmad.sock"
+        unsafe mkdir("/run/rdmad", 0o755)
+        var addresses = [("shm://\(path)", ListenAddress.sharedMemory(path: path), true)]
+        let devices = DeviceContext.deviceNames()
+        if devices.isEmpty {
+            log.notice("no RDMA device found: shared memory only", metadata: ["see": "rdmad doctor"])
+        } else {
+            log.notice("RDMA devices found", metadata: ["devices": "\(devices.joined(separator: " "))"])
+            addresses.append(("rdma://0.0.0.0:9440", .rdma(host: "0.0.0.0", port: 9440), false))
+        }
+        return addresses
+    }
+
+    private func report(_ report: RecoveryReport, to log: Logger) {
+        log.info("recovered", metadata: ["topics": "\(report.topicCount)", "partitions": "\(report.partitions.count)"])
+        for partition in report.partitions {
+            let name = "\(partition.topic)-\(partition.partition)"
+            if partition.recovery.tornBytes > 0 {
+                log.warning(
+                    "cut a torn tail",
+                    metadata: ["partition": "\(name)", "bytes": "\(partition.recovery.tornBytes)"])
+            }
+            if let fence = partition.fence {
+                log.error("partition fenced", metadata: ["partition": "\(name)", "why": "\(fence)"])
+            }
+        }
+    }
+}
+
+extension Door {
+    var metadata: Logger.Metadata {
+        let counters = counters
+        return [
+            "on": "\(address)", "connections": "\(counters.connections)", "pulled": "\(counters.pulledBatches)",
+            "eager": "\(counters.eagerBatches)", "refused": "\(counters.refusedBatches)",
+            "pushed-entries": "\(counters.pushedEntries)", "pushed-bytes": "\(counters.pushedBytes)",
+            "file-reads": "\(counters.fileReads)", "protocol-errors": "\(counters.protocolErrors)",
+        ]
+    }
+}
+
+/// Where to listen.
+enum ListenAddress {
+    case sharedMemory(path: String)
+    case rdma(host: String, port: UInt16)
+
+    init(_ url: String) throws {
+        if url.hasPrefix("shm:///") {
+            self = .sharedMemory(path: String(url.dropFirst("shm://".count)))
+            return
+        }
+        guard url.hasPrefix("rdma://") else {
+            throw ValidationError("'\(url)' is neither shm:///PATH nor rdma://HOST[:PORT]")
+        }
+        let rest = url.dropFirst("rdma://".count)
+        let colon = rest.lastIndex(of: ":")
+        let host = String(colon.map { rest[..<$0] } ?? rest)
+        guard !host.isEmpty, let port = colon.map({ UInt16(rest[rest.index(after: $0)...]) }) ?? 9440 else {
+            throw ValidationError("'\(url)' has no host, or a port that is not a number")
+        }
+        self = .rdma(host: host, port: port)
+    }
+}
