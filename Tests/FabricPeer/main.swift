@@ -1,5 +1,5 @@
 // The other process of two-process transport tests: connects, does what it is told, leaves when the tester does.
-// Usage: fabric-peer shm PATH | rdma HOST PORT
+// Usage: fabric-peer shm PATH | rdma HOST PORT | storm HOST PORT COUNT
 import Glibc
 import RDMATransport
 import TransportTestSupport
@@ -74,6 +74,21 @@ do {
             case .attackWrite: fabric.write(on: id, slice, nil, to: remote, immediate: nil, token: 99)
             default: fabric.compareAndSwap(on: id, remote, compare: 0, swap: 1, into: slice, token: 99)
             }
+        }
+    } else if arguments.count == 5, arguments[1] == "storm" {
+        // Many connections that do nothing.
+        var configuration = FabricConfiguration()
+        configuration.messagesInFlight = 8
+        configuration.postedMax = 16
+        configuration.messageBufferBytes = 512
+        let port = UInt16(arguments[3])!
+        let fabric = try VerbsFabric(towards: arguments[2], port: port, configuration: configuration)
+        let driver = Driver(fabric)
+        for _ in 0..<Int(arguments[4])! { _ = try fabric.connect(host: arguments[2], port: port, privateData: []) }
+        while true {
+            driver.turn()
+            driver.seen[0].removeAll()
+            usleep(1000)
         }
     } else {
         print("usage: fabric-peer shm PATH | rdma HOST PORT")

@@ -119,6 +119,8 @@ final class VerbsConnection {
         queuePair?.moveToError()
     }
 
+    /// Nothing posted is outstanding but receives.
+    var isIdle: Bool { oldest == next }
     var isDrained: Bool { oldest == next && receivesPosted == 0 }
     var holdsMessages: Bool { heldMessages > 0 }
 
@@ -196,7 +198,7 @@ final class VerbsConnection {
     }
 
     /// Posts what was queued. False: the queue pair refused, and the connection must end.
-    func flush() -> Bool {
+    func flush(_ statistics: inout VerbsStatistics) -> Bool {
         guard state == .established || state == .accepting, queuePair != nil else { return true }
         guard postReceives() else { return false }
         if owedCredits * 2 >= configuration.messagesInFlight { _ = unsafe send(isCreditsOnly: true) { _ in 0 } }
@@ -205,6 +207,8 @@ final class VerbsConnection {
             sends.signalLast()
             unsignaled = 0
         }
+        statistics.requestsPosted += sends.count
+        statistics.doorbells += 1
         return sends.post(to: queuePair!) == 0
     }
 

@@ -18,7 +18,7 @@ package final class VerbsFabric: Fabric {
     private let completions: CompletionQueue
     private let readDepth: UInt8
     private var listener: ConnectionIdentifier?
-    private var connections: ConnectionTable<VerbsConnection>
+    var connections: ConnectionTable<VerbsConnection>
     /// Generations by table index, for matching the 15 bits in a work request's id.
     private var byIndex: [UInt32: VerbsConnection] = [:]
     private var regions: RegionTable
@@ -26,6 +26,10 @@ package final class VerbsFabric: Fabric {
     private var draining: [VerbsConnection] = []
     private var reservedCompletions = 0
     private var pollsUntilEvents = 0
+    /// For tests that play a foreign client.
+    var greetingOverride: [UInt8]?
+    /// What was asked of the device, for figures and tests.
+    package private(set) var statistics = VerbsStatistics()
 
     /// A fabric that listens at an address of a local device.
     package convenience init(
@@ -223,7 +227,7 @@ package final class VerbsFabric: Fabric {
 
     package func flush() {
         connections.forEach { connection in
-            if !connection.flush() { failed.append(connection) }
+            if !connection.flush(&statistics) { failed.append(connection) }
         }
         guard !failed.isEmpty else { return }
         for connection in failed { drain(connection, .transportError) }
@@ -300,6 +304,7 @@ extension VerbsFabric {
         // Bounded, so that one busy peer cannot keep the caller here.
         for _ in 0..<4 {
             let count = completions.poll()
+            statistics.completions += count
             for index in 0..<count { handle(completions[index], into: &events) }
             if count < CompletionQueue.batchMax { return }
         }
@@ -351,7 +356,7 @@ extension VerbsFabric {
                 connection.peer = connection.identifier!.describePeer()
                 connection.state = .connecting
                 try connection.prepare(completions: completions, domain: domain)
-                let hello = greeting(connection.privateData).encoded
+                let hello = greetingOverride ?? greeting(connection.privateData).encoded
                 try connection.identifier!.connect(privateData: hello, readDepth: readDepth)
             case (RDMA_CM_EVENT_ESTABLISHED, .connecting):
                 guard case .greeting(let greeting) = TransportGreeting.parse(event.privateData) else {
@@ -433,6 +438,16 @@ extension VerbsFabric {
         connections.remove(connection.id)
         byIndex[connection.id.index] = nil
     }
+}
+
+/// Counts since a fabric was made.
+package struct VerbsStatistics: Sendable {
+    /// Sends, READs and WRITEs posted.
+    package internal(set) var requestsPosted = 0
+    /// Calls that posted them.
+    package internal(set) var doorbells = 0
+    /// Completions taken, receives included.
+    package internal(set) var completions = 0
 }
 
 extension TransferStatus {
