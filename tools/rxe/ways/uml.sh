@@ -1,0 +1,73 @@
+# The way `uml`: a User-Mode Linux kernel with rxe built in, an ordinary program. Sourced by ../run.
+# shellcheck shell=bash
+#
+# The command's output leaves the guest over consoles of its own (tty1 standard output, tty2 standard error), which the
+# kernel connects to FIFOs; the kernel's messages go to $scratch/console and are shown only when the guest dies.
+
+run_uml() {
+  uml_kernel || return 1
+  uml_describe_command "$@"
+  mkfifo "$scratch/out" "$scratch/err" "$scratch/in"
+
+  # A reader that goes away (`run … | head`) ends the run, as in any pipeline.
+  { cat "$scratch/out" || kill -s PIPE $$; } </dev/null {kept_input}<&- &
+  local out=$!
+  { cat "$scratch/err" >&2 || kill -s PIPE $$; } </dev/null >/dev/null {kept_input}<&- &
+  local err=$! input=null
+  if [ -n "$interactive" ]; then
+    terminal=$(stty -g </dev/tty)
+    stty raw -echo </dev/tty
+    cat <&"$kept_input" >"$scratch/in" &
+    exec 8<"$scratch/in"
+    input=fd:8
+  fi
+
+  ulimit -c 0
+  # con0 is the kernel's console. A panic ends the process (and, through its exit handler, its own group only).
+  supervise "$kernel" "mem=$memory" root=/dev/root rootfstype=hostfs rootflags=/ ro "init=$scratch/init" \
+    "uml_dir=$scratch/" umid=uml con=null con0=null,fd:1 "con1=$input,fd:6" con2=null,fd:7 panic=-1 \
+    </dev/null >"$scratch/console" 2>&1 6>"$scratch/out" 7>"$scratch/err"
+  [ -z "$interactive" ] || exec 8<&-
+  wait "$supervised" || true
+  # Whatever the kernel left behind holds the FIFOs open.
+  end_supervised
+  wait "$out" "$err" || true
+
+  if timed_out; then
+    status=124
+  elif [ -s "$scratch/guest/status" ]; then
+    status=$(<"$scratch/guest/status")
+  elif [ -e "$scratch/guest/ready" ]; then
+    say "the guest died under the command; its console's last lines:"
+    tail -n 25 "$scratch/console" | sed 's/^/  /' >&2
+    status=125
+  elif [ -s "$scratch/guest/failed" ]; then
+    reason="the guest started, but $(<"$scratch/guest/failed")"
+    return 1
+  else
+    reason="$kernel ended before user space (console: $(grep -v '^$' "$scratch/console" | tail -n 3 | tr '\n' ' '))"
+    return 1
+  fi
+}
+
+# Sets $kernel. Not inside $(…): bash would hold back SIGTERM until a build of minutes has ended.
+uml_kernel() {
+  kernel=${RDMAD_RXE_KERNEL:-}
+  if [ -z "$kernel" ]; then
+    "$here/build-kernel" >"$scratch/kernel" &
+    wait $! || { reason="tools/rxe/build-kernel failed"; return 1; }
+    kernel=$(<"$scratch/kernel")
+  fi
+  [ -x "$kernel" ] || { reason="$kernel is not a program"; return 1; }
+}
+
+# Writes what the guest's first process reads: NUL-separated lists, so that every byte of an argument survives.
+uml_describe_command() {
+  mkdir "$scratch/guest"
+  printf '%s\0' "$@" >"$scratch/guest/command"
+  printf '%s\0' "$PWD" "$writable" "$interactive" "$(stty size 2>/dev/null <&"$kept_input" || true)" >"$scratch/guest/settings"
+  env -0 | grep -zE '^(PATH|HOME|USER|LANG|TERM|CI|FABRIC|RDMAD_[A-Z0-9_]*)=' >"$scratch/guest/environment" || true
+  # perftest reads "cpu MHz", which the guest's own file lacks; the guest has one processor.
+  sed '/^$/q' /proc/cpuinfo >"$scratch/guest/cpuinfo"
+  install -m 755 "$here/guest-init" "$scratch/init"
+}
