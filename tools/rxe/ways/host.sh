@@ -16,7 +16,7 @@ host_device() {
     rdma link add rxe0 type rxe netdev dummy0 2>/dev/null || { reason="'rdma link add' was refused"; return 1; }
   fi
   grep -q ACTIVE /sys/class/infiniband/rxe0/ports/1/state || { reason="rxe0 is not active"; return 1; }
-  ip -4 -o addr show | grep -q ' 10\.9\.0\.1/' || { reason="rxe0 exists, but no device has the address 10.9.0.1"; return 1; }
+  [[ $(ip -4 -o addr show) == *' 10.9.0.1/'* ]] || { reason="rxe0 exists, but no device has the address 10.9.0.1"; return 1; }
 }
 
 run_host() {
@@ -28,6 +28,6 @@ run_host() {
     return 0
   fi
   supervise "$@"
-  status=0; wait "$supervised" || status=$?
+  status=0; wait_supervised || status=$?
   if timed_out; then status=124; fi
 }

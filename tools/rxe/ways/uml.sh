@@ -10,14 +10,14 @@ run_uml() {
   mkfifo "$scratch/out" "$scratch/err" "$scratch/in"
 
   # A reader that goes away (`run … | head`) ends the run, as in any pipeline.
-  { cat "$scratch/out" || kill -s PIPE $$; } </dev/null {kept_input}<&- &
+  { cat "$scratch/out" || kill -s PIPE $$; } </dev/null {kept_input}<&- {lifeline}>&- &
   local out=$!
-  { cat "$scratch/err" >&2 || kill -s PIPE $$; } </dev/null >/dev/null {kept_input}<&- &
+  { cat "$scratch/err" >&2 || kill -s PIPE $$; } </dev/null >/dev/null {kept_input}<&- {lifeline}>&- &
   local err=$! input=null
   if [ -n "$interactive" ]; then
     terminal=$(stty -g </dev/tty)
     stty raw -echo </dev/tty
-    cat <&"$kept_input" >"$scratch/in" &
+    cat <&"$kept_input" >"$scratch/in" {lifeline}>&- &
     exec 8<"$scratch/in"
     input=fd:8
   fi
@@ -28,7 +28,7 @@ run_uml() {
     "uml_dir=$scratch/" umid=uml con=null con0=null,fd:1 "con1=$input,fd:6" con2=null,fd:7 panic=-1 \
     </dev/null >"$scratch/console" 2>&1 6>"$scratch/out" 7>"$scratch/err"
   [ -z "$interactive" ] || exec 8<&-
-  wait "$supervised" || true
+  wait_supervised || true
   # Whatever the kernel left behind holds the FIFOs open.
   end_supervised
   wait "$out" "$err" || true
@@ -54,7 +54,7 @@ run_uml() {
 uml_kernel() {
   kernel=${RDMAD_RXE_KERNEL:-}
   if [ -z "$kernel" ]; then
-    "$here/build-kernel" >"$scratch/kernel" &
+    "$here/build-kernel" >"$scratch/kernel" {lifeline}>&- &
     wait $! || { reason="tools/rxe/build-kernel failed"; return 1; }
     kernel=$(<"$scratch/kernel")
   fi

@@ -1,0 +1,37 @@
+# The front door. `make` or `make help` lists what there is.
+.DEFAULT_GOAL := help
+.PHONY: help build run test test-long rxe-shell figure figures doctor format clean
+
+help:            ## list these targets
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+build:           ## build rdmad, optimised
+	swift build -c release
+
+run:             ## the flights example, from an empty broker to checked answers (FABRIC=shm|rxe, default shm)
+	tools/run-flights
+
+test:            ## every test: on this machine, over Soft-RoCE, and the test machine itself
+	tools/test
+
+test-long:       ## the same with the long variants (RDMAD_TEST_LONG=1)
+	RDMAD_TEST_LONG=1 tools/test
+
+rxe-shell:       ## a shell on a machine with the Soft-RoCE device rxe0
+	tools/rxe/shell
+
+figure:          ## one figure: make figure NAME=first-light.guest-boot
+	@test -n "$(NAME)" || { echo "make figure: give NAME=..., one of:"; ls tools/figures; exit 2; } >&2
+	tools/figure "$(NAME)"
+
+figures:         ## every figure against its goal
+	tools/figure --all
+
+doctor:          ## what this machine lacks for rdmad, and what to do
+	swift run -c release rdmad doctor
+
+format:          ## lay out the sources
+	swift format --in-place --recursive --parallel Package.swift Sources $(wildcard Tests Benchmarks Examples)
+
+clean:           ## remove what the build made (the cached guest kernel and data stay)
+	swift package clean
