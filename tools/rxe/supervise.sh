@@ -65,13 +65,11 @@ wait_supervised() {
   { wait "$supervised"; } 2>/dev/null
 }
 
-# Ends what supervise started, every process of its group, and returns when none is left.
+# Ends what supervise started, every process of its group.
 end_supervised() {
   [ -n "$supervised" ] || return 0
   kill -KILL -- "-$supervised" "$supervised" 2>/dev/null || true
   wait_supervised || true
-  local tries=0
-  while kill -0 -- "-$supervised" 2>/dev/null && [ $((tries += 1)) -lt 200 ]; do sleep 0.01; done
   echo done >&"$lifeline"
   supervised=''
 }
