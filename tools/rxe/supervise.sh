@@ -12,7 +12,9 @@ open_scratch() {
   trap 'exit 129' HUP
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  scratch=$(mktemp -d "${TMPDIR:-/tmp}/rdmad-rxe.XXXXXX")
+  local parent=${TMPDIR:-/tmp}
+  case $parent in *[!A-Za-z0-9/._-]*) parent=/tmp ;; esac       # it goes on the guest kernel's command line
+  scratch=$(mktemp -d "$parent/rdmad-rxe.XXXXXX")
   trap finish EXIT
   mkfifo "$scratch/lifeline" "$scratch/gate"
   # Opened for reading and writing, so that opening does not block; the watchdog keeps a read end only.
@@ -70,7 +72,7 @@ end_supervised() {
   [ -n "$supervised" ] || return 0
   kill -KILL -- "-$supervised" "$supervised" 2>/dev/null || true
   wait_supervised || true
-  echo done >&"$lifeline"
+  echo 'done' >&"$lifeline"
   supervised=''
 }
 
