@@ -5,28 +5,34 @@
 # kills the group and removes the scratch directory. It also keeps the time limit.
 # shellcheck shell=bash
 
-scratch='' supervised='' watchdog='' lifeline='' gate='' terminal=''
+scratch='' supervised='' watchdog='' lifeline='' gate='' terminal='' input_relay=''
 
 # Makes $scratch, starts the watchdog, and arranges that every exit of the runner cleans up.
 open_scratch() {
-  trap 'exit 129' HUP
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
+  local early=''                     # a signal waits until there is something complete to clean up
+  trap 'early=129' HUP
+  trap 'early=130' INT
+  trap 'early=143' TERM
   local parent=${TMPDIR:-/tmp}
   case $parent in *[!A-Za-z0-9/._-]*) parent=/tmp ;; esac       # it goes on the guest kernel's command line
   scratch=$(mktemp -d "$parent/rdmad-rxe.XXXXXX")
-  trap finish EXIT
   mkfifo "$scratch/lifeline" "$scratch/gate"
   # Opened for reading and writing, so that opening does not block; the watchdog keeps a read end only.
   exec {lifeline}<>"$scratch/lifeline"
   setsid bash -c "$watchdog_program" watchdog "$time_limit" "$scratch" \
     <"$scratch/lifeline" >/dev/null 2>&1 {lifeline}>&- {kept_input}<&- &
   watchdog=$!
+  trap finish EXIT
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  [ -z "$early" ] || exit "$early"
 }
 
 finish() {
   trap '' HUP INT TERM
   end_supervised
+  [ -z "$input_relay" ] || kill "$input_relay" 2>/dev/null || true      # else it takes the next key pressed
   [ -z "$terminal" ] || stty "$terminal" </dev/tty 2>/dev/null || true
   exec {lifeline}>&-                # the watchdog reads end-of-file and removes the scratch directory
   wait "$watchdog" || true

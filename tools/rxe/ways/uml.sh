@@ -9,15 +9,19 @@ run_uml() {
   uml_describe_command "$@"
   mkfifo "$scratch/out" "$scratch/err" "$scratch/in"
 
+  # Both ends are held here until the guest has its own, so that no relay blocks in opening when the runner is killed.
+  exec 6<>"$scratch/out" 7<>"$scratch/err"
   # A reader that goes away (`run … | head`) ends the run, as in any pipeline.
-  { cat "$scratch/out" || kill -s PIPE $$; } </dev/null {kept_input}<&- {lifeline}>&- &
+  { cat || kill -s PIPE $$ 2>/dev/null; } <"$scratch/out" 6>&- 7>&- {kept_input}<&- {lifeline}>&- &
   local out=$!
-  { cat "$scratch/err" >&2 || kill -s PIPE $$; } </dev/null >/dev/null {kept_input}<&- {lifeline}>&- &
+  { cat >&2 || kill -s PIPE $$ 2>/dev/null; } <"$scratch/err" >/dev/null 6>&- 7>&- {kept_input}<&- {lifeline}>&- &
   local err=$! input=null
   if [ -n "$interactive" ]; then
     terminal=$(stty -g </dev/tty)
     stty raw -echo </dev/tty
-    cat <&"$kept_input" >"$scratch/in" {lifeline}>&- &
+    exec 8<>"$scratch/in"
+    cat <&"$kept_input" >"$scratch/in" 6>&- 7>&- 8>&- {lifeline}>&- &
+    input_relay=$!
     exec 8<"$scratch/in"
     input=fd:8
   fi
@@ -27,6 +31,7 @@ run_uml() {
   supervise "$kernel" "mem=$memory" root=/dev/root rootfstype=hostfs rootflags=/ ro "init=$scratch/init" \
     "uml_dir=$scratch/" umid=uml con=null con0=null,fd:1 "con1=$input,fd:6" con2=null,fd:7 panic=-1 \
     </dev/null >"$scratch/console" 2>&1 6>"$scratch/out" 7>"$scratch/err"
+  exec 6>&- 7>&-
   [ -z "$interactive" ] || exec 8<&-
   wait_supervised || true
   # Whatever the kernel left behind holds the FIFOs open.
