@@ -67,7 +67,16 @@ package final class Driver<F: Fabric> {
     }
 
     package func waitEstablished(_ fabric: Int = 0) throws -> ConnectionID {
-        try wait(fabric, for: "established") { if case .established(let id) = $0 { id } else { nil } }
+        let outcome: Result<ConnectionID, ScenarioFailure> = try wait(fabric, for: "established") { event in
+            switch event {
+            case .established(let id): return .success(id)
+            case .rejected(_, let why):
+                let detail = fabrics[fabric].lastError.map { ": \($0)" } ?? ""
+                return .failure(ScenarioFailure("rejected: \(why)\(detail)"))
+            default: return nil
+            }
+        }
+        return try outcome.get()
     }
 
     /// Posts, waiting for room when there is none.

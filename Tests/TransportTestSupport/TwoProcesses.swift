@@ -108,13 +108,13 @@ package struct TwoProcesses<F: Fabric> {
         let server = try makeServer()
         for _ in 0..<3 {
             let link = try link(to: server)
-            let region = decodeRegion(try link.ask(.exposeForReading, littleEndian(UInt32(8 << 20)) + [1]))
-            let mine = try server.register(try MemoryBlock(byteCount: 8 << 20, name: "mine"), access: .none)
+            let region = decodeRegion(try link.ask(.exposeForReading, littleEndian(UInt32(2 << 20)) + [1]))
+            let mine = try server.register(try MemoryBlock(byteCount: 2 << 20, name: "mine"), access: .none)
             var outstanding = Set<UInt64>()
             for token in 1...16 as ClosedRange<UInt64> {
                 let result = server.read(
                     on: link.id, from: RemoteSlice(key: region.key, address: region.address),
-                    into: LocalSlice(region: mine, offset: 0, count: 4 << 20), token: token)
+                    into: LocalSlice(region: mine, offset: 0, count: 2 << 20), token: token)
                 if result == .posted { outstanding.insert(token) }
             }
             server.flush()

@@ -79,8 +79,15 @@ package protocol Fabric: AnyObject {
     /// Arms the poll descriptor. Returns false when something is already there: poll again instead of sleeping.
     func prepareToSleep() -> Bool
 
+    /// What lay behind the last `.rejected` with ``ConnectFailure/localError``.
+    var lastError: FabricError? { get }
+
     /// Ends all connections and frees everything. Nothing may be called afterwards.
     func shutdown()
+}
+
+extension Fabric {
+    package var lastError: FabricError? { nil }
 }
 
 /// Sizes a fabric was created with.
@@ -204,6 +211,8 @@ package enum ConnectFailure: Sendable {
     case unreachable
     /// The peer speaks another version of the transport.
     case versionMismatch
+    /// It failed on this side: ``Fabric/lastError`` says how.
+    case localError
 }
 
 /// How a transfer ended.

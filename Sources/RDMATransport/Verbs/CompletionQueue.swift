@@ -26,7 +26,8 @@ import Glibc
         }
         unsafe raw = queue
         self.context = context
-        self.depth = unsafe Int(queue.pointee.cqe)
+        // The device may round up; what was asked for is what is counted on.
+        self.depth = depth
         unsafe batch = .allocate(capacity: Self.batchMax)
         unsafe batch.initialize(repeating: ibv_wc())
         let flags = unsafe fcntl(channel.pointee.fd, F_GETFL)

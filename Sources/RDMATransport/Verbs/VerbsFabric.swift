@@ -26,6 +26,7 @@ package final class VerbsFabric: Fabric {
     private var draining: [VerbsConnection] = []
     private var reservedCompletions = 0
     private var pollsUntilEvents = 0
+    package private(set) var lastError: FabricError?
     /// For tests that play a foreign client.
     var greetingOverride: [UInt8]?
     /// What was asked of the device, for figures and tests.
@@ -386,7 +387,8 @@ extension VerbsFabric {
             default: break
             }
         } catch {
-            refuse(connection, .unreachable, into: &events)
+            lastError = error
+            refuse(connection, .localError, into: &events)
         }
     }
 
