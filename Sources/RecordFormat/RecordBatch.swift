@@ -1,0 +1,62 @@
+/// What a broker does to a batch: check it once, give it a place, and never touch it again.
+package enum RecordBatch {
+    /// The only format: RecordBatch v2.
+    static let magic: Int8 = 2
+
+    /// Checks a whole batch: exact length, format, record count and checksum. The records are not walked.
+    ///
+    /// Bytes 0-15 but for the length (base offset, leader epoch) are not covered: a broker assigns them.
+    /// - Parameters:
+    ///   - bytes: One batch and nothing else, borrowed for the call. The memory must not change meanwhile.
+    ///   - bytesMax: The largest batch accepted, header included.
+    /// - Returns: The header, whose `sizeInBytes` is `bytes.count`.
+    /// - Complexity: O(n), one pass, no allocation.
+    package static func validate(
+        _ bytes: UnsafeRawBufferPointer, bytesMax: Int
+    ) throws(RecordBatchError) -> RecordBatchHeader {
+        guard bytes.count >= RecordBatchHeader.byteCount else {
+            throw RecordBatchError(
+                .wrongLength, "\(bytes.count) bytes are less than a header (\(RecordBatchHeader.byteCount))")
+        }
+        guard bytes.count <= bytesMax else {
+            throw RecordBatchError(.tooLarge, "\(bytes.count) bytes, the limit is \(bytesMax): send smaller batches")
+        }
+        let header = unsafe RecordBatchHeader(parsing: bytes)
+        guard header.magic == magic else {
+            throw RecordBatchError(.unsupportedMagic, "magic is \(header.magic), only \(magic) is accepted")
+        }
+        guard header.sizeInBytes == bytes.count else {
+            throw RecordBatchError(.wrongLength, "the header announces \(header.sizeInBytes) bytes, \(bytes.count) came")
+        }
+        guard header.hasConsistentCount else {
+            throw RecordBatchError(
+                .wrongRecordCount, "\(header.recordCount) records with last offset delta \(header.lastOffsetDelta)")
+        }
+        let sum = unsafe CRC32C.checksum(.init(rebasing: bytes[RecordBatchHeader.checksumStart...]))
+        guard sum == header.crc else {
+            throw RecordBatchError(
+                .checksumMismatch, "CRC-32C of \(bytes.count) bytes is \(sum), the header says \(header.crc)")
+        }
+        return header
+    }
+
+    /// Gives a batch its place in the log: patches 12 bytes that the checksum does not cover.
+    /// - Parameter bytes: A validated batch; at least a header (programmer error otherwise).
+    package static func assign(
+        baseOffset: Offset, leaderEpoch: LeaderEpoch, in bytes: UnsafeMutableRawBufferPointer
+    ) {
+        precondition(bytes.count >= RecordBatchHeader.byteCount, "a batch is at least its header")
+        unsafe bytes.storeBigEndian(baseOffset.rawValue, at: 0)
+        unsafe bytes.storeBigEndian(leaderEpoch.rawValue, at: 12)
+    }
+}
+
+extension RecordBatchHeader {
+    /// Whether the batch has records and one offset for each: true of every batch a producer may send.
+    package var hasConsistentCount: Bool {
+        recordCount > 0 && Int64(recordCount) == Int64(lastOffsetDelta) + 1
+    }
+
+    /// Where the bytes under the checksum begin: they end with the batch.
+    package static var checksumRangeStart: Int { checksumStart }
+}
