@@ -133,7 +133,7 @@ package struct RecordBatchBuilder {
     }
 
     private static func withBytes(_ bytes: [UInt8]?, _ body: (UnsafeRawBufferPointer?) -> Bool) -> Bool {
-        guard let bytes else { return unsafe body(nil) }
+        guard let bytes else { return body(nil) }
         return unsafe bytes.withUnsafeBytes { unsafe body($0) }
     }
 }
