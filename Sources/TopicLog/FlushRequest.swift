@@ -1,0 +1,11 @@
+/// A partition to be made durable.
+package struct FlushRequest: Sendable {
+    /// The caller's name for the partition; comes back with the result.
+    package let token: UInt64
+    package let ticket: FlushTicket
+
+    package init(token: UInt64, ticket: FlushTicket) {
+        self.token = token
+        self.ticket = ticket
+    }
+}

@@ -1,0 +1,7 @@
+/// What became of a `FlushRequest`: to be handed to that partition's `didFlush`.
+package struct FlushResult: Sendable {
+    package let token: UInt64
+    package let ticket: FlushTicket
+    /// nil when everything below `ticket.end` is durable.
+    package let error: LogError?
+}

@@ -1,0 +1,139 @@
+internal import RecordFormat
+
+extension LogDirectory {
+    /// Creates a topic with empty partitions, durably.
+    ///
+    /// Directories first, catalog last: the catalog's rename is the moment the topic exists. A stop before it leaves
+    /// directories without data that nobody claims; the next create of that name takes them over.
+    /// - Parameter partitions: 1...1024.
+    /// - Throws: `invalidTopicName`, `invalidPartitionCount`, `topicExists`; system errors, after which there is no such
+    ///   topic.
+    package func createTopic(name: String, partitions: Int) throws(LogError) {
+        if let fault = TopicName.fault(in: name) {
+            throw LogError(
+                .invalidTopicName, operation: "creating topic", path: name,
+                advice: "topic name '\(name)' is not allowed: \(fault)")
+        }
+        guard (1...TopicName.partitionsMax).contains(partitions) else {
+            throw LogError(
+                .invalidPartitionCount, operation: "creating topic", path: name,
+                advice: "topic \(name) with \(partitions) partitions refused: 1 to \(TopicName.partitionsMax) are allowed")
+        }
+        guard logs[name] == nil else {
+            throw LogError(
+                .topicExists, operation: "creating topic", path: name, advice: "topic \(name) exists already")
+        }
+        if pendingDeletes[name] != nil { try markDeleted(name) }
+        // What an earlier delete of that name could not remove would, beside the new catalog, look like a delete that
+        // was cut, and take the new topic with it. Its removal must be durable before the catalog is.
+        try removeDeletedDirectories(name)
+        var created: [PartitionLog] = []
+        do throws(LogError) {
+            for index in 0..<partitions { created.append(try createPartition(name, index)) }
+            try FileSystem.synchronizeDirectory(path)
+            // A recovery point left from an earlier topic of that name would make the new one look cut short.
+            try writeRecoveryPoints()
+            try writeCatalog(catalog.merging([name: partitions]) { $1 })
+        } catch {
+            for index in created.indices { try? FileSystem.removeDirectory(partitionPath(name, index)) }
+            throw error
+        }
+        logs[name] = created
+    }
+
+    /// Deletes a topic and its data, durably. Cursors and logs of it must not be used afterwards; flush tickets may.
+    ///
+    /// A stop at any moment leaves a directory that starts, with the whole topic or without it:
+    /// 1. Every partition directory is renamed to its `.delete` name. From the first rename on the topic is lost: a start
+    ///    that finds one for a topic in the catalog goes on from here (`finishDeletes`). The names are synced before
+    /// 2. the catalog is replaced by one without the topic. So when the catalog has forgotten it, no directory of it can
+    ///    be left under its old name; unlike the other order, which could leave some that nobody may remove.
+    /// 3. The renamed directories are removed; a start removes those that are left.
+    /// - Throws: `unknownTopic`; system errors: the topic is gone from this process, and the delete goes on with the
+    ///   next `deleteTopic` or `createTopic` of that name, or with the next start if a directory was renamed.
+    package func deleteTopic(name: String) throws(LogError) {
+        guard let count = logs[name]?.count ?? pendingDeletes[name] else {
+            throw LogError(.unknownTopic, operation: "deleting topic", path: name, advice: "there is no topic \(name)")
+        }
+        for log in logs[name] ?? [] { log.abandon() }
+        logs[name] = nil
+        pendingDeletes[name] = count
+        try markDeleted(name)
+        try removeDeletedDirectories(name)
+        try writeRecoveryPoints()
+    }
+
+    /// Goes on with deletes that a stop has cut, and removes what is left of those that were past the catalog.
+    /// - Returns: the topics that remain, sorted.
+    func finishDeletes(_ catalog: [String: Int], _ found: [String]) throws(LogError) -> [(String, Int)] {
+        let marked = Set(found.filter(TopicName.isDeleted(directory:)))
+        let cut = catalog.filter { topic, count in
+            (0..<count).contains { marked.contains(TopicName.deletedDirectory(topic, $0)) }
+        }
+        let remaining = catalog.filter { cut[$0.key] == nil }
+        for (topic, count) in cut { try renameDirectories(topic, count) }
+        if !cut.isEmpty {
+            try FileSystem.synchronizeDirectory(path)
+            try writeCatalog(remaining)
+        }
+        for name in try FileSystem.names(in: path) where TopicName.isDeleted(directory: name) {
+            recoveryReport.removedDirectories.append(name)
+            try FileSystem.removeDirectory(path + "/" + name)
+        }
+        return remaining.sorted { $0.key < $1.key }
+    }
+
+    /// Steps 1 and 2 of a delete; step 1 may have been done in part.
+    private func markDeleted(_ topic: String) throws(LogError) {
+        try renameDirectories(topic, pendingDeletes[topic]!)
+        try FileSystem.synchronizeDirectory(path)
+        try writeCatalog(catalog.filter { $0.key != topic })
+        pendingDeletes[topic] = nil
+    }
+
+    private func renameDirectories(_ topic: String, _ count: Int) throws(LogError) {
+        for index in 0..<count where FileSystem.exists(partitionPath(topic, index)) {
+            try FileSystem.rename(
+                partitionPath(topic, index), to: path + "/" + TopicName.deletedDirectory(topic, index))
+        }
+    }
+
+    /// Step 3 of a delete.
+    private func removeDeletedDirectories(_ topic: String) throws(LogError) {
+        let ours = Set((0..<TopicName.partitionsMax).map { TopicName.deletedDirectory(topic, $0) })
+        for name in try FileSystem.names(in: path) where ours.contains(name) {
+            try FileSystem.removeDirectory(path + "/" + name)
+        }
+    }
+
+    /// What the catalog must say now.
+    private var catalog: [String: Int] {
+        logs.mapValues(\.count).merging(pendingDeletes) { $1 }
+    }
+
+    private func partitionPath(_ topic: String, _ index: Int) -> String {
+        path + "/" + TopicName.directory(topic, index)
+    }
+
+    private func writeCatalog(_ catalog: [String: Int]) throws(LogError) {
+        let lines = catalog.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+        try CheckpointFile.topics.write(lines, in: path)
+    }
+
+    /// A new partition's log, in a new directory or one without data.
+    private func createPartition(_ topic: String, _ index: Int) throws(LogError) -> PartitionLog {
+        let directory = partitionPath(topic, index)
+        if try !FileSystem.createDirectory(directory) {
+            for name in try FileSystem.names(in: directory) {
+                guard try LogFile.open(directory + "/" + name, 0).size() == 0 else {
+                    throw LogError(
+                        .topicExists, operation: "creating", path: directory,
+                        advice: "\(directory) holds data (\(name)) that no topic of the catalog claims: move it away first")
+                }
+            }
+            try FileSystem.removeDirectory(directory)
+            _ = try FileSystem.createDirectory(directory)
+        }
+        return try PartitionLog.open(directory: directory, options: options, durableBound: nil, storage: storage)
+    }
+}

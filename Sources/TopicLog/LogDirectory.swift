@@ -1,0 +1,203 @@
+internal import Glibc
+internal import RecordFormat
+
+/// The data directory: the catalog of topics, their partitions' logs, and the ids given to producers.
+///
+/// ```
+/// .lock   topics   recovery-point-offset-checkpoint   producer-ids   <topic>-<partition>/   <topic>-<partition>.delete/
+/// ```
+/// Life cycle: `open` (locks, recovers), any calls, `close`. Dropped without `close` it is as after a crash.
+/// Threading: one owner, the broker's reactor thread; calls sync files, so they take milliseconds.
+package final class LogDirectory {
+    package let path: String
+    package let options: LogOptions
+    /// What `open` found.
+    package internal(set) var recoveryReport = RecoveryReport()
+
+    let storage: LogStorage
+    /// Partitions by index.
+    var logs: [String: [PartitionLog]] = [:]
+    /// Partition counts of topics whose delete failed before the catalog forgot them. Until it does, it must name them:
+    /// or their directories would be nobody's.
+    var pendingDeletes: [String: Int] = [:]
+    private let lock: DirectoryLock
+    /// Producer ids reserved on disk and not yet given out.
+    private var producerIDs: Range<Int64> = 0..<0
+    private var isClosed = false
+
+    /// Ids reserved by one write: a restart wastes at most so many.
+    static let producerIDBlock: Int64 = 1000
+
+    /// Opens a data directory, creating it (not its parents) when there is none, and recovers every partition.
+    /// - Throws: `inUse` when another process has it; `invalidCatalog` when its files contradict each other; system
+    ///   errors. Nothing is lost by a failed open.
+    package static func open(
+        path: String, options: LogOptions = LogOptions(), storage: LogStorage = .system
+    ) throws(LogError) -> LogDirectory {
+        options.check()
+        if try FileSystem.createDirectory(path) { try FileSystem.synchronizeDirectory(path + "/..") }
+        let directory = try LogDirectory(path: path, options: options, storage: storage)
+        try directory.recover()
+        return directory
+    }
+
+    private init(path: String, options: LogOptions, storage: LogStorage) throws(LogError) {
+        self.path = path
+        self.options = options
+        self.storage = storage
+        lock = try DirectoryLock(directory: path)
+    }
+
+    /// The topics' names, sorted.
+    package var topics: [String] { logs.keys.sorted() }
+
+    /// How many partitions a topic has, or nil when there is no such topic.
+    package func partitionCount(topic: String) -> Int? { logs[topic]?.count }
+
+    /// A partition's log, or nil when there is no such topic or partition.
+    package func partition(topic: String, index: Int) -> PartitionLog? {
+        guard let partitions = logs[topic], partitions.indices.contains(index) else { return nil }
+        return partitions[index]
+    }
+
+    /// A producer id that no producer of this directory ever had.
+    /// - Throws: when a new block cannot be reserved; nothing has changed then.
+    package func allocateProducerID() throws(LogError) -> Int64 {
+        precondition(!isClosed, "the data directory is closed")
+        if producerIDs.isEmpty {
+            // Reserved before the first is given out: after a crash the rest of the block is skipped, never reused.
+            let start = producerIDs.lowerBound
+            try CheckpointFile.producerIDs.write(["\(start + Self.producerIDBlock)"], in: path)
+            producerIDs = start..<(start + Self.producerIDBlock)
+        }
+        let id = producerIDs.lowerBound
+        producerIDs = (id + 1)..<producerIDs.upperBound
+        return id
+    }
+
+    /// Whether a whole segment became durable since the recovery points were written: time to write them, or the next
+    /// start checks more than it must.
+    package var areRecoveryPointsStale: Bool {
+        logs.values.contains { $0.contains { $0.isRecoveryPointStale } }
+    }
+
+    /// Stores how far each partition is durable: the next open checks only what comes after, and takes damage before it
+    /// for corruption. To be called when `areRecoveryPointsStale`, and every minute or so.
+    package func writeRecoveryPoints() throws(LogError) {
+        var lines: [String] = []
+        for topic in topics {
+            for (index, log) in logs[topic]!.enumerated() { lines.append("\(topic) \(index) \(log.recoveryPoint)") }
+        }
+        try CheckpointFile.recoveryPoints.write(lines, in: path)
+        for partitions in logs.values {
+            for log in partitions { log.isRecoveryPointStale = false }
+        }
+    }
+
+    /// Syncs and closes every partition, writes the recovery points and gives up the lock. Later calls do nothing.
+    /// - Throws: the first error; everything is closed all the same, as after a crash at worst.
+    package func close() throws(LogError) {
+        guard !isClosed else { return }
+        isClosed = true
+        var first: LogError?
+        func attempt(_ body: () throws(LogError) -> Void) {
+            do throws(LogError) { try body() } catch { first = first ?? error }
+        }
+        for log in logs.values.joined() where log.refusal == nil {
+            attempt { () throws(LogError) in try log.synchronize() }
+        }
+        attempt { () throws(LogError) in try writeRecoveryPoints() }
+        for log in logs.values.joined() { attempt { () throws(LogError) in try log.close() } }
+        logs = [:]
+        lock.release()
+        if let first { throw first }
+    }
+
+    // MARK: - Opening
+
+    private func recover() throws(LogError) {
+        let found = try FileSystem.names(in: path)
+        let catalog = try readCatalog(found)
+        let bounds = try readRecoveryPoints()
+        let surviving = try finishDeletes(catalog, found)
+        for (topic, count) in surviving {
+            var partitions: [PartitionLog] = []
+            for index in 0..<count {
+                let log = try openPartition(topic, index, bound: bounds[TopicName.directory(topic, index)])
+                partitions.append(log)
+                recoveryReport.partitions.append(
+                    .init(topic: topic, partition: index, recovery: log.recovery, fence: log.fence))
+            }
+            logs[topic] = partitions
+        }
+        recoveryReport.topicCount = logs.count
+        recoveryReport.orphans = found.filter { name in
+            TopicName.parse(directory: name).map { ($0.partition < catalog[$0.topic] ?? 0) == false } ?? false
+        }
+        try recoverProducerIDs()
+        // Every log was synced while it was recovered. This also forgets the bounds of topics that are gone.
+        try writeRecoveryPoints()
+    }
+
+    private func openPartition(_ topic: String, _ index: Int, bound: Offset?) throws(LogError) -> PartitionLog {
+        let directory = path + "/" + TopicName.directory(topic, index)
+        guard FileSystem.exists(directory) else {
+            throw LogError(
+                .invalidCatalog, operation: "opening", path: directory,
+                advice: "\(directory) is missing, but the catalog \(path)/topics has topic \(topic): restore the "
+                    + "directory from a copy, or create it empty to accept the loss")
+        }
+        return try PartitionLog.open(directory: directory, options: options, durableBound: bound, storage: storage)
+    }
+
+    /// Topics and their partition counts.
+    private func readCatalog(_ found: [String]) throws(LogError) -> [String: Int] {
+        guard let lines = try CheckpointFile.topics.read(in: path) else {
+            if let orphan = found.first(where: { TopicName.parse(directory: $0) != nil }) {
+                throw LogError(
+                    .invalidCatalog, operation: "opening", path: path,
+                    advice: "\(path) holds partition directories (\(orphan)) but no catalog: restore \(path)/topics "
+                        + "from a copy, or choose another data directory")
+            }
+            try CheckpointFile.topics.write([], in: path)
+            return [:]
+        }
+        var catalog: [String: Int] = [:]
+        for line in lines {
+            let topic = String(line[0])
+            guard TopicName.fault(in: topic) == nil, let count = Int(line[1]),
+                (1...TopicName.partitionsMax).contains(count), catalog[topic] == nil
+            else {
+                throw CheckpointFile.topics.fault(path + "/topics", "line '\(line.joined(separator: " "))'")
+            }
+            catalog[topic] = count
+        }
+        return catalog
+    }
+
+    private func readRecoveryPoints() throws(LogError) -> [String: Offset] {
+        let file = CheckpointFile.recoveryPoints
+        var bounds: [String: Offset] = [:]
+        for line in try file.read(in: path) ?? [] {
+            guard let index = Int(line[1]), let offset = Int64(line[2]), offset >= 0 else {
+                throw file.fault(path + "/" + file.name, "line '\(line.joined(separator: " "))'")
+            }
+            bounds[TopicName.directory(String(line[0]), index)] = Offset(offset)
+        }
+        return bounds
+    }
+
+    private func recoverProducerIDs() throws(LogError) {
+        let file = CheckpointFile.producerIDs
+        var next: Int64 = 0
+        if let lines = try file.read(in: path) {
+            guard lines.count == 1, let stored = Int64(lines[0][0]), stored >= 0 else {
+                throw file.fault(path + "/" + file.name, "one number is expected")
+            }
+            next = stored
+        }
+        // Should the file be lost, the logs still know the ids in use.
+        for log in logs.values.joined() { next = max(next, log.producerIDMax + 1) }
+        producerIDs = next..<next
+    }
+}

@@ -1,0 +1,135 @@
+internal import RecordFormat
+
+extension PartitionLog {
+    /// Appends batches in order; one `pwritev` for all of them, but for a roll between.
+    ///
+    /// Base offset and leader epoch are patched into the memory. Nothing is durable yet: see `takeFlushTicket`.
+    /// When the disk refuses, the file is cut back to where it was, producers' state too, and every batch of that write
+    /// (and those after it) is `.rejected(.storage)`; a later call works again once there is space.
+    /// - Parameter batches: Validated batches (`RecordBatch.validate`), each exactly its size, in memory that nobody
+    ///   else can write. Borrowed for the call.
+    /// - Returns: One result per batch, in order.
+    /// - Precondition: not closed.
+    package func append(_ batches: [UnsafeMutableRawBufferPointer]) -> [AppendResult] {
+        precondition(!isClosed, "append to a closed log")
+        if let refusal { return unsafe Array(repeating: .rejected(refusal), count: batches.count) }
+        var results: [AppendResult] = []
+        unsafe results.reserveCapacity(batches.count)
+        while unsafe results.count < batches.count {
+            let runStart = results.count
+            let runOffset = logEndOffset
+            unsafe admit(batches, into: &results)
+            if let error = write(from: runOffset) {
+                reject(&results, from: runStart, writtenFrom: runOffset, error)
+                let missing = unsafe batches.count - results.count
+                results.append(contentsOf: Array(repeating: .rejected(.storage(error)), count: missing))
+            }
+        }
+        return results
+    }
+
+    /// Judges batches from `results.count` on, and collects the accepted ones into `run` until the segment is full.
+    private func admit(_ batches: [UnsafeMutableRawBufferPointer], into results: inout [AppendResult]) {
+        while unsafe results.count < batches.count {
+            let bytes = unsafe batches[results.count]
+            var header = unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(bytes))
+            precondition(
+                header.sizeInBytes == bytes.count && header.hasConsistentCount, "append of a batch nobody validated")
+            switch producers.verdict(header) {
+            case .duplicate(let batch):
+                results.append(.duplicate(base: batch.baseOffset, last: batch.lastOffset))
+            case .outOfOrderSequence:
+                results.append(.rejected(.outOfOrderSequence))
+            case .invalidProducerEpoch:
+                results.append(.rejected(.invalidProducerEpoch))
+            case .accept:
+                if !fits(header) {
+                    // A full segment ends the run; the batch is judged again with the next one.
+                    if !run.isEmpty { return }
+                    if let error = roll() {
+                        results.append(.rejected(.storage(error)))
+                        continue
+                    }
+                }
+                header.baseOffset = logEndOffset
+                header.partitionLeaderEpoch = leaderEpoch
+                unsafe RecordBatch.assign(baseOffset: logEndOffset, leaderEpoch: leaderEpoch, in: bytes)
+                producers.record(header, baseOffset: logEndOffset)
+                unsafe run.add(header, bytes)
+                results.append(.appended(base: header.baseOffset, last: header.lastOffset))
+                logEndOffset = header.lastOffset.advanced(by: 1)
+            }
+        }
+    }
+
+    /// Whether the active segment, with the run, has room. An empty one always has.
+    private func fits(_ header: RecordBatchHeader) -> Bool {
+        let active = segments[segments.count - 1]
+        let used = active.sizeInBytes + Int64(run.byteCount)
+        guard used > 0 else { return true }
+        // Index entries hold relative offsets and positions in 32 bits, signed for other readers' sake.
+        let last = logEndOffset.advanced(by: Int64(header.lastOffsetDelta))
+        return used + Int64(header.sizeInBytes) <= Int64(options.segmentBytes)
+            && active.baseOffset.distance(to: last) <= Int64(Int32.max)
+    }
+
+    /// Begins a new segment at the log's end.
+    private func roll() -> LogError? {
+        do throws(LogError) {
+            let old = segments[segments.count - 1]
+            let new = try Segment.create(logEndOffset, in: directory, options: options)
+            segments.append(new)
+            unsynced.append(old)
+            statistics.rolls += 1
+            // For other tools; it is rebuilt from the log, so the log does not suffer when it cannot be written.
+            try? old.writeIndex()
+            return nil
+        } catch {
+            // Whether the file's name is on the disk is unknown, and an empty file may be in the way of the next try.
+            if FileSystem.exists(directory + "/" + Segment.name(logEndOffset)) { poison(error, "the new segment is left") }
+            return error
+        }
+    }
+
+    /// Writes the run and takes note of it, or undoes it.
+    private func write(from runOffset: Offset) -> LogError? {
+        guard !run.isEmpty else { return nil }
+        defer { run.removeAll() }
+        let active = segments[segments.count - 1]
+        let number = run.write(to: active.file, at: active.sizeInBytes, storage, calls: &statistics.writeCalls)
+        guard number == 0 else {
+            let error = LogError(errno: number, "append of \(run.byteCount) bytes to", active.file.path)
+            producers.rollBack()
+            logEndOffset = runOffset
+            let result = storage.truncate(active.file.descriptor, active.sizeInBytes)
+            if result != 0 {
+                let failure = LogError(errno: -result, "truncating to \(active.sizeInBytes) bytes", active.file.path)
+                poison(failure, "a failed append could not be undone")
+            }
+            return error
+        }
+        for header in run.headers { active.add(header) }
+        statistics.bytesAppended += run.byteCount
+        producers.commit()
+        return nil
+    }
+
+    /// Takes back the verdicts of a run that was not written. Only duplicates of older batches stand: all others were
+    /// judged by state that is gone.
+    private func reject(
+        _ results: inout [AppendResult], from start: Int, writtenFrom runOffset: Offset, _ error: LogError
+    ) {
+        for index in start..<results.count {
+            if case .duplicate(_, let last) = results[index], last < runOffset { continue }
+            results[index] = .rejected(.storage(error))
+        }
+    }
+
+    /// Refuses everything from now on.
+    func poison(_ cause: LogError, _ what: String) {
+        guard poison == nil else { return }
+        poison = LogError(
+            .poisoned, operation: cause.operation, path: cause.path, errno: cause.errno,
+            advice: "\(what); the partition takes no appends until the broker is restarted")
+    }
+}

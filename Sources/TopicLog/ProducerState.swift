@@ -1,0 +1,43 @@
+internal import RecordFormat
+
+/// What a partition remembers of one idempotent producer: its epoch and its last five batches.
+struct ProducerState {
+    struct Batch: Equatable {
+        var baseSequence: Int32 = 0
+        var lastSequence: Int32 = 0
+        var baseOffset = Offset.zero
+        var lastOffset = Offset.zero
+    }
+
+    /// Kafka's number: a producer has at most five requests in flight.
+    static let batchesMax = 5
+
+    let epoch: Int16
+    private var batches = InlineArray<5, Batch>(repeating: Batch())
+    private var count = 0
+    /// Where the next batch goes: a ring.
+    private var next = 0
+
+    init(epoch: Int16) {
+        self.epoch = epoch
+    }
+
+    var last: Batch? {
+        count == 0 ? nil : batches[(next + Self.batchesMax - 1) % Self.batchesMax]
+    }
+
+    mutating func add(_ batch: Batch) {
+        batches[next] = batch
+        next = (next + 1) % Self.batchesMax
+        count = min(count + 1, Self.batchesMax)
+    }
+
+    /// The remembered batch with these sequence numbers.
+    func duplicate(of header: RecordBatchHeader) -> Batch? {
+        for index in 0..<count {
+            let batch = batches[index]
+            if batch.baseSequence == header.baseSequence && batch.lastSequence == header.lastSequence { return batch }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,33 @@
+/// What opening a data directory found: for the log line a broker writes at start.
+package struct RecoveryReport: Sendable, CustomStringConvertible {
+    /// One partition's share.
+    package struct Entry: Sendable {
+        package let topic: String
+        package let partition: Int
+        package let recovery: PartitionRecovery
+        package let fence: LogFence?
+    }
+
+    package internal(set) var topicCount = 0
+    /// Every partition, in the order of topics and indexes.
+    package internal(set) var partitions: [Entry] = []
+    /// Directories of deleted topics, removed now because a stop had come in between.
+    package internal(set) var removedDirectories: [String] = []
+    /// Partition directories that no topic claims and that hold no data: creates that were cut. Left alone.
+    package internal(set) var orphans: [String] = []
+
+    package var recordCount: Int64 { partitions.reduce(0) { $0 + $1.recovery.records } }
+    /// Bytes cut from logs' ends, kept in `.torn` files.
+    package var tornBytes: Int64 { partitions.reduce(0) { $0 + $1.recovery.tornBytes } }
+    /// The partitions that cannot be read to their end.
+    package var fences: [Entry] { partitions.filter { $0.fence != nil } }
+
+    package var description: String {
+        var text = "\(topicCount) topics, \(partitions.count) partitions, \(recordCount) records"
+        if tornBytes > 0 { text += ", \(tornBytes) torn bytes cut (kept in .torn files)" }
+        if !removedDirectories.isEmpty { text += ", \(removedDirectories.count) deleted directories removed" }
+        if !orphans.isEmpty { text += ", unclaimed directories: \(orphans.joined(separator: " "))" }
+        for entry in fences { text += "; \(entry.topic)-\(entry.partition): \(entry.fence!)" }
+        return text
+    }
+}
