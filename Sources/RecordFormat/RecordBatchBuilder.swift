@@ -37,7 +37,7 @@ package struct RecordBatchBuilder {
         // A difference of two Int64s can overflow; Kafka's format wraps, and so does its reader.
         let timestampDelta = timestampMilliseconds &- baseTimestamp
         let bodyBytes =
-            1 + Varint.byteCount(timestampDelta) + Varint.byteCount(Int64(recordCount))
+            unsafe 1 + Varint.byteCount(timestampDelta) + Varint.byteCount(Int64(recordCount))
             + Varint.byteCount(Int64(key?.count ?? -1)) + (key?.count ?? 0)
             + Varint.byteCount(Int64(value?.count ?? -1)) + (value?.count ?? 0)
             + Varint.byteCount(Int64(headers.count)) + headers.reduce(0) { $0 + $1.sizeInBytes }

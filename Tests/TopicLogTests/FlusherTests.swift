@@ -1,0 +1,99 @@
+import Glibc
+import RecordFormat
+import Synchronization
+import Testing
+
+@testable import TopicLog
+
+@Suite struct FlusherTests {
+    let directory = TemporaryDirectory()
+
+    /// Waits until the descriptor is readable; a minute without is a hang.
+    static func wait(for flusher: Flusher) {
+        var entry = pollfd(fd: flusher.wakeDescriptor, events: Int16(POLLIN), revents: 0)
+        #expect(unsafe poll(&entry, 1, 60_000) == 1, "the flusher hangs")
+    }
+
+    static func results(_ flusher: Flusher, count: Int) -> [FlushResult] {
+        var all: [FlushResult] = []
+        while all.count < count {
+            wait(for: flusher)
+            let some = flusher.takeResults()
+            if some.isEmpty { break }
+            all += some
+        }
+        return all
+    }
+
+    @Test func makesDurable() throws {
+        let flusher = try Flusher()
+        let log = try openLog(directory, options(segmentBytes: 2 * Batch().size))
+        for round in 1...20 {
+            for _ in 0..<3 { log.append() }
+            flusher.submit([FlushRequest(token: UInt64(round), ticket: try #require(log.takeFlushTicket()))])
+            let results = Self.results(flusher, count: 1)
+            #expect(results.map(\.token) == [UInt64(round)] && results[0].error == nil)
+            log.didFlush(results[0].ticket, error: results[0].error)
+            #expect(log.durableOffset == Offset(Int64(3 * round)))
+            #expect(log.takeFlushTicket() == nil)
+        }
+        #expect(flusher.takeResults().isEmpty)
+        flusher.stop()
+        flusher.stop()
+    }
+
+    @Test func reportsErrorsToTheRightPartition() throws {
+        let other = TemporaryDirectory()
+        let (good, bad) = (try openLog(directory), try openLog(other))
+        good.append()
+        bad.append()
+        let broken = bad.segments[0].file.descriptor
+        let flusher = try Flusher { $0 == broken ? -EIO : 0 }
+        flusher.submit([
+            FlushRequest(token: 1, ticket: good.takeFlushTicket()!), FlushRequest(token: 2, ticket: bad.takeFlushTicket()!),
+        ])
+        let results = Self.results(flusher, count: 2)
+        #expect(results.map(\.token) == [1, 2])
+        good.didFlush(results[0].ticket, error: results[0].error)
+        bad.didFlush(results[1].ticket, error: results[1].error)
+        #expect(good.durableOffset == Offset(1) && good.append() == appended(1, 1))
+        #expect(bad.durableOffset == .zero && bad.append().storageCode == .poisoned)
+        #expect(results[1].error?.errno == EIO && results[1].error?.path == bad.segments[0].file.path)
+    }
+
+    /// What was submitted is finished before the thread ends, and the descriptors outlive their log.
+    @Test func stopFinishesTheWork() throws {
+        let synced = Counter()
+        let flusher = try Flusher { synced.next(); return fdatasync($0) == 0 ? 0 : -errno }
+        var tickets: [FlushTicket] = []
+        for _ in 0..<10 {
+            let own = TemporaryDirectory()
+            let log = try openLog(own)
+            log.append()
+            tickets.append(log.takeFlushTicket()!)
+            try log.deleteFiles()
+        }
+        for (token, ticket) in tickets.enumerated() { flusher.submit([FlushRequest(token: UInt64(token), ticket: ticket)]) }
+        flusher.stop()
+        let results = flusher.takeResults()
+        #expect(results.map(\.token) == Array(0..<10) && results.allSatisfy { $0.error == nil })
+        #expect(synced.now == 10)
+    }
+
+    /// Requests that wait together share one sync per file.
+    @Test func syncsAFileOnce() throws {
+        let synced = Counter()
+        let gate = Mutex<Void>(())
+        let log = try openLog(directory)
+        let flusher = try Flusher { _ in gate.withLock { _ in _ = synced.next() }; return 0 }
+        log.append()
+        let first = log.takeFlushTicket()!
+        gate.withLock { _ in
+            // The thread is held in the first sync, or has not begun: the rest piles up in at most one more batch.
+            flusher.submit([FlushRequest(token: 0, ticket: first)])
+            flusher.submit((1..<100).map { FlushRequest(token: UInt64($0), ticket: first) })
+        }
+        #expect(Self.results(flusher, count: 100).map(\.token) == Array(0..<100))
+        #expect(synced.now <= 2)
+    }
+}

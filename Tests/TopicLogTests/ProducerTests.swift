@@ -1,0 +1,92 @@
+import RecordFormat
+import Testing
+
+@testable import TopicLog
+
+@Suite struct ProducerTests {
+    let directory = TemporaryDirectory()
+
+    @Test func checksSequences() throws {
+        var log = try openLog(directory)
+        #expect(log.append(producer: 7, sequence: 3) == .rejected(.outOfOrderSequence))  // unknown, not at 0
+        #expect(log.append(producer: 7, sequence: 0, records: 2) == appended(0, 1))
+        #expect(log.append(producer: 7, sequence: 2) == appended(2, 2))
+        #expect(log.append(producer: 7, sequence: 4) == .rejected(.outOfOrderSequence))  // a gap
+        #expect(log.append(producer: 7, sequence: 0, records: 2) == duplicate(0, 1))
+        #expect(log.append(producer: 7, sequence: 0, records: 1) == .rejected(.outOfOrderSequence))  // not the same
+        #expect(log.append(producer: 7, sequence: 2) == duplicate(2, 2))
+        for reopened in [false, true] {
+            if reopened { log = try openLog(directory) }  // as after SIGKILL: never closed
+            #expect(log.append(producer: 7, sequence: 2) == duplicate(2, 2), "reopened: \(reopened)")
+            #expect(log.append(producer: 7, sequence: 9) == .rejected(.outOfOrderSequence))
+        }
+        #expect(log.append(producer: 7, sequence: 3) == appended(3, 3))
+        #expect(log.append(records: 1) == appended(4, 4))  // not idempotent: never checked
+        #expect(log.logEndOffset == Offset(5))
+        #expect(log.producerIDMax == 7)
+    }
+
+    @Test func remembersFiveBatches() throws {
+        var log = try openLog(directory)
+        for sequence in 0..<6 { #expect(log.append(producer: 1, sequence: Int32(sequence)) == appended(Int64(sequence), Int64(sequence))) }
+        for reopened in [false, true] {
+            if reopened { log = try openLog(directory) }
+            #expect(log.append(producer: 1, sequence: 0) == .rejected(.outOfOrderSequence), "forgotten")
+            for sequence in 1..<6 {
+                #expect(log.append(producer: 1, sequence: Int32(sequence)) == duplicate(Int64(sequence), Int64(sequence)))
+            }
+        }
+    }
+
+    @Test func fencesOldEpochs() throws {
+        var log = try openLog(directory)
+        #expect(log.append(producer: 1, epoch: 3, sequence: 0) == appended(0, 0))
+        #expect(log.append(producer: 1, epoch: 4, sequence: 1) == .rejected(.outOfOrderSequence))  // must start at 0
+        #expect(log.append(producer: 1, epoch: 3, sequence: 1) == appended(1, 1))
+        #expect(log.append(producer: 1, epoch: 4, sequence: 0) == appended(2, 2))
+        for reopened in [false, true] {
+            if reopened { log = try openLog(directory) }
+            #expect(log.append(producer: 1, epoch: 3, sequence: 2) == .rejected(.invalidProducerEpoch))
+            #expect(log.append(producer: 1, epoch: 4, sequence: 0) == duplicate(2, 2))
+        }
+    }
+
+    @Test func wrapsSequences() throws {
+        let log = try openLog(directory)
+        #expect(log.append(producer: 1, sequence: 0) == appended(0, 0))
+        var header = ProducerState(epoch: 0)
+        header.add(.init(baseSequence: .max - 1, lastSequence: .max - 1))
+        var table = ProducerTable(producersMax: 10)
+        let last = Batch(records: 3, producerID: 2, epoch: 0, sequence: .max - 1)  // max-1, max, 0
+        table.replay(unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(last.buffer)))
+        let next = Batch(producerID: 2, epoch: 0, sequence: 1)
+        #expect(table.verdict(unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(next.buffer))) == .accept)
+        let wrong = Batch(producerID: 2, epoch: 0, sequence: 0)
+        #expect(table.verdict(unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(wrong.buffer))) == .outOfOrderSequence)
+    }
+
+    /// Batches of one call see each other: sequence, duplicate and gap within it.
+    @Test func judgesWithinOneCall() throws {
+        let log = try openLog(directory)
+        let results = log.append([
+            Batch(producerID: 1, epoch: 0, sequence: 0), Batch(producerID: 1, epoch: 0, sequence: 1),
+            Batch(producerID: 1, epoch: 0, sequence: 1), Batch(producerID: 1, epoch: 0, sequence: 3),
+            Batch(producerID: 1, epoch: 0, sequence: 2),
+        ])
+        #expect(results == [
+            appended(0, 0), appended(1, 1), duplicate(1, 1), .rejected(.outOfOrderSequence), appended(2, 2),
+        ])
+        #expect(log.statistics.writeCalls == 1)
+    }
+
+    @Test func dropsTheOldestProducers() throws {
+        var limited = LogOptions()
+        limited.producersMax = 20
+        let log = try openLog(directory, limited)
+        for producer in 0..<30 { _ = log.append(producer: Int64(producer), sequence: 0) }
+        #expect(log.producerCount <= 20 && log.producerCount >= 18)
+        #expect(log.append(producer: 0, sequence: 1) == .rejected(.outOfOrderSequence))
+        #expect(log.append(producer: 29, sequence: 1) == appended(30, 30))
+        #expect(try openLog(directory, limited).producerCount <= 20)
+    }
+}
