@@ -52,6 +52,8 @@ let package = Package(
         .executableTarget(
             name: "fabric-peer", dependencies: ["RDMATransport", "TransportTestSupport"], path: "Tests/FabricPeer",
             swiftSettings: settings),
+        .testTarget(name: "RecordFormatTests", dependencies: ["RecordFormat"], exclude: ["golden"], swiftSettings: settings),
+        .testTarget(name: "TopicLogTests", dependencies: ["TopicLog", "RecordFormat"], swiftSettings: settings),
         .testTarget(
             name: "TransportTests", dependencies: ["RDMATransport", "TransportTestSupport", "CLinux", "fabric-peer"],
             swiftSettings: settings),
