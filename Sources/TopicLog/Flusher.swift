@@ -11,7 +11,7 @@ package final class Flusher {
     /// Becomes readable when there are results; `takeResults` makes it unreadable again. Valid as long as the flusher.
     package var wakeDescriptor: Int32 { shared.resultEvent.descriptor }
 
-    private let shared: Shared
+    private let shared: FlusherThread
     private var thread: pthread_t?
 
     /// - Parameter synchronize: What syncs a descriptor: 0 or -errno. For tests; the default is `fdatasync`.
@@ -19,7 +19,7 @@ package final class Flusher {
     package init(
         synchronize: @escaping @Sendable (Int32) -> Int32 = LogStorage.system.synchronize
     ) throws(LogError) {
-        shared = Shared(
+        shared = FlusherThread(
             requestEvent: try Self.event(Int32(EFD_CLOEXEC)),
             resultEvent: try Self.event(Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK)),
             synchronize: synchronize)
@@ -27,7 +27,7 @@ package final class Flusher {
         // The thread owns a reference of its own, so it never depends on the flusher's life.
         let context = unsafe Unmanaged.passRetained(shared)
         let result = unsafe pthread_create(&started, nil, { context in
-            unsafe Unmanaged<Shared>.fromOpaque(context!).takeRetainedValue().run()
+            unsafe Unmanaged<FlusherThread>.fromOpaque(context!).takeRetainedValue().run()
             return nil
         }, context.toOpaque())
         guard result == 0 else {
@@ -47,13 +47,13 @@ package final class Flusher {
         precondition(thread != nil, "the flusher is stopped")
         guard !requests.isEmpty else { return }
         shared.requests.withLock { $0.waiting += requests }
-        Shared.signal(shared.requestEvent)
+        FlusherThread.signal(shared.requestEvent)
     }
 
     /// The results since the last call, in the order of their requests. Never blocks.
     package func takeResults() -> [FlushResult] {
         // The counter first: a result that comes in between sets it again.
-        Shared.drain(shared.resultEvent)
+        FlusherThread.drain(shared.resultEvent)
         return shared.results.withLock { results in
             defer { results = [] }
             return results
@@ -65,7 +65,7 @@ package final class Flusher {
         guard let running = thread else { return }
         thread = nil
         shared.requests.withLock { $0.isStopping = true }
-        Shared.signal(shared.requestEvent)
+        FlusherThread.signal(shared.requestEvent)
         pthread_join(running, nil)
     }
 
@@ -73,70 +73,5 @@ package final class Flusher {
         let descriptor = eventfd(0, flags)
         guard descriptor >= 0 else { throw LogError(errno: errno, "creating", "an eventfd") }
         return LogFile(descriptor: descriptor, path: "eventfd")
-    }
-}
-
-/// What the flusher and its thread have in common.
-private final class Shared: Sendable {
-    struct Requests: Sendable {
-        var waiting: [FlushRequest] = []
-        var isStopping = false
-    }
-
-    let requests = Mutex(Requests())
-    let results = Mutex<[FlushResult]>([])
-    /// Blocking: the thread sleeps in a read of it.
-    let requestEvent: LogFile
-    let resultEvent: LogFile
-    private let synchronize: @Sendable (Int32) -> Int32
-
-    init(requestEvent: LogFile, resultEvent: LogFile, synchronize: @escaping @Sendable (Int32) -> Int32) {
-        self.requestEvent = requestEvent
-        self.resultEvent = resultEvent
-        self.synchronize = synchronize
-    }
-
-    /// The thread's life.
-    func run() {
-        while true {
-            Self.drain(requestEvent)
-            let (batch, isStopping) = requests.withLock { requests in
-                defer { requests.waiting = [] }
-                return (requests.waiting, requests.isStopping)
-            }
-            perform(batch)
-            if isStopping { return }
-        }
-    }
-
-    private func perform(_ batch: [FlushRequest]) {
-        // A file asked for twice is synced once: all of these bytes were written before we took the batch.
-        var done: [ObjectIdentifier: Int32] = [:]
-        for request in batch {
-            var error: LogError?
-            for file in request.ticket.files where error == nil {
-                let status = done[ObjectIdentifier(file)] ?? synchronize(file.descriptor)
-                done[ObjectIdentifier(file)] = status
-                if status != 0 { error = LogError(errno: -status, "syncing", file.path) }
-            }
-            let result = FlushResult(token: request.token, ticket: request.ticket, error: error)
-            let wasEmpty = results.withLock { results in
-                defer { results.append(result) }
-                return results.isEmpty
-            }
-            if wasEmpty { Self.signal(resultEvent) }
-        }
-    }
-
-    /// Adds one to an eventfd. It cannot fail: the counter never nears its limit.
-    static func signal(_ event: LogFile) {
-        var one: UInt64 = 1
-        _ = unsafe write(event.descriptor, &one, 8)
-    }
-
-    /// Reads an eventfd to zero; blocks until it is above when it is a blocking one.
-    static func drain(_ event: LogFile) {
-        var count: UInt64 = 0
-        while unsafe read(event.descriptor, &count, 8) < 0 && errno == EINTR {}
     }
 }

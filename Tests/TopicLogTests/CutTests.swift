@@ -107,16 +107,28 @@ import Testing
         Issue.record("never finished")
     }
 
-    /// One call fails and the process lives on: the operation can be repeated in it, and a restart agrees.
-    @Test func deleteFailsOnceAtEveryCall() throws {
+    enum Afterwards: CaseIterable { case recreate, otherWorkThenRecreate, otherWorkThenDie }
+
+    /// One call fails and the process lives on: whatever it does next, a restart agrees with it.
+    @Test(arguments: Afterwards.allCases) func deleteFailsOnceAtEveryCall(_ afterwards: Afterwards) throws {
         _ = try Self.cutEverywhere(single: true, prepare: Self.fill) {
             try $0.deleteTopic(name: "t")
         } check: { path, cut, survivor, failed in
             let data = survivor!
             #expect(data.topics == ["keep"], "cut \(cut)")
-            // Other work goes on meanwhile, and does not forget the unfinished delete.
-            try data.createTopic(name: "other", partitions: 1)
-            try data.deleteTopic(name: "other")
+            if afterwards != .recreate {
+                // Must not forget the unfinished delete.
+                try data.createTopic(name: "other", partitions: 1)
+                try data.deleteTopic(name: "other")
+            }
+            if afterwards == .otherWorkThenDie {
+                data.dropLock()
+                let next = try LogDirectory.open(path: path)
+                #expect(next.recoveryReport.orphans.isEmpty, "directories of t are nobody's, cut \(cut)")
+                next.dropLock()
+                _ = try Self.checkStart(path, cut, recordsOfT: 7)
+                return
+            }
             try data.createTopic(name: "t", partitions: 3)
             for index in 0..<3 { #expect(data.partition(topic: "t", index: index)!.logEndOffset == .zero) }
             data.dropLock()

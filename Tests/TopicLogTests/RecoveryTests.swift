@@ -108,6 +108,34 @@ import Testing
         #expect([path, path + ".1", path + ".2"].map(readFile) == [[1, 2, 0], [1, 2, 1], [1, 2, 2]])
     }
 
+    /// A repair that is itself cut, before every call it makes: the next one finishes, and no byte is lost.
+    @Test func repairCutAtEveryCall() throws {
+        let size = Batch().size
+        let small = options(segmentBytes: 2 * size)
+        for cut in 0..<1000 {
+            let directory = TemporaryDirectory()
+            let log = try openLog(directory, small)
+            for _ in 0..<6 { log.append() }  // segments 0, 2, 4
+            let first = firstSegment(directory)
+            let segments = [0, 2, 4].map { readFile(directory.child(Segment.name(Offset($0)))) }
+            var damaged = segments[0]
+            damaged[size + 70] ^= 1
+            writeFile(first, damaged)
+            let calls = Counter()
+            FaultPlan.$current.withValue({ _, _ in calls.next() >= cut ? EIO : 0 }) { _ = try? openLog(directory, small) }
+            let again = try openLog(directory, small)
+            #expect(again.logEndOffset == Offset(1) && again.fence == nil, "cut \(cut)")
+            #expect(readFile(first) == Array(damaged[..<size]), "cut \(cut)")
+            let torn = snapshot(directory.path).filter { $0.key.contains(".torn") }.map(\.value)
+            for lost in [Array(damaged[size...]), segments[1], segments[2]] { #expect(torn.contains(lost), "cut \(cut)") }
+            if calls.now <= cut {
+                #expect(cut > 8)
+                return
+            }
+        }
+        Issue.record("never finished")
+    }
+
     /// Segments behind the damage go to `.torn` files too; below the bound they stay.
     @Test func laterSegments() throws {
         let size = Batch().size
