@@ -2,7 +2,7 @@ internal import CLinux
 
 /// CRC-32C (Castagnoli), the checksum of RecordBatch v2.
 ///
-/// Polynomial 0x1EDC6F41, reflected, initial value and final XOR all ones; "123456789" gives 0xE3069283 (RFC 3720, B.4).
+/// Polynomial 0x1EDC6F41, reflected, initial value and final XOR all ones; "123456789" gives 0xE3069283 (RFC 3720).
 package enum CRC32C {
     /// Whether this CPU has the instructions; decides the path of `checksum` once per process.
     package static let isHardwareAvailable = clinux_has_crc32c() != 0

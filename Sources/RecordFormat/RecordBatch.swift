@@ -26,7 +26,8 @@ package enum RecordBatch {
             throw RecordBatchError(.unsupportedMagic, "magic is \(header.magic), only \(magic) is accepted")
         }
         guard header.sizeInBytes == bytes.count else {
-            throw RecordBatchError(.wrongLength, "the header announces \(header.sizeInBytes) bytes, \(bytes.count) came")
+            throw RecordBatchError(
+                .wrongLength, "the header announces \(header.sizeInBytes) bytes, \(bytes.count) came")
         }
         guard header.hasConsistentCount else {
             throw RecordBatchError(

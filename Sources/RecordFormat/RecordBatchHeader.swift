@@ -5,7 +5,7 @@
 /// | attributes i16 @21 | lastOffsetDelta i32 @23 | baseTimestamp i64 @27 | maxTimestamp i64 @35
 /// | producerId i64 @43 | producerEpoch i16 @51 | baseSequence i32 @53 | recordsCount i32 @57 | records…
 /// ```
-/// Big-endian. The CRC covers everything from `attributes` on, so a broker may set the base offset and the leader epoch.
+/// Big-endian. The CRC covers everything from `attributes` on, so a broker may set base offset and leader epoch.
 /// Source: kafka.apache.org, "Message Format". A copy: it keeps nothing alive.
 package struct RecordBatchHeader: Hashable, Sendable {
     /// The size of the header, records excluded.

@@ -76,13 +76,15 @@ package struct RecordReader {
         let headerBytes = unsafe UnsafeRawBufferPointer(rebasing: body[headersStart...])
         return unsafe RecordView(
             offset: header.baseOffset.advanced(by: Int64(delta)),
-            timestampMilliseconds: header.isLogAppendTime ? header.maxTimestamp : header.baseTimestamp &+ timestampDelta,
+            timestampMilliseconds:
+                header.isLogAppendTime ? header.maxTimestamp : header.baseTimestamp &+ timestampDelta,
             key: key, value: value,
             headers: RecordHeaderViews(count: Int(headerCount), bytes: headerBytes))
     }
 
     private func malformed(_ what: String) -> RecordBatchError {
         RecordBatchError(
-            .malformedRecord, "record \(recordIndex) of the batch at offset \(header.baseOffset), byte \(position): \(what)")
+            .malformedRecord,
+            "record \(recordIndex) of the batch at offset \(header.baseOffset), byte \(position): \(what)")
     }
 }

@@ -6,8 +6,8 @@ extension LogDirectory {
     /// Directories first, catalog last: the catalog's rename is the moment the topic exists. A stop before it leaves
     /// directories without data that nobody claims; the next create of that name takes them over.
     /// - Parameter partitions: 1...1024.
-    /// - Throws: `invalidTopicName`, `invalidPartitionCount`, `topicExists`; system errors, after which there is no such
-    ///   topic.
+    /// - Throws: `invalidTopicName`, `invalidPartitionCount`, `topicExists`; system errors, after which the call may be
+    ///   repeated (if the very last sync failed, a restart may find the topic created).
     package func createTopic(name: String, partitions: Int) throws(LogError) {
         if let fault = TopicName.fault(in: name) {
             throw LogError(
@@ -17,7 +17,8 @@ extension LogDirectory {
         guard (1...TopicName.partitionsMax).contains(partitions) else {
             throw LogError(
                 .invalidPartitionCount, operation: "creating topic", path: name,
-                advice: "topic \(name) with \(partitions) partitions refused: 1 to \(TopicName.partitionsMax) are allowed")
+                advice: "topic \(name) with \(partitions) partitions refused: 1 to \(TopicName.partitionsMax) "
+                    + "are allowed")
         }
         guard logs[name] == nil else {
             throw LogError(
@@ -44,10 +45,11 @@ extension LogDirectory {
     /// Deletes a topic and its data, durably. Cursors and logs of it must not be used afterwards; flush tickets may.
     ///
     /// A stop at any moment leaves a directory that starts, with the whole topic or without it:
-    /// 1. Every partition directory is renamed to its `.delete` name. From the first rename on the topic is lost: a start
-    ///    that finds one for a topic in the catalog goes on from here (`finishDeletes`). The names are synced before
-    /// 2. the catalog is replaced by one without the topic. So when the catalog has forgotten it, no directory of it can
-    ///    be left under its old name; unlike the other order, which could leave some that nobody may remove.
+    /// 1. Every partition directory is renamed to its `.delete` name. From the first rename on the topic is lost: a
+    ///    start that finds one for a topic in the catalog goes on from here (`finishDeletes`). The names are synced
+    ///    before
+    /// 2. the catalog is replaced by one without the topic. So when the catalog has forgotten it, no directory of it
+    ///    can be left under its old name; unlike the other order, which could leave some that nobody may remove.
     /// 3. The renamed directories are removed; a start removes those that are left.
     /// - Throws: `unknownTopic`; system errors: the topic is gone from this process, and the delete goes on with the
     ///   next `deleteTopic` or `createTopic` of that name, or with the next start if a directory was renamed.
@@ -128,7 +130,8 @@ extension LogDirectory {
                 guard try LogFile.open(directory + "/" + name, 0).size() == 0 else {
                     throw LogError(
                         .topicExists, operation: "creating", path: directory,
-                        advice: "\(directory) holds data (\(name)) that no topic of the catalog claims: move it away first")
+                        advice: "\(directory) holds data (\(name)) that no topic of the catalog claims: "
+                            + "move it away first")
                 }
             }
             try FileSystem.removeDirectory(directory)

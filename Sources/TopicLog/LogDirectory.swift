@@ -4,7 +4,8 @@ internal import RecordFormat
 /// The data directory: the catalog of topics, their partitions' logs, and the ids given to producers.
 ///
 /// ```
-/// .lock   topics   recovery-point-offset-checkpoint   producer-ids   <topic>-<partition>/   <topic>-<partition>.delete/
+/// .lock   topics   recovery-point-offset-checkpoint   producer-ids
+/// <topic>-<partition>/   <topic>-<partition>.delete/
 /// ```
 /// Life cycle: `open` (locks, recovers), any calls, `close`. Dropped without `close` it is as after a crash.
 /// Threading: one owner, the broker's reactor thread; calls sync files, so they take milliseconds.

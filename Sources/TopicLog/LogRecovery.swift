@@ -19,7 +19,7 @@ struct LogRecovery {
     private(set) var result = PartitionRecovery()
 
     private var leaderEpoch = LeaderEpoch.zero
-    /// 1 MiB: large enough that a read costs little beside its checksum. Headers alone are hopped over in smaller steps.
+    /// 1 MiB: a read costs little beside its checksum. Headers alone are hopped over in smaller steps.
     private static let scanBytes = 1 << 20, hopBytes = 1 << 16
 
     init(directory: String, options: LogOptions, bound: Offset, leaderEpochMax: LeaderEpoch) {
@@ -36,7 +36,8 @@ struct LogRecovery {
         for (index, base) in bases.enumerated() {
             guard base == nextOffset else {
                 // The predecessor ends too early (or too late): to be treated as damage at its end.
-                try stop(before: Array(bases[index...]), reason: "the next segment begins at \(base), not \(nextOffset)")
+                let reason = "the next segment begins at \(base), not \(nextOffset)"
+                try stop(before: Array(bases[index...]), reason: reason)
                 break
             }
             let isSealed = index + 1 < bases.count
@@ -129,7 +130,8 @@ struct LogRecovery {
         while position < fileBytes {
             let count = unsafe try segment.file.read(into: buffer, at: position)
             guard count > 0 else { break }
-            unsafe try torn.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: position - segment.sizeInBytes)
+            let bytes = unsafe UnsafeRawBufferPointer(rebasing: buffer[..<count])
+            unsafe try torn.write(bytes, at: position - segment.sizeInBytes)
             position += Int64(count)
         }
         try torn.synchronize()

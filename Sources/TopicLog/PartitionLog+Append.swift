@@ -86,7 +86,8 @@ extension PartitionLog {
             return nil
         } catch {
             // Whether the file's name is on the disk is unknown, and an empty file may be in the way of the next try.
-            if FileSystem.exists(directory + "/" + Segment.name(logEndOffset)) { poison(error, "the new segment is left") }
+            let path = directory + "/" + Segment.name(logEndOffset)
+            if FileSystem.exists(path) { poison(error, "the new segment is left half made") }
             return error
         }
     }

@@ -2,7 +2,7 @@ internal import RecordFormat
 
 /// The idempotent producers of one partition.
 ///
-/// Life cycle of a change: `verdict`, `record` (tentative), then `commit` once the batches are in the file, or `rollBack`.
+/// Life cycle of a change: `verdict`, `record` (tentative), then `commit` once the batches are written, or `rollBack`.
 struct ProducerTable {
     enum Verdict: Equatable {
         case accept

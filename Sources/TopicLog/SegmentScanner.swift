@@ -29,7 +29,8 @@ struct SegmentScanner {
     ///   - expected: The base offset it must have: offsets have no gaps.
     ///   - epochs: The range its leader epoch must be in.
     ///   - checksum: Whether to read and check the whole batch too.
-    /// - Throws: `.failure` for damage is the return value; a `LogError` means the file cannot be read.
+    /// - Returns: the header, or what is wrong there.
+    /// - Throws: when the file cannot be read.
     mutating func batch(
         at position: Int64, expecting expected: Offset, epochs: ClosedRange<LeaderEpoch>, checksum: Bool
     ) throws(LogError) -> Result<RecordBatchHeader, Damage> {
@@ -83,7 +84,7 @@ struct SegmentScanner {
             rebasing: buffer[Int(start - loadedStart)..<Int(stop - loadedStart)])
     }
 
-    /// Makes sure that `count` bytes from `position` are loaded. They are inside the file and no larger than the buffer.
+    /// Makes sure that `count` bytes from `position` are loaded. They lie in the file and fit the buffer.
     private mutating func load(_ position: Int64, atLeast count: Int) throws(LogError) {
         if position >= loadedStart && position + Int64(count) <= loadedStart + Int64(loadedCount) { return }
         loadedStart = position

@@ -2,8 +2,8 @@ internal import RecordFormat
 
 /// Where in a segment to begin looking for an offset: one entry per `indexIntervalBytes` of log.
 ///
-/// On disk Kafka's `.index`: per entry 8 bytes, big-endian: `relativeOffset u32 | position u32`, where the offset is the
-/// last one of the batch that begins at the position, less the segment's base. Kept in memory; the file is for others.
+/// On disk Kafka's `.index`: per entry 8 bytes, big-endian: `relativeOffset u32 | position u32`. The offset is the last
+/// one of the batch that begins at the position, less the segment's base. Kept in memory; the file is for others.
 struct SparseIndex {
     struct Entry: Equatable {
         var relativeOffset: UInt32

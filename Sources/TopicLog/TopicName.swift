@@ -45,9 +45,8 @@ enum TopicName {
         guard name.hasSuffix(deletedSuffix) else { return false }
         let marked = name.dropLast(deletedSuffix.count)
         if parse(directory: String(marked)) != nil { return true }
-        guard marked.utf8.count > 17, marked.utf8.suffix(16).allSatisfy(isHex), marked.dropLast(16).hasSuffix(".") else {
-            return false
-        }
+        guard marked.utf8.count > 17, marked.utf8.suffix(16).allSatisfy(isHex), marked.dropLast(16).hasSuffix(".")
+        else { return false }
         return parse(directory: String(marked.dropLast(17))) != nil
     }
 

@@ -41,7 +41,8 @@ func validate(_ bytes: [UInt8], bytesMax: Int = 1 << 20) throws(RecordBatchError
 
 /// Builds a batch in a buffer of the given size, as many records as fit.
 func build(
-    _ records: [PlainRecord], bufferBytes: Int = 1 << 20, producerID: Int64 = -1, epoch: Int16 = -1, sequence: Int32 = -1
+    _ records: [PlainRecord], bufferBytes: Int = 1 << 20, producerID: Int64 = -1, epoch: Int16 = -1,
+    sequence: Int32 = -1
 ) -> (bytes: [UInt8], accepted: Int) {
     var memory = [UInt8](repeating: 0xAA, count: bufferBytes)
     var accepted = 0
@@ -110,13 +111,16 @@ func build(
         for _ in 0..<20 {
             func bytes(_ most: Int) -> [UInt8]? {
                 Int.random(in: 0..<5, using: &random) == 0
-                    ? nil : (0..<Int.random(in: 0...most, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+                    ? nil
+                    : (0..<Int.random(in: 0...most, using: &random)).map { _ in .random(in: 0...255, using: &random) }
             }
             let records = (0..<Int64.random(in: 1...20, using: &random)).map { index in
                 PlainRecord(
                     offset: index, timestamp: Int64.random(in: Int64.min...Int64.max, using: &random), key: bytes(40),
                     value: bytes(300),
-                    headers: (0..<Int.random(in: 0...3, using: &random)).map { RecordHeader(key: "h\($0)", value: bytes(9)) })
+                    headers: (0..<Int.random(in: 0...3, using: &random)).map {
+                        RecordHeader(key: "h\($0)", value: bytes(9))
+                    })
             }
             let built = build(records)
             #expect(built.accepted == records.count)
@@ -179,7 +183,8 @@ func build(
             var bytes = good
             bytes.replaceSubrange(position..<(position + value.count), with: value)
             let sum = unsafe CRC32C.checksum(bytes.span.bytes.extracting(21...))
-            bytes.replaceSubrange(17..<21, with: (0..<4).map { UInt8(truncatingIfNeeded: sum >> (24 - 8 * UInt32($0))) })
+            let digits = [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: sum >> $0) }
+            bytes.replaceSubrange(17..<21, with: digits)
             return bytes
         }
         #expect(code(good) == nil)

@@ -50,7 +50,8 @@ import Testing
         let broken = bad.segments[0].file.descriptor
         let flusher = try Flusher { $0 == broken ? -EIO : 0 }
         flusher.submit([
-            FlushRequest(token: 1, ticket: good.takeFlushTicket()!), FlushRequest(token: 2, ticket: bad.takeFlushTicket()!),
+            FlushRequest(token: 1, ticket: good.takeFlushTicket()!),
+            FlushRequest(token: 2, ticket: bad.takeFlushTicket()!),
         ])
         let results = Self.results(flusher, count: 2)
         #expect(results.map(\.token) == [1, 2])
@@ -73,7 +74,9 @@ import Testing
             tickets.append(log.takeFlushTicket()!)
             try log.deleteFiles()
         }
-        for (token, ticket) in tickets.enumerated() { flusher.submit([FlushRequest(token: UInt64(token), ticket: ticket)]) }
+        for (token, ticket) in tickets.enumerated() {
+            flusher.submit([FlushRequest(token: UInt64(token), ticket: ticket)])
+        }
         flusher.stop()
         let results = flusher.takeResults()
         #expect(results.map(\.token) == Array(0..<10) && results.allSatisfy { $0.error == nil })

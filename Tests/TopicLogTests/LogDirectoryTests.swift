@@ -1,5 +1,6 @@
 import Glibc
 import RecordFormat
+import Synchronization
 import Testing
 
 @testable import TopicLog
@@ -74,7 +75,8 @@ import Testing
         #expect(data.topics == [stem + "b"])
         for partition in [0, 11, 1023] {
             let names = ["a", "b"].map { TopicName.deletedDirectory(stem + $0, partition) }
-            #expect(names[0] != names[1] && names.allSatisfy { TopicName.isDeleted(directory: $0) && $0.utf8.count <= 255 })
+            #expect(names[0] != names[1] && names.allSatisfy { $0.utf8.count <= 255 })
+            #expect(names.allSatisfy(TopicName.isDeleted(directory:)))
         }
         #expect(!TopicName.isDeleted(directory: "x-0") && !TopicName.isDeleted(directory: "x.delete"))
         #expect(!TopicName.isDeleted(directory: "x-0.delete-0") && TopicName.isDeleted(directory: "x-0.delete"))
@@ -161,7 +163,28 @@ import Testing
         #expect(data.areRecoveryPointsStale)
         try data.writeRecoveryPoints()
         #expect(!data.areRecoveryPointsStale)
-        #expect(String(decoding: readFile(path + "/recovery-point-offset-checkpoint"), as: UTF8.self) == "0\n1\nt 0 2\n")
+        let points = String(decoding: readFile(path + "/recovery-point-offset-checkpoint"), as: UTF8.self)
+        #expect(points == "0\n1\nt 0 2\n")
+    }
+
+    /// A stop between calls leaves only what was synced, so the order of syncs and names counts too.
+    @Test func syncsBeforeItCommits() throws {
+        let data = try LogDirectory.open(path: path)
+        try data.createTopic(name: "t", partitions: 1)
+        let calls = Mutex<[String]>([])
+        try FaultPlan.$current.withValue({ operation, path in
+            calls.withLock { $0.append("\(operation) \(path.split(separator: "/").last!)") }
+            return 0
+        }) { try data.deleteTopic(name: "t") }
+        #expect(calls.withLock { $0 } == [
+            "renaming t-0", "syncing directory data",
+            "creating topics.tmp", "writing topics.tmp", "syncing topics.tmp", "renaming topics.tmp",
+            "syncing directory data",
+            "removing 00000000000000000000.log", "removing directory t-0.delete",
+            "creating recovery-point-offset-checkpoint.tmp", "writing recovery-point-offset-checkpoint.tmp",
+            "syncing recovery-point-offset-checkpoint.tmp", "renaming recovery-point-offset-checkpoint.tmp",
+            "syncing directory data",
+        ])
     }
 
     /// A topic made anew has nothing of the old one: no data, no recovery point.

@@ -28,12 +28,14 @@ import Testing
 
     @Test func remembersFiveBatches() throws {
         var log = try openLog(directory)
-        for sequence in 0..<6 { #expect(log.append(producer: 1, sequence: Int32(sequence)) == appended(Int64(sequence), Int64(sequence))) }
+        for sequence in 0..<6 as Range<Int64> {
+            #expect(log.append(producer: 1, sequence: Int32(sequence)) == appended(sequence, sequence))
+        }
         for reopened in [false, true] {
             if reopened { log = try openLog(directory) }
             #expect(log.append(producer: 1, sequence: 0) == .rejected(.outOfOrderSequence), "forgotten")
-            for sequence in 1..<6 {
-                #expect(log.append(producer: 1, sequence: Int32(sequence)) == duplicate(Int64(sequence), Int64(sequence)))
+            for sequence in 1..<6 as Range<Int64> {
+                #expect(log.append(producer: 1, sequence: Int32(sequence)) == duplicate(sequence, sequence))
             }
         }
     }
@@ -51,18 +53,17 @@ import Testing
         }
     }
 
-    @Test func wrapsSequences() throws {
-        let log = try openLog(directory)
-        #expect(log.append(producer: 1, sequence: 0) == appended(0, 0))
-        var header = ProducerState(epoch: 0)
-        header.add(.init(baseSequence: .max - 1, lastSequence: .max - 1))
+    @Test func wrapsSequences() {
+        func header(_ batch: Batch) -> RecordBatchHeader {
+            unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(batch.buffer))
+        }
         var table = ProducerTable(producersMax: 10)
         let last = Batch(records: 3, producerID: 2, epoch: 0, sequence: .max - 1)  // max-1, max, 0
-        table.replay(unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(last.buffer)))
+        table.replay(header(last))
         let next = Batch(producerID: 2, epoch: 0, sequence: 1)
-        #expect(table.verdict(unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(next.buffer))) == .accept)
+        #expect(table.verdict(header(next)) == .accept)
         let wrong = Batch(producerID: 2, epoch: 0, sequence: 0)
-        #expect(table.verdict(unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(wrong.buffer))) == .outOfOrderSequence)
+        #expect(table.verdict(header(wrong)) == .outOfOrderSequence)
     }
 
     /// Batches of one call see each other: sequence, duplicate and gap within it.

@@ -1,5 +1,6 @@
 import Glibc
 import RecordFormat
+import Synchronization
 import Testing
 
 @testable import TopicLog
@@ -108,6 +109,23 @@ import Testing
         #expect([path, path + ".1", path + ".2"].map(readFile) == [[1, 2, 0], [1, 2, 1], [1, 2, 2]])
     }
 
+    /// The cut bytes are on the disk before the segment loses them.
+    @Test func syncsTheTornFileBeforeCutting() throws {
+        let directory = TemporaryDirectory()
+        let log = try openLog(directory)
+        log.append()
+        writeFile(firstSegment(directory), readFile(firstSegment(directory)) + [1, 2, 3])
+        let calls = Mutex<[String]>([])
+        _ = try FaultPlan.$current.withValue({ operation, path in
+            calls.withLock { $0.append("\(operation) \(path.hasSuffix(".torn") ? "torn" : "log")") }
+            return 0
+        }) { try openLog(directory) }
+        #expect(calls.withLock { $0 } == [
+            "syncing log", "creating torn", "writing torn", "syncing torn", "syncing directory log",
+            "truncating log", "syncing log",
+        ])
+    }
+
     /// A repair that is itself cut, before every call it makes: the next one finishes, and no byte is lost.
     @Test func repairCutAtEveryCall() throws {
         let size = Batch().size
@@ -122,12 +140,16 @@ import Testing
             damaged[size + 70] ^= 1
             writeFile(first, damaged)
             let calls = Counter()
-            FaultPlan.$current.withValue({ _, _ in calls.next() >= cut ? EIO : 0 }) { _ = try? openLog(directory, small) }
+            FaultPlan.$current.withValue({ _, _ in calls.next() >= cut ? EIO : 0 }) {
+                _ = try? openLog(directory, small)
+            }
             let again = try openLog(directory, small)
             #expect(again.logEndOffset == Offset(1) && again.fence == nil, "cut \(cut)")
             #expect(readFile(first) == Array(damaged[..<size]), "cut \(cut)")
             let torn = snapshot(directory.path).filter { $0.key.contains(".torn") }.map(\.value)
-            for lost in [Array(damaged[size...]), segments[1], segments[2]] { #expect(torn.contains(lost), "cut \(cut)") }
+            for lost in [Array(damaged[size...]), segments[1], segments[2]] {
+                #expect(torn.contains(lost), "cut \(cut)")
+            }
             if calls.now <= cut {
                 #expect(cut > 8)
                 return
@@ -174,6 +196,8 @@ import Testing
         try log.close()
         let bounded = try openLog(directory, small, bound: 11)
         #expect(bounded.recovery.bytesChecked == Int64(2 * size) && bounded.recovery.records == 12)
+        #expect(try openLog(directory, small, bound: 5).recovery.bytesChecked == Int64(7 * size))
+        #expect(try openLog(directory, small, bound: 4).recovery.bytesChecked == Int64(12 * size))
         let unbounded = try openLog(directory, small, bound: nil)
         #expect(unbounded.recovery.bytesChecked == Int64(12 * size))
         let first = firstSegment(directory)
