@@ -36,7 +36,12 @@ extension LogDirectory {
             try writeRecoveryPoints()
             try writeCatalog(catalog.merging([name: partitions]) { $1 })
         } catch {
-            for index in created.indices { try? FileSystem.removeDirectory(partitionPath(name, index)) }
+            // The failed call may have been the sync after the catalog's rename. The directories may go only once the
+            // catalog certainly does not name them; left where they are, they do no harm.
+            do throws(LogError) {
+                try writeCatalog(catalog)
+                for index in created.indices { try FileSystem.removeDirectory(partitionPath(name, index)) }
+            } catch {}
             throw error
         }
         logs[name] = created

@@ -22,7 +22,7 @@ extension PartitionLog {
             if let error = write(from: runOffset) {
                 reject(&results, from: runStart, writtenFrom: runOffset, error)
                 let missing = unsafe batches.count - results.count
-                results.append(contentsOf: Array(repeating: .rejected(.storage(error)), count: missing))
+                results.append(contentsOf: repeatElement(.rejected(.storage(error)), count: missing))
             }
         }
         return results
@@ -47,8 +47,10 @@ extension PartitionLog {
                     // A full segment ends the run; the batch is judged again with the next one.
                     if !run.isEmpty { return }
                     if let error = roll() {
-                        results.append(.rejected(.storage(error)))
-                        continue
+                        // All the rest too: a smaller batch must not slip into the old segment, past its predecessors.
+                        let rest = unsafe batches.count - results.count
+                        results.append(contentsOf: repeatElement(.rejected(.storage(error)), count: rest))
+                        return
                     }
                 }
                 header.baseOffset = logEndOffset

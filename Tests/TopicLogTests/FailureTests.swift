@@ -140,6 +140,17 @@ import Testing
         #expect(try openLog(directory).append() == appended(2, 2))
     }
 
+    /// What comes behind a batch that found no segment does not slip into the room that is left.
+    @Test(arguments: ["creating", "syncing directory"]) func failedRollEndsTheCall(_ failing: String) throws {
+        let log = try openLog(directory, options(segmentBytes: 2 * Batch().size))
+        log.append()
+        FaultPlan.$current.withValue({ operation, _ in operation == failing ? ENOSPC : 0 }) {
+            let codes = log.append([Batch(valueBytes: 500), Batch()]).map(\.storageCode)
+            #expect(codes == [.noSpace, .noSpace])
+        }
+        #expect(log.logEndOffset == Offset(1) && log.statistics.writeCalls == 1)
+    }
+
     /// The real thing: a file system that is full, then has space again.
     @Test func realFullDisk() throws {
         let mounted = unsafe mount("none", directory.path, "tmpfs", 0, "size=256k") == 0
