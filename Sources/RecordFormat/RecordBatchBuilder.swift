@@ -13,6 +13,7 @@ package struct RecordBatchBuilder {
     /// Records written so far.
     package private(set) var recordCount = 0
 
+    /// Begins an empty batch; nothing is written yet.
     /// - Parameter buffer: At least a header's 61 bytes (programmer error otherwise); the batch begins at its first.
     package init(buffer: UnsafeMutableRawBufferPointer) {
         precondition(buffer.count >= RecordBatchHeader.byteCount, "a batch is at least its header")

@@ -2,6 +2,7 @@
 package struct RecordBatchError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The kind of fault. Extensible: never switch exhaustively over it.
     package struct Code: Hashable, Sendable, CustomStringConvertible {
+        /// Its name, for messages.
         package let description: String
 
         /// Fewer bytes than the header, or than the header announces, or more.
@@ -20,10 +21,12 @@ package struct RecordBatchError: Error, Hashable, Sendable, CustomStringConverti
         package static let compressed = Code(description: "compressed")
     }
 
+    /// The kind of fault.
     package let code: Code
     /// What was found and what was expected, for a person.
     package let message: String
 
+    /// An error with a message that says what was found and what was expected.
     package init(_ code: Code, _ message: String) {
         self.code = code
         self.message = message

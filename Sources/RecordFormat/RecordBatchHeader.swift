@@ -19,6 +19,7 @@ package struct RecordBatchHeader: Hashable, Sendable {
     package var baseOffset: Offset
     /// Bytes that follow this field, as read: not checked.
     package var batchLength: Int32
+    /// The epoch of the leader that accepted the batch; -1 before.
     package var partitionLeaderEpoch: LeaderEpoch
     /// 2 for this format.
     package var magic: Int8
@@ -34,9 +35,11 @@ package struct RecordBatchHeader: Hashable, Sendable {
     package var maxTimestamp: Int64
     /// -1 when the producer is not idempotent.
     package var producerID: Int64
+    /// Which instance of the producer this is; -1 when it is not idempotent.
     package var producerEpoch: Int16
     /// The sequence number of the first record; -1 when the producer is not idempotent.
     package var baseSequence: Int32
+    /// How many records follow, as read: not checked.
     package var recordCount: Int32
 
     /// Reads a header without judging it.

@@ -5,6 +5,7 @@ package struct RecordHeader: Hashable, Sendable {
     /// nil is not the same as empty.
     package var value: [UInt8]?
 
+    /// A header to be written; both parts are copied when it is.
     package init(key: String, value: [UInt8]?) {
         self.key = key
         self.value = value

@@ -3,6 +3,7 @@
 package struct RecordHeaderView {
     /// UTF-8 as the producer sent it: not checked.
     package let key: UnsafeRawBufferPointer
+    /// nil when the header has no value.
     package let value: UnsafeRawBufferPointer?
 
     /// Parses one and moves `position` past it; nil when it is malformed.

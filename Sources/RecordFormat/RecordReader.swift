@@ -12,6 +12,7 @@ package struct RecordReader {
     private var recordIndex: Int32 = 0
     private var lastDelta: Int32 = -1
 
+    /// Reads the header.
     /// - Parameter batch: One batch; bytes behind its end are ignored.
     /// - Throws: when the header is nonsense, or the records are compressed.
     package init(_ batch: UnsafeRawBufferPointer) throws(RecordBatchError) {

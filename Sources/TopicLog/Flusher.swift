@@ -14,6 +14,7 @@ package final class Flusher {
     private let shared: FlusherThread
     private var thread: pthread_t?
 
+    /// Starts the thread.
     /// - Parameter synchronize: What syncs a descriptor: 0 or -errno. For tests; the default is `fdatasync`.
     /// - Throws: when there are no more descriptors or threads.
     package init(

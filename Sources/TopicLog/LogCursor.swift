@@ -7,6 +7,7 @@ package struct LogCursor: Sendable {
     /// The segment and position of the batch that begins at `offset`, once known.
     var place: (segment: Offset, position: Int64)?
 
+    /// A reader that begins at `offset`: the batch that holds it comes first.
     package init(_ offset: Offset) {
         self.offset = offset
     }

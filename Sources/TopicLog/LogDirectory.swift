@@ -10,7 +10,9 @@ internal import RecordFormat
 /// Life cycle: `open` (locks, recovers), any calls, `close`. Dropped without `close` it is as after a crash.
 /// Threading: one owner, the broker's reactor thread; calls sync files, so they take milliseconds.
 package final class LogDirectory {
+    /// The directory, as given to `open`.
     package let path: String
+    /// The limits of every partition.
     package let options: LogOptions
     /// What `open` found.
     package internal(set) var recoveryReport = RecoveryReport()

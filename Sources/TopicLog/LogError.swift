@@ -5,6 +5,7 @@ internal import Glibc
 package struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The kind of error. Extensible: never switch exhaustively over it.
     package struct Code: Hashable, Sendable, CustomStringConvertible {
+        /// Its name, for messages.
         package let description: String
 
         /// A system call failed; `errno` says how.
@@ -17,12 +18,17 @@ package struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
         package static let inUse = Code(description: "in use")
         /// A file of the data directory does not parse, or contradicts another.
         package static let invalidCatalog = Code(description: "invalid catalog")
+        /// The name breaks Kafka's rule; nothing was created.
         package static let invalidTopicName = Code(description: "invalid topic name")
+        /// Outside 1...1024; nothing was created.
         package static let invalidPartitionCount = Code(description: "invalid partition count")
+        /// There is a topic, or data, of that name already.
         package static let topicExists = Code(description: "topic exists")
+        /// There is no topic of that name.
         package static let unknownTopic = Code(description: "unknown topic")
     }
 
+    /// The kind of error.
     package let code: Code
     /// What was attempted, such as `append of 65536 bytes to`.
     package let operation: String
@@ -33,6 +39,7 @@ package struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What is known besides, and what to do. May be empty.
     package let advice: String
 
+    /// An error with its context; `errno` 0 when no system call failed.
     package init(_ code: Code, operation: String, path: String, errno: Int32 = 0, advice: String = "") {
         self.code = code
         self.operation = operation

@@ -12,6 +12,7 @@ package struct LogOptions: Sendable {
     /// Idempotent producers remembered per partition; the ones silent for longest are dropped. Positive.
     package var producersMax = 100_000
 
+    /// Kafka's defaults.
     package init() {}
 
     func check() {

@@ -15,6 +15,7 @@ package struct LogStorage: Sendable {
     /// The real system calls.
     package static let system = LogStorage()
 
+    /// The real system calls, to be replaced one by one.
     package init() {
         unsafe writeVector = { descriptor, vectors, position in
             let written = unsafe pwritev(descriptor, vectors.baseAddress, Int32(vectors.count), off_t(position))

@@ -9,6 +9,7 @@ package import RecordFormat
 package final class PartitionLog {
     /// The directory of the segments.
     package let directory: String
+    /// The limits it was opened with.
     package let options: LogOptions
     let storage: LogStorage
 
@@ -28,6 +29,7 @@ package final class PartitionLog {
     package internal(set) var poison: LogError?
     /// Whether `durableOffset` has passed a whole segment since the recovery point was last written.
     package internal(set) var isRecoveryPointStale = false
+    /// Counts since `open`.
     package internal(set) var statistics = LogStatistics()
     /// What `open` found.
     package let recovery: PartitionRecovery

@@ -1,7 +1,8 @@
 /// What opening a partition found and did.
 package struct PartitionRecovery: Equatable, Sendable {
-    /// Batches and records kept.
+    /// Batches kept.
     package internal(set) var batches = 0
+    /// Records kept.
     package internal(set) var records: Int64 = 0
     /// Bytes cut from the log's end, all of them kept in `tornFiles`.
     package internal(set) var tornBytes: Int64 = 0

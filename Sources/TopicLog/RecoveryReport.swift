@@ -2,12 +2,17 @@
 package struct RecoveryReport: Sendable, CustomStringConvertible {
     /// One partition's share.
     package struct Entry: Sendable {
+        /// The topic's name.
         package let topic: String
+        /// The partition's index.
         package let partition: Int
+        /// What its `open` found and did.
         package let recovery: PartitionRecovery
+        /// The corrupt range, or nil.
         package let fence: LogFence?
     }
 
+    /// Topics open now.
     package internal(set) var topicCount = 0
     /// Every partition, in the order of topics and indexes.
     package internal(set) var partitions: [Entry] = []
@@ -16,6 +21,7 @@ package struct RecoveryReport: Sendable, CustomStringConvertible {
     /// Partition directories that no topic claims and that hold no data: creates that were cut. Left alone.
     package internal(set) var orphans: [String] = []
 
+    /// Records in all partitions.
     package var recordCount: Int64 { partitions.reduce(0) { $0 + $1.recovery.records } }
     /// Bytes cut from logs' ends, kept in `.torn` files.
     package var tornBytes: Int64 { partitions.reduce(0) { $0 + $1.recovery.tornBytes } }
