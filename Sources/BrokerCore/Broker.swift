@@ -1,4 +1,4 @@
-package import RecordFormat
+internal import RecordFormat
 package import TopicLog
 package import TopicProtocol
 
@@ -140,7 +140,7 @@ package final class Broker {
             submitFlushes()
         case .none: unsynced.removeAll(keepingCapacity: true)
         }
-        if now >= nextRecoveryPoint {
+        if now >= nextRecoveryPoint || directory.areRecoveryPointsStale {
             // A late recovery point only makes the next start read more: an error here is met again at the next one.
             if nextRecoveryPoint != 0 { try? directory.writeRecoveryPoints() }
             nextRecoveryPoint = now + 30_000_000_000

@@ -1,4 +1,3 @@
-package import RecordFormat
 package import TopicProtocol
 
 /// Where an acknowledgement goes: a door's number and the door's own number for the connection.

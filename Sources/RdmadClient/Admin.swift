@@ -1,0 +1,95 @@
+internal import RDMATransport
+internal import TopicProtocol
+
+/// Topics of a broker: create, list, describe, delete.
+///
+/// - Threading: any. Close it with ``close()``.
+public final class Admin: Sendable {
+    private let link: LinkHandle
+
+    /// Begins connecting. An unreachable broker is reported by the first call.
+    /// - Parameter timeoutSeconds: How long to try to connect.
+    public init(broker: BrokerAddress, timeoutSeconds: Double = 10) {
+        link = Links.open(broker, agent: AdminAgent(), deliveryTimeoutSeconds: timeoutSeconds)
+    }
+
+    deinit { link.close() }
+
+    /// Ends the connection.
+    public func close() { link.close() }
+
+    /// Creates a topic; durable when this returns.
+    public func createTopic(_ name: String, partitions: Int = 1) async throws(ClientError) {
+        guard let count = UInt32(exactly: partitions) else { throw ClientError(.limit, "\(partitions) partitions") }
+        _ = try await link.request(.createTopic(name: name, partitions: count))
+    }
+
+    /// Deletes a topic and all of its records.
+    public func deleteTopic(_ name: String) async throws(ClientError) {
+        _ = try await link.request(.deleteTopic(name: name))
+    }
+
+    /// All topics, by name.
+    public func listTopics() async throws(ClientError) -> [Topic] {
+        var topics: [Topic] = []
+        var after = ""
+        while true {
+            let list = try parseBody(try await link.request(.listTopics(after: after))) { reader throws(FrameError) in
+                try TopicList(from: &reader)
+            }
+            topics += list.topics.map { Topic(name: $0.name, partitionCount: Int($0.partitions)) }
+            guard list.isCut, let last = list.topics.last else { return topics }
+            after = last.name
+        }
+    }
+
+    /// A topic's partitions.
+    public func describeTopic(_ name: String) async throws(ClientError) -> [Partition] {
+        var partitions: [Partition] = []
+        while true {
+            let request = Request.describeTopic(name: name, firstPartition: UInt32(partitions.count))
+            let part = try parseBody(try await link.request(request)) { reader throws(FrameError) in
+                try TopicDescription(from: &reader)
+            }
+            for partition in part.partitions {
+                partitions.append(
+                    Partition(
+                        index: partitions.count, startOffset: partition.logStartOffset, endOffset: partition.highWatermark,
+                        logEndOffset: partition.logEndOffset, isWritable: partition.isWritable))
+            }
+            guard partitions.count < Int(part.partitionCount), !part.partitions.isEmpty else { return partitions }
+        }
+    }
+
+    /// A topic in a list.
+    public struct Topic: Sendable, Hashable {
+        public let name: String
+        public let partitionCount: Int
+    }
+
+    /// A partition of a topic.
+    public struct Partition: Sendable, Hashable {
+        public let index: Int
+        /// Offset of the first record there is.
+        public let startOffset: Int64
+        /// Offset after the last record that consumers may see (the high watermark).
+        public let endOffset: Int64
+        /// Offset after the last record written.
+        public let logEndOffset: Int64
+        /// False when its log is damaged and takes no records.
+        public let isWritable: Bool
+    }
+}
+
+/// Admin only asks: nothing happens by itself on its connection.
+final class AdminAgent: LinkAgent {
+    func makeRegions() -> [(memory: MemoryBlock, access: PeerAccess)] { [] }
+    func connected(_ link: any LinkPort, _ welcome: Handshake.Welcome, _ regions: [RemoteRegion]) {}
+    func received(_ acks: [ProduceAck]) {}
+    func ended(_ partition: PartitionAddress, _ error: ErrorCode, offset: Int64) {}
+    func advanced(_ immediate: UInt32) {}
+    func turn(_ link: any LinkPort, now: UInt64) -> UInt64? { nil }
+    var hasWork: Bool { false }
+    func disconnected() {}
+    func failed(_ error: ClientError) {}
+}

@@ -1,0 +1,41 @@
+public import TopicProtocol
+
+/// What went wrong for a client: what happened, to what, and what to do.
+public struct ClientError: Error, Sendable, CustomStringConvertible {
+    /// The kind of error. Extensible: compare with the constants.
+    public struct Code: Hashable, Sendable {
+        public let rawValue: String
+        public init(rawValue: String) { self.rawValue = rawValue }
+        /// An address that cannot be parsed.
+        public static let address = Code(rawValue: "address")
+        /// No connection to the broker, or it was lost.
+        public static let connection = Code(rawValue: "connection")
+        /// The broker refused: see ``ClientError/broker``.
+        public static let broker = Code(rawValue: "broker")
+        /// Nothing came in time. A produced batch may or may not be in the log.
+        public static let timeout = Code(rawValue: "timeout")
+        /// A record or setting outside its limits.
+        public static let limit = Code(rawValue: "limit")
+        /// The client was closed.
+        public static let closed = Code(rawValue: "closed")
+        /// What the broker sent makes no sense.
+        public static let protocolViolation = Code(rawValue: "protocol")
+    }
+
+    public let code: Code
+    /// The broker's error, for ``Code/broker``.
+    public let broker: ErrorCode
+    public let description: String
+
+    package init(_ code: Code, _ description: String, broker: ErrorCode = .none) {
+        self.code = code
+        self.broker = broker
+        self.description = description
+    }
+
+    static func refused(_ what: String, _ error: ErrorCode, _ text: String) -> ClientError {
+        ClientError(.broker, "\(what): \(text.isEmpty ? "\(error)" : "\(text) (\(error))")", broker: error)
+    }
+
+    static let closed = ClientError(.closed, "the client is closed")
+}

@@ -1,0 +1,123 @@
+internal import RecordFormat
+internal import TopicProtocol
+
+/// Records that the broker wrote into this process's memory: read them in place, then release them.
+///
+/// - Ownership: the memory goes back to the broker with ``release()``, or with the last reference. Views of records
+///   are valid only until then.
+/// - Threading: any, one at a time.
+@safe public final class ConsumedBatches: @unchecked Sendable {
+    // Unchecked: immutable but for the flag, which one user at a time sets.
+    public let topic: String
+    public let partition: Int
+    /// Offset of the first record handed out.
+    public let firstOffset: Int64
+    /// Offset after the last record.
+    public let nextOffset: Int64
+    /// Offset after the last record that the partition had to give when this was written.
+    public let highWatermark: Int64
+    /// Bytes of the batches.
+    public let byteCount: Int
+    private let ring: ConsumerRing
+    private let bytes: UnsafeRawBufferPointer
+    private let start: UInt64
+    private let onRelease: @Sendable () -> Void
+    private var isReleased = false
+
+    init(
+        topic: String, entry: RingEntry, start: UInt64, firstOffset: Int64, ring: ConsumerRing,
+        onRelease: @escaping @Sendable () -> Void
+    ) {
+        self.topic = topic
+        partition = Int(entry.partition.partition)
+        self.firstOffset = firstOffset
+        nextOffset = entry.nextOffset
+        highWatermark = entry.highWatermark
+        byteCount = entry.byteCount
+        self.ring = ring
+        self.start = start
+        unsafe bytes = ring.batches(entry, at: start)
+        self.onRelease = onRelease
+    }
+
+    deinit { release() }
+
+    /// True when nothing followed in the partition at the time this was written.
+    public var isCaughtUp: Bool { nextOffset >= highWatermark }
+
+    /// Gives the memory back. Order does not matter; twice does no harm.
+    public func release() {
+        guard !isReleased else { return }
+        isReleased = true
+        ring.release(start: start)
+        onRelease()
+    }
+
+    /// Calls `body` with each record, in order of offsets.
+    /// - Throws: ``ClientError`` when the records are malformed; what `body` throws.
+    public func forEachRecord(_ body: (Record) throws -> Void) throws {
+        precondition(!isReleased, "the batches were released")
+        var rest = unsafe bytes
+        while rest.count > 0 {
+            let size = unsafe try Self.batchSize(rest)
+            var reader: RecordReader
+            do throws(RecordBatchError) {
+                reader = unsafe try RecordReader(UnsafeRawBufferPointer(rebasing: rest[..<size]))
+            } catch {
+                throw malformed(error)
+            }
+            while let view = try nextRecord(&reader) {
+                // A batch may begin before the offset that was asked for.
+                guard view.offset.rawValue >= firstOffset else { continue }
+                try body(unsafe Record(
+                    offset: view.offset.rawValue, timestampMilliseconds: view.timestampMilliseconds, key: view.key,
+                    value: view.value))
+            }
+            unsafe rest = unsafe UnsafeRawBufferPointer(rebasing: rest[size...])
+        }
+    }
+
+    /// Checks every batch's length and checksum.
+    func verify() throws(ClientError) {
+        var rest = unsafe bytes
+        while rest.count > 0 {
+            let size = unsafe try Self.batchSize(rest)
+            do throws(RecordBatchError) {
+                _ = unsafe try RecordBatch.validate(UnsafeRawBufferPointer(rebasing: rest[..<size]), bytesMax: size)
+            } catch {
+                throw malformed(error)
+            }
+            unsafe rest = unsafe UnsafeRawBufferPointer(rebasing: rest[size...])
+        }
+    }
+
+    private func nextRecord(_ reader: inout RecordReader) throws(ClientError) -> RecordView? {
+        do throws(RecordBatchError) { return try reader.next() } catch { throw malformed(error) }
+    }
+
+    private func malformed(_ error: RecordBatchError) -> ClientError {
+        ClientError(.protocolViolation, "\(topic) partition \(partition) from offset \(firstOffset): \(error)")
+    }
+
+    private static func batchSize(_ bytes: UnsafeRawBufferPointer) throws(ClientError) -> Int {
+        guard bytes.count >= RecordBatchHeader.byteCount else {
+            throw ClientError(.protocolViolation, "\(bytes.count) bytes where a batch should be")
+        }
+        let size = unsafe RecordBatchHeader(parsing: bytes).sizeInBytes
+        guard size >= RecordBatchHeader.byteCount, size <= bytes.count else {
+            throw ClientError(.protocolViolation, "a batch of \(size) bytes where \(bytes.count) are left")
+        }
+        return size
+    }
+}
+
+/// A record, in place. Key and value are valid until its ``ConsumedBatches`` is released.
+@safe public struct Record {
+    public let offset: Int64
+    /// Since 1970.
+    public let timestampMilliseconds: Int64
+    /// Nil when there is none.
+    public let key: UnsafeRawBufferPointer?
+    /// Nil for a tombstone.
+    public let value: UnsafeRawBufferPointer?
+}

@@ -1,0 +1,110 @@
+internal import CLinux
+internal import Glibc
+internal import RDMATransport
+internal import Synchronization
+internal import TopicProtocol
+
+/// The way from any thread to a link's thread: requests, a wake-up, the end.
+final class LinkHandle: Sendable {
+    // Unchecked: a queued request never carries a batch, the one kind that borrows memory.
+    struct Call: @unchecked Sendable {
+        let request: Request
+        let answer: @Sendable (Result<[UInt8], ClientError>) -> Void
+        let deadline: UInt64
+    }
+    struct Inbox {
+        var calls: [Call] = []
+        var isClosed = false
+        /// Why nothing will be answered any more.
+        var failure: ClientError?
+    }
+
+    let inbox = Mutex(Inbox())
+    let wakeDescriptor = clinux_eventfd()
+    /// Set by the link's thread while it may sleep: only then is waking it worth a system call.
+    let sleeps = Atomic(false)
+    private let thread = Mutex(pthread_t())
+    private let isJoined = Atomic(false)
+
+    deinit { Glibc.close(wakeDescriptor) }
+
+    /// Makes the link's thread take a turn.
+    func wake() {
+        guard sleeps.exchange(false, ordering: .sequentiallyConsistent) else { return }
+        var one: UInt64 = 1
+        _ = unsafe write(wakeDescriptor, &one, 8)
+    }
+
+    func takeWake() {
+        var count: UInt64 = 0
+        _ = unsafe read(wakeDescriptor, &count, 8)
+    }
+
+    /// Asks the broker and waits for the answer's body.
+    func request(_ request: Request, timeoutSeconds: Double = 30) async throws(ClientError) -> [UInt8] {
+        let deadline = monotonicNanoseconds() + UInt64(timeoutSeconds * 1e9)
+        let result: Result<[UInt8], ClientError> = await withCheckedContinuation { continuation in
+            let call = Call(request: request, answer: { continuation.resume(returning: $0) }, deadline: deadline)
+            let refusal = inbox.withLock { inbox -> ClientError? in
+                if let failure = inbox.failure ?? (inbox.isClosed ? .closed : nil) { return failure }
+                inbox.calls.append(call)
+                return nil
+            }
+            if let refusal { continuation.resume(returning: .failure(refusal)) } else { wake() }
+        }
+        return try result.get()
+    }
+
+    /// Starts the thread that runs `body`.
+    func start(_ body: @escaping @Sendable () -> Void) {
+        final class Body: Sendable {
+            let run: @Sendable () -> Void
+            init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+        }
+        var started = pthread_t()
+        let context = unsafe Unmanaged.passRetained(Body(body))
+        let result = unsafe pthread_create(
+            &started, nil,
+            { context in
+                unsafe Unmanaged<Body>.fromOpaque(context!).takeRetainedValue().run()
+                return nil
+            }, context.toOpaque())
+        precondition(result == 0, "cannot start a thread: \(errorText(result))")
+        thread.withLock { $0 = started }
+    }
+
+    /// Ends the link: its thread finishes, and everything that waits is answered with `.closed`.
+    func close() {
+        inbox.withLock { $0.isClosed = true }
+        sleeps.store(true, ordering: .sequentiallyConsistent)
+        wake()
+        guard !isJoined.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        _ = pthread_join(thread.withLock { $0 }, nil)
+    }
+}
+
+/// Opens a link to a broker, on the fabric that its address names.
+enum Links {
+    static func open(_ address: BrokerAddress, agent: any LinkAgent, deliveryTimeoutSeconds: Double) -> LinkHandle {
+        let handle = LinkHandle()
+        switch address {
+        case .sharedMemory(let path):
+            handle.start {
+                Link(handle: handle, agent: agent, address: address, timeoutSeconds: deliveryTimeoutSeconds) {
+                    () throws(FabricError) in
+                    let fabric = try SharedMemoryFabric(configuration: .client)
+                    return (fabric, try fabric.connect(path: path, privateData: Handshake.hello()))
+                }.run()
+            }
+        case .rdma(let host, let port):
+            handle.start {
+                Link(handle: handle, agent: agent, address: address, timeoutSeconds: deliveryTimeoutSeconds) {
+                    () throws(FabricError) in
+                    let fabric = try VerbsFabric(towards: host, port: port, configuration: .client)
+                    return (fabric, try fabric.connect(host: host, port: port, privateData: Handshake.hello()))
+                }.run()
+            }
+        }
+        return handle
+    }
+}

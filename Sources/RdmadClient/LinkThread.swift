@@ -1,0 +1,297 @@
+internal import CLinux
+internal import Glibc
+internal import RDMATransport
+internal import Synchronization
+internal import TopicProtocol
+
+/// One connection's thread: connects, and connects again when it is lost; hands events to the agent; sleeps when
+/// nothing happens. Every connection has a fabric of its own, so that nothing of a lost one is left.
+final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
+    // Unchecked: made, used and dropped on one thread; agents get it as a parameter of calls on that thread.
+    private let handle: LinkHandle
+    private let agent: any LinkAgent
+    private let address: BrokerAddress
+    private let open: () throws(FabricError) -> (F, ConnectionID)
+    private let timeoutNanoseconds: UInt64
+    private var fabric: F?
+    private var connection: ConnectionID?
+    private var isEstablished = false
+    private var events: [FabricEvent] = []
+    private var pending: [UInt32: (answer: (Result<[UInt8], ClientError>) -> Void, what: String, deadline: UInt64)] = [:]
+    /// Requests that found the connection full, or not there yet.
+    private var waiting: [LinkHandle.Call] = []
+    private var lastID: UInt32 = 0
+    private var lastFailure = ClientError(.connection, "not connected yet")
+    /// When the current attempt, or the time without a connection, began.
+    private var lostSince: UInt64
+    private var nextAttempt: UInt64 = 0
+    private var backoffNanoseconds: UInt64 = 50_000_000
+    private let spinNanoseconds: UInt64
+    private var hasEnded = false
+
+    init(
+        handle: LinkHandle, agent: any LinkAgent, address: BrokerAddress, timeoutSeconds: Double,
+        open: @escaping () throws(FabricError) -> (F, ConnectionID)
+    ) {
+        self.handle = handle
+        self.agent = agent
+        self.address = address
+        self.open = open
+        timeoutNanoseconds = UInt64(timeoutSeconds * 1e9)
+        lostSince = monotonicNanoseconds()
+        spinNanoseconds = sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? 20_000 : 0
+    }
+
+    func run() {
+        var lastEvent = monotonicNanoseconds()
+        while !hasEnded {
+            let isClosed = takeCalls()
+            if isClosed {
+                fail(.closed)
+                break
+            }
+            let now = monotonicNanoseconds()
+            if connection == nil { connect(now) }
+            let happened = pollFabric()
+            // A burst of work for other threads may have come with the events: post it with them.
+            var deadline = isEstablished ? agent.turn(self, now: now) : nil
+            fabric?.flush()
+            expire(now)
+            if happened { lastEvent = now } else if now - lastEvent >= spinNanoseconds {
+                if connection == nil { deadline = min(deadline ?? .max, nextAttempt) }
+                sleep(until: deadline, now)
+            } else {
+                clinux_pause()
+            }
+        }
+        fabric?.shutdown()
+        fabric = nil
+    }
+
+    // MARK: LinkPort
+
+    var messageBytesMax: Int { fabric?.limits.messageBytesMax ?? 0 }
+
+    func nextRequestID() -> UInt32 {
+        lastID &+= 1
+        return lastID
+    }
+
+    func post(_ request: Request, id: UInt32) -> PostResult {
+        guard let connection, isEstablished else { return .closed }
+        return unsafe fabric!.send(on: connection) { unsafe request.encode(id: id, into: $0) }
+    }
+
+    func ask(_ request: Request, _ answer: @escaping (Result<[UInt8], ClientError>) -> Void) {
+        ask(request, deadline: monotonicNanoseconds() + 30_000_000_000, answer)
+    }
+
+    private func ask(
+        _ request: Request, deadline: UInt64, _ answer: @escaping (Result<[UInt8], ClientError>) -> Void
+    ) {
+        let id = nextRequestID()
+        switch post(request, id: id) {
+        case .posted: pending[id] = (answer, request.name, deadline)
+        default: answer(.failure(ClientError(.connection, "\(request.name): the connection has no room", broker: .none)))
+        }
+    }
+
+    func drop(_ why: ClientError) {
+        lastFailure = why
+        guard let connection else { return }
+        fabric?.disconnect(connection)
+    }
+
+    func fail(_ error: ClientError) {
+        guard !hasEnded else { return }
+        hasEnded = true
+        let calls = handle.inbox.withLock { inbox in
+            inbox.failure = error
+            return inbox.calls
+        }
+        for call in calls + waiting { call.answer(.failure(error)) }
+        waiting = []
+        for entry in pending.values { entry.answer(.failure(error)) }
+        pending = [:]
+        agent.failed(error)
+    }
+
+    // MARK: Connecting
+
+    private func connect(_ now: UInt64) {
+        guard now >= nextAttempt else { return }
+        do throws(FabricError) {
+            let (fabric, id) = try open()
+            self.fabric = fabric
+            connection = id
+        } catch {
+            fabric = nil
+            attemptFailed(ClientError(.connection, "cannot connect to \(address): \(error)"), isFinal: error.code == .noDevice)
+        }
+    }
+
+    private func attemptFailed(_ error: ClientError, isFinal: Bool) {
+        lastFailure = error
+        connection = nil
+        isEstablished = false
+        let now = monotonicNanoseconds()
+        if isFinal || now - lostSince >= timeoutNanoseconds { return fail(error) }
+        nextAttempt = now + backoffNanoseconds
+        backoffNanoseconds = min(backoffNanoseconds * 2, 1_000_000_000)
+    }
+
+    private func established() {
+        guard let fabric, let connection, let welcome = Handshake.parseWelcome(fabric.privateData(of: connection)) else {
+            return fail(ClientError(.protocolViolation, "\(address) is not an rdmad broker"))
+        }
+        var regions: [RemoteRegion] = []
+        do {
+            for (memory, access) in try agent.makeRegions() {
+                regions.append(try fabric.share(try fabric.register(memory, access: access), on: connection))
+            }
+        } catch {
+            return fail(ClientError(.connection, "cannot share memory with \(address): \(error)"))
+        }
+        isEstablished = true
+        backoffNanoseconds = 50_000_000
+        agent.connected(self, welcome, regions)
+    }
+
+    private func rejected(_ failure: ConnectFailure, _ fabric: F, _ id: ConnectionID) {
+        switch failure {
+        case .rejectedByPeer, .versionMismatch:
+            let text = Handshake.parseRefusal(fabric.privateData(of: id))?.text
+            let why = text ?? (failure == .versionMismatch ? "it speaks another version of the transport" : "it is full")
+            attemptFailed(
+                ClientError(.connection, "\(address) refused the connection: \(why)"), isFinal: text != nil)
+        case .nobodyListens:
+            attemptFailed(ClientError(.connection, "nobody listens at \(address): is rdmad serving there?"), isFinal: false)
+        case .unreachable:
+            attemptFailed(ClientError(.connection, "\(address) cannot be reached"), isFinal: false)
+        case .localError:
+            let why = fabric.lastError.map { "\($0)" } ?? "unknown"
+            attemptFailed(ClientError(.connection, "cannot connect to \(address): \(why)"), isFinal: true)
+        }
+        self.fabric = nil
+    }
+
+    private func lost(_ reason: DisconnectReason) {
+        let why =
+            switch reason {
+            case .memoryRefused: "the broker refused shared memory"
+            case .protocolViolation: "one side broke the protocol"
+            case .transportError: "a transfer failed"
+            case .peerDead: "the broker stopped answering"
+            default: "the broker closed it or ended"
+            }
+        lastFailure = ClientError(.connection, "the connection to \(address) was lost: \(why)")
+        let answers = pending.values
+        pending = [:]
+        for entry in answers { entry.answer(.failure(lastFailure)) }
+        connection = nil
+        isEstablished = false
+        fabric?.shutdown()
+        fabric = nil
+        lostSince = monotonicNanoseconds()
+        nextAttempt = lostSince
+        agent.disconnected()
+    }
+
+    // MARK: Events
+
+    /// Returns whether anything happened.
+    private func pollFabric() -> Bool {
+        guard let fabric else { return false }
+        events.removeAll(keepingCapacity: true)
+        guard fabric.poll(into: &events) > 0 else { return false }
+        for event in events {
+            guard self.fabric === fabric else { break }
+            switch event {
+            case .established: established()
+            case .rejected(let id, let failure): rejected(failure, fabric, id)
+            case .received(let message): receive(message, fabric)
+            case .immediate(_, let value): agent.advanced(value)
+            case .disconnected(_, let reason): lost(reason)
+            case .writable, .completed, .requested: break
+            }
+        }
+        return true
+    }
+
+    private func receive(_ message: ReceivedMessage, _ fabric: F) {
+        defer { fabric.release(message) }
+        do throws(FrameError) {
+            switch unsafe try Response.parse(UnsafeRawBufferPointer(fabric.bytes(of: message))) {
+            case .answer(let id, let error, let text, let body):
+                guard let entry = pending.removeValue(forKey: id) else { return }
+                entry.answer(
+                    error == .none ? .success(unsafe Array(body)) : .failure(.refused(entry.what, error, text)))
+            case .produceAcks(let acks): agent.received(acks)
+            case .subscriptionEnded(let partition, let error, let offset):
+                agent.ended(partition, error, offset: offset)
+            }
+        } catch {
+            drop(ClientError(.protocolViolation, "\(address) sent a malformed frame: \(error)"))
+        }
+    }
+
+    /// Takes requests from other threads. Returns true when the link is to end.
+    private func takeCalls() -> Bool {
+        let (calls, isClosed) = handle.inbox.withLock { inbox in
+            defer { inbox.calls.removeAll(keepingCapacity: true) }
+            return (inbox.calls, inbox.isClosed)
+        }
+        waiting += calls
+        if isEstablished {
+            for call in waiting { ask(call.request, deadline: call.deadline, call.answer) }
+            waiting = []
+        }
+        return isClosed
+    }
+
+    private func expire(_ now: UInt64) {
+        for (id, entry) in pending where now >= entry.deadline {
+            pending[id] = nil
+            entry.answer(.failure(ClientError(.timeout, "\(entry.what): \(address) did not answer in time")))
+        }
+        waiting.removeAll { call in
+            guard now >= call.deadline else { return false }
+            call.answer(.failure(lastFailure))
+            return true
+        }
+    }
+
+    private func sleep(until deadline: UInt64?, _ now: UInt64) {
+        handle.sleeps.store(true, ordering: .sequentiallyConsistent)
+        defer {
+            handle.sleeps.store(false, ordering: .sequentiallyConsistent)
+            handle.takeWake()
+        }
+        // What came before the flag was seen by nobody's wake().
+        let mustRun = handle.inbox.withLock { !$0.calls.isEmpty || $0.isClosed } || agent.hasWork
+        guard !mustRun, fabric?.prepareToSleep() ?? true else { return }
+        var entries = [pollfd(fd: handle.wakeDescriptor, events: Int16(POLLIN), revents: 0)]
+        if let fabric { entries.append(pollfd(fd: fabric.pollDescriptor, events: Int16(POLLIN), revents: 0)) }
+        var timeout: UInt64 = 1000
+        if let deadline { timeout = deadline > now ? min(timeout, (deadline - now) / 1_000_000 + 1) : 0 }
+        _ = unsafe poll(&entries, nfds_t(entries.count), Int32(timeout))
+    }
+}
+
+extension Request {
+    /// For error messages.
+    var name: String {
+        switch self {
+        case .createTopic(let name, _): "create topic \(name)"
+        case .deleteTopic(let name): "delete topic \(name)"
+        case .listTopics: "list topics"
+        case .describeTopic(let name, _): "describe topic \(name)"
+        case .allocateProducerID: "allocate a producer id"
+        case .produce, .produceEager: "produce"
+        case .openRing: "open a ring"
+        case .subscribe(let partition, _): "subscribe to \(partition)"
+        case .unsubscribe(let partition): "unsubscribe from \(partition)"
+        case .ringCredit: "ring credit"
+        }
+    }
+}
