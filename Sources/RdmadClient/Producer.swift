@@ -85,7 +85,7 @@ public final class Producer: Sendable {
     /// - Returns: False when all memory waits for acknowledgements: try again later, or use ``send(key:value:partition:timestampMilliseconds:)``.
     /// - Parameters:
     ///   - partition: Where to; by default the key's partition, or without a key the one whose batch is being filled.
-    ///   - timestampMilliseconds: Since 1970; by default now.
+    ///   - timestampMilliseconds: Since 1970; by default now (with a linger of up to 10 ms, when its batch was opened).
     public func trySend(
         key: [UInt8]? = nil, value: [UInt8]?, partition: Int? = nil, timestampMilliseconds: Int64? = nil
     ) throws(ClientError) -> Bool {

@@ -91,7 +91,6 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         _ key: [UInt8]?, _ value: [UInt8]?, _ partition: Int?, _ timestamp: Int64?,
         waiter: CheckedContinuation<Result<Int64, ClientError>, Never>?
     ) throws(ClientError) -> Int? {
-        let timestamp = timestamp ?? Self.wallMilliseconds()
         let outcome: Result<(place: Int?, wakes: Bool), ClientError> = state.withLock { state in
             do throws(ClientError) { return .success(try add(key, value, partition, timestamp, waiter, &state)) } catch {
                 return .failure(error)
@@ -103,7 +102,7 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     }
 
     private func add(
-        _ key: [UInt8]?, _ value: [UInt8]?, _ partition: Int?, _ timestamp: Int64,
+        _ key: [UInt8]?, _ value: [UInt8]?, _ partition: Int?, _ timestamp: Int64?,
         _ waiter: CheckedContinuation<Result<Int64, ClientError>, Never>?, _ state: inout State
     ) throws(ClientError) -> (place: Int?, wakes: Bool) {
         if let failure = state.failure { throw failure }
@@ -112,7 +111,8 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         var wakes = false
         while true {
             if let batch = state.partitions[index].open {
-                if batch.builder.append(key: key, value: value, timestampMilliseconds: timestamp) {
+                let time = timestamp ?? (readsClockOften ? Self.wallMilliseconds() : batch.openedMilliseconds)
+                if batch.builder.append(key: key, value: value, timestampMilliseconds: time) {
                     if let waiter { batch.waiters.append((batch.builder.recordCount - 1, waiter)) }
                     return (index, wakes)
                 }
@@ -134,7 +134,7 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
             let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[start..<start + length])
             state.partitions[index].open = ProducerBatch(
                 slot: slot, partition: index, builder: unsafe RecordBatchBuilder(buffer: buffer),
-                created: monotonicNanoseconds())
+                created: monotonicNanoseconds(), openedMilliseconds: Self.wallMilliseconds())
             state.outstanding += 1
             // The link must learn of the linger's deadline.
             wakes = true
@@ -165,6 +165,9 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         state.partitions[index].sealed.append(batch)
         if index == state.sticky { state.sticky = (index + 1) % state.partitions.count }
     }
+
+    /// A batch is open for the linger's time at most: within a few milliseconds one reading serves all of its records.
+    private var readsClockOften: Bool { configuration.lingerMilliseconds > 10 }
 
     private static func wallMilliseconds() -> Int64 {
         var now = timespec()

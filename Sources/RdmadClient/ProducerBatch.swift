@@ -7,17 +7,20 @@ final class ProducerBatch: @unchecked Sendable {
     let partition: Int
     var builder: RecordBatchBuilder
     let created: UInt64
+    /// Wall clock when it was opened, since 1970.
+    let openedMilliseconds: Int64
     /// Bytes, once sealed.
     var byteCount = 0
     var baseSequence: Int32 = 0
     /// Answered with the batch's base offset, or the error.
     var waiters: [(index: Int, continuation: CheckedContinuation<Result<Int64, ClientError>, Never>)] = []
 
-    init(slot: Int, partition: Int, builder: RecordBatchBuilder, created: UInt64) {
+    init(slot: Int, partition: Int, builder: RecordBatchBuilder, created: UInt64, openedMilliseconds: Int64) {
         self.slot = slot
         self.partition = partition
         self.builder = builder
         self.created = created
+        self.openedMilliseconds = openedMilliseconds
     }
 }
 

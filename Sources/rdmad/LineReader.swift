@@ -3,14 +3,16 @@ import Glibc
 /// Lines of a file, read in large pieces. The newline is not part of a line; a last line without one counts.
 struct LineReader: ~Copyable {
     private let descriptor: Int32
-    private var buffer: [UInt8] = []
+    private var buffer = [UInt8](repeating: 0, count: pieceBytes)
+    /// The unread bytes are `buffer[start..<filled]`.
     private var start = 0
+    private var filled = 0
     private var isAtEnd = false
     /// Bytes read so far.
     private(set) var byteCount = 0
     /// The file's size in bytes; nil for a pipe.
     let size: Int?
-    private static let pieceBytes = 1 << 20
+    private static let pieceBytes = 256 << 10
 
     /// `-` is standard input.
     init(path: String) throws {
@@ -26,31 +28,41 @@ struct LineReader: ~Copyable {
     mutating func next() throws -> [UInt8]? {
         var searched = start
         while true {
-            if let end = buffer[searched...].firstIndex(of: 0x0a) {
+            if let end = newline(from: searched) {
                 defer { start = end + 1 }
                 return Array(buffer[start..<end])
             }
             if isAtEnd {
-                guard start < buffer.count else { return nil }
-                defer { start = buffer.count }
-                return Array(buffer[start...])
+                guard start < filled else { return nil }
+                defer { start = filled }
+                return Array(buffer[start..<filled])
             }
-            buffer.removeFirst(start)
-            searched = buffer.count
-            start = 0
+            searched = filled - start
             try fill()
         }
     }
 
+    private func newline(from position: Int) -> Int? {
+        unsafe buffer.withUnsafeBytes { bytes in
+            guard let found = unsafe memchr(bytes.baseAddress! + position, 0x0a, filled - position) else { return nil }
+            return unsafe bytes.baseAddress!.distance(to: found)
+        }
+    }
+
+    /// Moves what is left to the front and reads more behind it. The buffer grows only for a line that fills it.
     private mutating func fill() throws {
-        let old = buffer.count
-        buffer.append(contentsOf: repeatElement(0, count: Self.pieceBytes))
-        var count: Int
-        repeat {
-            count = unsafe buffer.withUnsafeMutableBytes { unsafe read(descriptor, $0.baseAddress! + old, Self.pieceBytes) }
-        } while count < 0 && errno == EINTR
+        let left = filled - start
+        if left > buffer.count / 2 { buffer.append(contentsOf: repeatElement(0, count: buffer.count)) }
+        let (start, room) = (start, buffer.count - left)
+        let count = unsafe buffer.withUnsafeMutableBytes { bytes in
+            unsafe memmove(bytes.baseAddress!, bytes.baseAddress! + start, left)
+            var count: Int
+            repeat { count = unsafe read(descriptor, bytes.baseAddress! + left, room) } while count < 0 && errno == EINTR
+            return count
+        }
         guard count >= 0 else { throw Failure("reading failed: \(unsafe String(cString: strerror(errno)))") }
-        buffer.removeLast(Self.pieceBytes - count)
+        self.start = 0
+        filled = left + count
         byteCount += count
         isAtEnd = count == 0
     }
