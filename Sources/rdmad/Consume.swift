@@ -64,13 +64,13 @@ struct Consume: AsyncParsableCommand {
         signals.onTermination { _ in isStopping.set() }
         var configuration = Consumer.Configuration()
         configuration.ringBytes = ringBytes
+        var meter = Meter(showsBar: false)
         let consumer = try await Consumer(
             topic: topic, partitions: try chosenPartitions(), from: try position(), broker: try broker.address,
             configuration: configuration)
         defer { consumer.close() }
         var open = exitAtEnd ? try await unfinished(consumer) : [:]
         var output = Output(discards: discard)
-        var meter = Meter(showsBar: false)
         let formatter = try RecordFormatter(format)
         let limit = count ?? .max
         while !isStopping.isSet, meter.records < limit, !(exitAtEnd && open.isEmpty) {

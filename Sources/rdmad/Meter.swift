@@ -24,11 +24,11 @@ struct Meter {
 
     var seconds: Double { Double(Self.now() - start) / 1e9 }
 
-    /// `336776 records, 31.2 MB in 1.23 s: 273802 records/s, 25.4 MB/s`. MB are 10⁶ bytes.
+    /// `336776 records, 31398254 bytes in 1.23 s: 273802 records/s, 25.4 MB/s`. MB are 10⁶ bytes.
     var summary: String {
         let seconds = max(seconds, 1e-9)
         let megabytes = Double(bytes) / 1e6
-        return "\(records) records, \(fixed(megabytes, 1)) MB in \(fixed(seconds, 3)) s: "
+        return "\(records) records, \(bytes) bytes in \(fixed(seconds, 3)) s: "
             + "\(Int(Double(records) / seconds)) records/s, \(fixed(megabytes / seconds, 1)) MB/s"
     }
 

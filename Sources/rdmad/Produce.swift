@@ -74,14 +74,25 @@ struct Produce: AsyncParsableCommand {
 
     private func split(_ line: [UInt8]) -> (key: [UInt8]?, value: [UInt8]) {
         if let keyColumn {
-            let columns = line.split(separator: UInt8(ascii: ","), maxSplits: keyColumn, omittingEmptySubsequences: false)
-            return (columns.count >= keyColumn ? Array(columns[keyColumn - 1]) : nil, line)
+            return (column(keyColumn, of: line), line)
         }
         if let keyDelimiter, let at = line.firstIndex(of: keyDelimiter.utf8.first!) {
             return (Array(line[..<at]), Array(line[(at + 1)...]))
         }
         return (nil, line)
     }
+}
+
+/// A comma-separated column, from 1; nil when the line has fewer.
+private func column(_ number: Int, of line: [UInt8]) -> [UInt8]? {
+    var start = 0
+    var seen = 1
+    for (index, byte) in line.enumerated() where byte == UInt8(ascii: ",") {
+        if seen == number { return Array(line[start..<index]) }
+        seen += 1
+        start = index + 1
+    }
+    return seen == number ? Array(line[start...]) : nil
 }
 
 /// A file that acknowledgements are appended to, each with one write.
