@@ -59,9 +59,8 @@ struct Consume: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let signals = TerminationSignals()
         let isStopping = StopFlag()
-        signals.onTermination { _ in isStopping.set() }
+        TerminationSignals.onTermination { _ in isStopping.set() }
         var configuration = Consumer.Configuration()
         configuration.ringBytes = ringBytes
         var meter = Meter(showsBar: false)

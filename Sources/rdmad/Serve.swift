@@ -59,7 +59,6 @@ struct Serve: ParsableCommand {
     }
 
     func run() throws {
-        let signals = TerminationSignals()
         var log = Logger(label: "rdmad") { StreamLogHandler.standardError(label: $0) }
         log.logLevel = Logger.Level(rawValue: logLevel)!
 
@@ -93,7 +92,7 @@ struct Serve: ParsableCommand {
             }
         }
         let loop = BrokerLoop(broker: broker, doors: doors)
-        signals.onTermination { [log, stopper = loop.stopper] number in
+        TerminationSignals.onTermination { [log, stopper = loop.stopper] number in
             log.notice("stopping", metadata: ["signal": "\(number)"])
             stopper.stop()
         }

@@ -1,43 +1,48 @@
+internal import CLinux
 import Glibc
 
-/// SIGTERM and SIGINT as a call on a thread of their own, where anything may be done. Make it before other threads:
-/// they inherit the blocked signals.
-final class TerminationSignals: Sendable {
-    init() {
-        signal(SIGPIPE, SIG_IGN)
-        var set = Self.set
-        unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
-    }
+/// Written by the signal handler: set before the handler is, and constant until the process ends.
+nonisolated(unsafe) private var signalEvent: Int32 = -1
 
-    /// Calls `body` with the first signal's number; a second signal ends the process at once.
-    func onTermination(_ body: @escaping @Sendable (Int32) -> Void) {
+/// SIGTERM and SIGINT as a call on a thread of their own, where anything may be done.
+///
+/// A handler and not a signal mask: the runtime's main thread sleeps with every signal unblocked. A handler also counts
+/// where the shell started us in the background, with SIGINT ignored.
+enum TerminationSignals {
+    /// Calls `body` with the first signal's number; a second one ends the process at once. Once per process.
+    static func onTermination(_ body: @escaping @Sendable (Int32) -> Void) {
+        signal(SIGPIPE, SIG_IGN)
+        unsafe signalEvent = clinux_eventfd()
         var thread = pthread_t()
         let context = unsafe Unmanaged.passRetained(Body(body))
         unsafe pthread_create(
             &thread, nil,
             { context in
                 let body = unsafe Unmanaged<Body>.fromOpaque(context!).takeRetainedValue()
-                var set = TerminationSignals.set
-                var number: Int32 = 0
-                unsafe sigwait(&set, &number)
-                body.call(number)
-                unsafe sigwait(&set, &number)
-                _exit(128 + number)
+                body.call(TerminationSignals.wait())
+                _exit(128 + TerminationSignals.wait())
             }, context.toOpaque())
         pthread_detach(thread)
+        for number in [SIGTERM, SIGINT] {
+            signal(number) { number in
+                // An eventfd adds up: one signal at a time is what counts, and write is safe here.
+                var value = UInt64(number)
+                _ = unsafe write(signalEvent, &value, 8)
+            }
+        }
+    }
+
+    private static func wait() -> Int32 {
+        var entry = unsafe pollfd(fd: signalEvent, events: Int16(POLLIN), revents: 0)
+        while unsafe poll(&entry, 1, -1) != 1 {}
+        var value: UInt64 = 0
+        _ = unsafe read(signalEvent, &value, 8)
+        return Int32(truncatingIfNeeded: value)
     }
 
     private final class Body: Sendable {
         let call: @Sendable (Int32) -> Void
         init(_ call: @escaping @Sendable (Int32) -> Void) { self.call = call }
-    }
-
-    private static var set: sigset_t {
-        var set = sigset_t()
-        unsafe sigemptyset(&set)
-        unsafe sigaddset(&set, SIGTERM)
-        unsafe sigaddset(&set, SIGINT)
-        return set
     }
 }
 
