@@ -57,8 +57,21 @@ let package = Package(
         .testTarget(
             name: "TransportTests", dependencies: ["RDMATransport", "TransportTestSupport", "CLinux", "fabric-peer"],
             swiftSettings: settings),
+        .target(
+            name: "BrokerTestSupport", dependencies: ["RdmadClient", "TransportTestSupport"], path: "Tests/BrokerTestSupport",
+            swiftSettings: settings),
         .testTarget(
-            name: "SoftRoCETests", dependencies: ["RDMATransport", "TransportTestSupport", "CLinux", "fabric-peer"],
+            name: "BrokerTests",
+            dependencies: [
+                "BrokerTestSupport", "RdmadClient", "RDMATransport", "TopicProtocol", "RecordFormat", "CLinux", "rdmad",
+                "TransportTestSupport",
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SoftRoCETests",
+            dependencies: [
+                "RDMATransport", "TransportTestSupport", "CLinux", "fabric-peer", "BrokerTestSupport", "RdmadClient", "rdmad",
+            ],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

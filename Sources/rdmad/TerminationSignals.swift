@@ -23,6 +23,12 @@ enum TerminationSignals {
                 _exit(128 + TerminationSignals.wait())
             }, context.toOpaque())
         pthread_detach(thread)
+        // Whoever started us may have blocked them, and a child inherits that.
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        unsafe sigaddset(&set, SIGTERM)
+        unsafe sigaddset(&set, SIGINT)
+        unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
         for number in [SIGTERM, SIGINT] {
             signal(number) { number in
                 // An eventfd adds up: one signal at a time is what counts, and write is safe here.

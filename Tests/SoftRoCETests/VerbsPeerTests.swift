@@ -39,7 +39,7 @@ import TransportTestSupport
         let target = try link.server.share(region, on: link.id)
         try link.tell(command, littleEndian(target.key) + littleEndian(target.address))
         _ = try link.driver.waitDisconnect()
-        let (text, _) = try link.peer.finish()
+        let (text, _) = link.peer.finish()
         #expect(text.contains("attack remoteAccessError"), "\(text)")
         #expect(unsafe memory.bytes.allSatisfy { $0 == 0 })
         link.server.shutdown()
@@ -57,7 +57,7 @@ import TransportTestSupport
         let peer = try PeerProcess(
             "fabric-peer", ["rdma", rxeHost, String(server.localPort)],
             through: ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "prlimit", "--memlock=8192"])
-        let (text, status) = try peer.finish()
+        let (text, status) = peer.finish()
         #expect(status == 1)
         #expect(text.contains("LimitMEMLOCK=infinity") && text.contains("limit is 8192 bytes"), "\(text)")
         server.shutdown()

@@ -1,0 +1,49 @@
+import BrokerTestSupport
+import RdmadClient
+import Testing
+
+/// The whole broker over verbs: broker, producers and consumers, each with queue pairs of their own.
+@Suite(.serialized) struct BrokerOverRxeTests {
+    static func broker(_ options: [String] = []) throws -> TestBroker {
+        try TestBroker(url: "rdma://\(rxeHost):\(UInt16.random(in: 10_000...60_000))", options: options)
+    }
+
+    @Test func everyRecordComesBackInOrder() async throws {
+        let before = try VerbsPeerTests.counter("rcvd_rnr_err")
+        let broker = try Self.broker()
+        try await roundTrip(try broker.address, records: 5000)
+        #expect(broker.stop() == 0)
+        #expect(try VerbsPeerTests.counter("rcvd_rnr_err") == before)
+    }
+
+    @Test func aSmallRingNeverStalls() async throws {
+        let broker = try Self.broker()
+        try await smallRing(try broker.address)
+        #expect(broker.stop() == 0)
+    }
+
+    @Test func positionsOfAConsumer() async throws {
+        let broker = try Self.broker()
+        try await positions(try broker.address)
+        #expect(broker.stop() == 0)
+    }
+
+    @Test func nothingAcknowledgedIsLostByACrash() async throws {
+        let seed = UInt64.random(in: 0 ... .max)
+        print("seed \(seed)")
+        try await crash(try Self.broker(), rounds: 5, seed: seed)
+    }
+
+    /// The command line, every command a process of its own.
+    @Test func commandLine() throws {
+        let broker = try Self.broker()
+        #expect(try broker.rdmad(["topic", "create", "lines", "--partitions", "3"]).status == 0)
+        let lines = (0..<2000).map { "k\($0 % 11):line \($0)" }
+        let produced = try broker.rdmad(["produce", "lines", "--key-delimiter", ":"], input: lines.joined(separator: "\n") + "\n")
+        #expect(produced.status == 0 && produced.error.hasPrefix("2000 records, "), "\(produced.error)")
+        let consumed = try broker.rdmad(["consume", "lines", "--exit-at-end", "--format", "%k:%s\\n"])
+        #expect(consumed.status == 0)
+        #expect(consumed.output.split(separator: "\n").map(String.init).sorted() == lines.sorted())
+        #expect(broker.stop() == 0)
+    }
+}
