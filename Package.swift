@@ -55,6 +55,13 @@ let package = Package(
         .testTarget(name: "RecordFormatTests", dependencies: ["RecordFormat"], exclude: ["golden"], swiftSettings: settings),
         .testTarget(name: "TopicLogTests", dependencies: ["TopicLog", "RecordFormat"], swiftSettings: settings),
         .testTarget(
+            name: "RdmadClientTests",
+            dependencies: [
+                "RdmadClient", "RDMATransport", "RecordFormat", "TopicProtocol", "TopicLog", "BrokerCore",
+                "FabricFrontend", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "TransportTests", dependencies: ["RDMATransport", "TransportTestSupport", "CLinux", "fabric-peer"],
             swiftSettings: settings),
         .target(

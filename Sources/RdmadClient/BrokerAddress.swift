@@ -20,11 +20,14 @@ public enum BrokerAddress: Sendable, Hashable, CustomStringConvertible {
         } else if text.hasPrefix("rdma://") {
             var rest = text.dropFirst("rdma://".count)
             while rest.last == "/" { rest.removeLast() }
+            guard !rest.contains("/") else { throw refuse("nothing follows the port") }
             let isBracketed = rest.hasPrefix("[")
             let close = isBracketed ? rest.firstIndex(of: "]") : nil
             if isBracketed, close == nil { throw refuse("a bracket is not closed") }
             let colon = rest[(close ?? rest.startIndex)...].lastIndex(of: ":")
             let host = isBracketed ? rest[rest.index(after: rest.startIndex)..<close!] : rest[..<(colon ?? rest.endIndex)]
+            if let close, rest.index(after: close) != (colon ?? rest.endIndex) { throw refuse("a bracket is followed by :PORT") }
+            guard isBracketed || !host.contains(":") else { throw refuse("an IPv6 host stands in brackets") }
             guard !host.isEmpty else { throw refuse("there is no host") }
             var port = Self.defaultPort
             if let colon {
