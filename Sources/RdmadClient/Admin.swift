@@ -8,9 +8,11 @@ public final class Admin: Sendable {
     private let link: LinkHandle
 
     /// Begins connecting. An unreachable broker is reported by the first call.
-    /// - Parameter timeoutSeconds: How long to try to connect.
+    /// - Parameter timeoutSeconds: How long to try to connect, and to connect again.
     public init(broker: BrokerAddress, timeoutSeconds: Double = 10) {
-        link = Links.open(broker, agent: AdminAgent(), deliveryTimeoutSeconds: timeoutSeconds)
+        link = Links.open(
+            broker, agent: AdminAgent(),
+            patience: LinkPatience(connectSeconds: timeoutSeconds, reconnectSeconds: timeoutSeconds))
     }
 
     deinit { link.close() }

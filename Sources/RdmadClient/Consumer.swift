@@ -20,8 +20,10 @@ public final class Consumer: Sendable, AsyncSequence {
         public var ringBytes = 8 << 20
         /// Check every batch's CRC-32C.
         public var checksCRCs = true
-        /// How long to try to connect, and to connect again, in seconds.
+        /// How long to try to connect at first, in seconds.
         public var connectTimeoutSeconds = 10.0
+        /// How long to try to connect again when the connection was lost, in seconds.
+        public var reconnectTimeoutSeconds = 120.0
         public init() {}
     }
 
@@ -51,7 +53,11 @@ public final class Consumer: Sendable, AsyncSequence {
         self.topic = topic
         let agent = ConsumerAgent(topic: topic, wanted: partitions, from: position, configuration: configuration)
         self.agent = agent
-        link = Links.open(broker, agent: agent, deliveryTimeoutSeconds: configuration.connectTimeoutSeconds)
+        link = Links.open(
+            broker, agent: agent,
+            patience: LinkPatience(
+                connectSeconds: configuration.connectTimeoutSeconds,
+                reconnectSeconds: configuration.reconnectTimeoutSeconds))
         agent.attach(link)
         switch await withCheckedContinuation({ agent.whenReady($0) }) {
         case .success(let partitions): self.partitions = partitions
@@ -66,14 +72,23 @@ public final class Consumer: Sendable, AsyncSequence {
     /// Ends the connection; ``next()`` then returns nil. Batches that were handed out stay readable.
     public func close() { link.close() }
 
-    /// The next batches, waiting for them; nil once the consumer was closed.
+    /// The next batches, waiting for them; nil once the consumer was closed or the task is cancelled.
     public func next() async throws(ClientError) -> ConsumedBatches? {
-        let result: Result<ConsumedBatches?, ClientError> = await withCheckedContinuation { agent.whenAvailable($0) }
+        let result: Result<ConsumedBatches?, ClientError> = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                agent.whenAvailable(continuation)
+                // Cancelled before there was anything to take back.
+                if Task.isCancelled { agent.stopWaiting() }
+            }
+        } onCancel: {
+            agent.stopWaiting()
+        }
         return try result.get()
     }
 
     /// The next batches, blocking this thread for at most so long; nil when none came.
-    /// - Parameter timeoutMilliseconds: 0: do not wait.
+    /// - Parameter timeoutMilliseconds: 0 or less: do not wait. `Int.max`: for ever.
+    /// - Returns: nil, too, once the consumer was closed.
     public func poll(timeoutMilliseconds: Int) throws(ClientError) -> ConsumedBatches? {
         try agent.poll(timeoutMilliseconds: timeoutMilliseconds)
     }

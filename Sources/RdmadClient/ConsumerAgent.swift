@@ -67,11 +67,23 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
             if now == nil { state.waiter = continuation }
             return now
         }
-        if let now { continuation.resume(returning: now) }
+        if let now { continuation.resume(returning: now) } else { giveCreditBack() }
     }
 
+    /// Answers the one that waits with nil: its task was cancelled.
+    func stopWaiting() {
+        let waiter = state.withLock { state in
+            defer { state.waiter = nil }
+            return state.waiter
+        }
+        waiter?.resume(returning: .success(nil))
+    }
+
+    /// A reader that waits may hold batches, and what it released before them may be what the next one needs.
+    private func giveCreditBack() { link.wake() }
+
     func poll(timeoutMilliseconds: Int) throws(ClientError) -> ConsumedBatches? {
-        let deadline = monotonicNanoseconds() + UInt64(max(timeoutMilliseconds, 0)) * 1_000_000
+        let deadline = monotonicNanoseconds() + LinkPatience.nanoseconds(Double(timeoutMilliseconds) / 1000)
         while true {
             let now = state.withLock { state in
                 let now = take(&state)
@@ -81,6 +93,7 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
             if let now { return try now.get() }
             let time = monotonicNanoseconds()
             guard time < deadline else { return nil }
+            giveCreditBack()
             var entry = pollfd(fd: available, events: Int16(POLLIN), revents: 0)
             _ = unsafe Glibc.poll(&entry, 1, Int32(clamping: (deadline - time) / 1_000_000 + 1))
             var count: UInt64 = 0
@@ -158,21 +171,23 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
     func advanced(_ immediate: UInt32) {
         guard let ring else { return }
         do throws(FrameError) {
-            for (entry, start, _) in try ring.advance(immediate) { hand(entry, start, ring) }
+            for (entry, start, _) in try ring.advance(immediate) { hand(entry, at: start, ring) }
         } catch {
             failed(ClientError(.protocolViolation, "the broker wrote a malformed ring: \(error)"))
         }
     }
 
-    private func hand(_ entry: RingEntry, _ start: UInt64, _ ring: ConsumerRing) {
+    private func hand(_ entry: RingEntry, at position: UInt64, _ ring: ConsumerRing) {
         let partition = Int(entry.partition.partition)
+        // Entries may overtake the answer to the subscription, which says where it begins.
+        let asked = if case .offset(let offset) = start { offset } else { entry.firstOffset }
         let first = state.withLock { state -> Int64 in
-            let first = max(state.next[partition] ?? entry.firstOffset, entry.firstOffset)
+            let first = max(state.next[partition] ?? asked, entry.firstOffset)
             state.next[partition] = entry.nextOffset
             return first
         }
         let batches = ConsumedBatches(
-            topic: topic, entry: entry, start: start, firstOffset: first, ring: ring,
+            topic: topic, entry: entry, start: position, firstOffset: first, ring: ring,
             onRelease: { [link] in link?.wake() })
         if configuration.checksCRCs {
             do throws(ClientError) { try batches.verify() } catch { return failed(error) }

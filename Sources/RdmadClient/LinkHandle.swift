@@ -41,8 +41,8 @@ final class LinkHandle: Sendable {
     }
 
     /// Asks the broker and waits for the answer's body.
-    func request(_ request: Request, timeoutSeconds: Double = 30) async throws(ClientError) -> [UInt8] {
-        let deadline = monotonicNanoseconds() + UInt64(timeoutSeconds * 1e9)
+    func request(_ request: Request) async throws(ClientError) -> [UInt8] {
+        let deadline = monotonicNanoseconds() + LinkPatience.answerNanoseconds
         let result: Result<[UInt8], ClientError> = await withCheckedContinuation { continuation in
             let call = Call(request: request, answer: { continuation.resume(returning: $0) }, deadline: deadline)
             let refusal = inbox.withLock { inbox -> ClientError? in
@@ -74,37 +74,14 @@ final class LinkHandle: Sendable {
     }
 
     /// Ends the link: its thread finishes, and everything that waits is answered with `.closed`.
+    ///
+    /// Returns when the thread has ended, unless it is called there: by an observer, or by the last reference going.
     func close() {
         inbox.withLock { $0.isClosed = true }
         sleeps.store(true, ordering: .sequentiallyConsistent)
         wake()
         guard !isJoined.exchange(true, ordering: .acquiringAndReleasing) else { return }
-        _ = pthread_join(thread.withLock { $0 }, nil)
-    }
-}
-
-/// Opens a link to a broker, on the fabric that its address names.
-enum Links {
-    static func open(_ address: BrokerAddress, agent: any LinkAgent, deliveryTimeoutSeconds: Double) -> LinkHandle {
-        let handle = LinkHandle()
-        switch address {
-        case .sharedMemory(let path):
-            handle.start {
-                Link(handle: handle, agent: agent, address: address, timeoutSeconds: deliveryTimeoutSeconds) {
-                    () throws(FabricError) in
-                    let fabric = try SharedMemoryFabric(configuration: .client)
-                    return (fabric, try fabric.connect(path: path, privateData: Handshake.hello()))
-                }.run()
-            }
-        case .rdma(let host, let port):
-            handle.start {
-                Link(handle: handle, agent: agent, address: address, timeoutSeconds: deliveryTimeoutSeconds) {
-                    () throws(FabricError) in
-                    let fabric = try VerbsFabric(towards: host, port: port, configuration: .client)
-                    return (fabric, try fabric.connect(host: host, port: port, privateData: Handshake.hello()))
-                }.run()
-            }
-        }
-        return handle
+        let thread = thread.withLock { $0 }
+        if pthread_equal(thread, pthread_self()) != 0 { pthread_detach(thread) } else { pthread_join(thread, nil) }
     }
 }

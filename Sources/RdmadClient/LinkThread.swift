@@ -12,32 +12,44 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
     private let agent: any LinkAgent
     private let address: BrokerAddress
     private let open: () throws(FabricError) -> (F, ConnectionID)
-    private let timeoutNanoseconds: UInt64
+    private let patience: LinkPatience
     private var fabric: F?
     private var connection: ConnectionID?
     private var isEstablished = false
     private var events: [FabricEvent] = []
     private var pending: [UInt32: (answer: (Result<[UInt8], ClientError>) -> Void, what: String, deadline: UInt64)] = [:]
-    /// Requests that found the connection full, or not there yet.
+    /// The agent's requests that found the connection full. They end with it: the agent asks again on the next one.
+    private var unposted: [(request: Request, answer: (Result<[UInt8], ClientError>) -> Void, deadline: UInt64)] = []
+    /// Requests from other threads that found the connection full, or not there yet.
     private var waiting: [LinkHandle.Call] = []
     private var lastID: UInt32 = 0
     private var lastFailure = ClientError(.connection, "not connected yet")
-    /// When the current attempt, or the time without a connection, began.
+    /// When the time without a useful connection began.
     private var lostSince: UInt64
+    private var establishedAt: UInt64 = 0
+    private var wasEstablished = false
+    /// Batches were acknowledged or came on the connection of now.
+    private var hasMovedData = false
+    private var isDropping = false
     private var nextAttempt: UInt64 = 0
-    private var backoffNanoseconds: UInt64 = 50_000_000
+    private var backoffNanoseconds = backoffNanosecondsMin
     private let spinNanoseconds: UInt64
     private var hasEnded = false
 
+    private static var backoffNanosecondsMin: UInt64 { 50_000_000 }
+    private static var backoffNanosecondsMax: UInt64 { 1_000_000_000 }
+    /// A connection that lived so long was a good one, even if nothing was moved on it.
+    private static var goodLifeNanoseconds: UInt64 { 1_000_000_000 }
+
     init(
-        handle: LinkHandle, agent: any LinkAgent, address: BrokerAddress, timeoutSeconds: Double,
+        handle: LinkHandle, agent: any LinkAgent, address: BrokerAddress, patience: LinkPatience,
         open: @escaping () throws(FabricError) -> (F, ConnectionID)
     ) {
         self.handle = handle
         self.agent = agent
         self.address = address
         self.open = open
-        timeoutNanoseconds = UInt64(timeoutSeconds * 1e9)
+        self.patience = patience
         lostSince = monotonicNanoseconds()
         spinNanoseconds = sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? 20_000 : 0
     }
@@ -53,8 +65,10 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
             let now = monotonicNanoseconds()
             if connection == nil { connect(now) }
             let happened = pollFabric()
-            // A burst of work for other threads may have come with the events: post it with them.
-            var deadline = isEstablished ? agent.turn(self, now: now) : nil
+            postWaiting()
+            // A burst of work for other threads may have come with the events: post it with them. Without a connection
+            // nothing is posted, but what waits may expire.
+            var deadline = agent.turn(self, now: now)
             fabric?.flush()
             expire(now)
             if happened { lastEvent = now } else if now - lastEvent >= spinNanoseconds {
@@ -83,22 +97,46 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
     }
 
     func ask(_ request: Request, _ answer: @escaping (Result<[UInt8], ClientError>) -> Void) {
-        ask(request, deadline: monotonicNanoseconds() + 30_000_000_000, answer)
-    }
-
-    private func ask(
-        _ request: Request, deadline: UInt64, _ answer: @escaping (Result<[UInt8], ClientError>) -> Void
-    ) {
-        let id = nextRequestID()
-        switch post(request, id: id) {
-        case .posted: pending[id] = (answer, request.name, deadline)
-        default: answer(.failure(ClientError(.connection, "\(request.name): the connection has no room", broker: .none)))
+        let deadline = monotonicNanoseconds() + LinkPatience.answerNanoseconds
+        // Behind those that wait, so that requests keep their order.
+        guard unposted.isEmpty, ask(request, deadline: deadline, answer) else {
+            return unposted.append((request, answer, deadline))
         }
     }
 
+    /// Returns false when the connection is full: ask again after `.writable`.
+    private func ask(
+        _ request: Request, deadline: UInt64, _ answer: @escaping (Result<[UInt8], ClientError>) -> Void
+    ) -> Bool {
+        let id = nextRequestID()
+        switch post(request, id: id) {
+        case .posted: pending[id] = (answer, request.name, deadline)
+        case .full: return false
+        // It is about to be reported as lost.
+        case .closed, .refused: answer(.failure(ClientError(.connection, "\(request.name): the connection has ended")))
+        }
+        return true
+    }
+
+    /// Posts what found the connection full, or not there.
+    private func postWaiting() {
+        guard isEstablished, !unposted.isEmpty || !waiting.isEmpty else { return }
+        while let next = unposted.first {
+            guard ask(next.request, deadline: next.deadline, next.answer) else { return }
+            // An answer may have ended the link, and with it the queue.
+            if !unposted.isEmpty { unposted.removeFirst() }
+        }
+        var done = 0
+        while done < waiting.count, ask(waiting[done].request, deadline: waiting[done].deadline, waiting[done].answer) {
+            done += 1
+        }
+        waiting.removeFirst(min(done, waiting.count))
+    }
+
     func drop(_ why: ClientError) {
+        guard let connection, !isDropping else { return }
+        isDropping = true
         lastFailure = why
-        guard let connection else { return }
         fabric?.disconnect(connection)
     }
 
@@ -109,11 +147,18 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
             inbox.failure = error
             return inbox.calls
         }
-        for call in calls + waiting { call.answer(.failure(error)) }
+        for call in waiting + calls { call.answer(.failure(error)) }
         waiting = []
-        for entry in pending.values { entry.answer(.failure(error)) }
-        pending = [:]
+        endRequests(error)
         agent.failed(error)
+    }
+
+    /// Answers everything that was asked on the connection of now.
+    private func endRequests(_ error: ClientError) {
+        let answers = pending.values.map(\.answer) + unposted.map(\.answer)
+        pending = [:]
+        unposted = []
+        for answer in answers { answer(.failure(error)) }
     }
 
     // MARK: Connecting
@@ -135,25 +180,39 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
         connection = nil
         isEstablished = false
         let now = monotonicNanoseconds()
-        if isFinal || now - lostSince >= timeoutNanoseconds { return fail(error) }
+        let limit = wasEstablished ? patience.reconnectNanoseconds : patience.connectNanoseconds
+        if isFinal || now - lostSince >= limit { return fail(error) }
         nextAttempt = now + backoffNanoseconds
-        backoffNanoseconds = min(backoffNanoseconds * 2, 1_000_000_000)
+        backoffNanoseconds = min(backoffNanoseconds * 2, Self.backoffNanosecondsMax)
     }
 
     private func established() {
-        guard let fabric, let connection, let welcome = Handshake.parseWelcome(fabric.privateData(of: connection)) else {
+        guard let fabric, let connection else { return }
+        let answer = fabric.privateData(of: connection)
+        // A connection that has ended already has none left to give.
+        guard !answer.isEmpty else { return drop(ClientError(.connection, "\(address) ended the connection at once")) }
+        guard let welcome = Handshake.parseWelcome(answer) else {
             return fail(ClientError(.protocolViolation, "\(address) is not an rdmad broker"))
         }
-        var regions: [RemoteRegion] = []
+        var registered: [RegionID] = []
         do {
             for (memory, access) in try agent.makeRegions() {
-                regions.append(try fabric.share(try fabric.register(memory, access: access), on: connection))
+                registered.append(try fabric.register(memory, access: access))
             }
         } catch {
-            return fail(ClientError(.connection, "cannot share memory with \(address): \(error)"))
+            return fail(ClientError(.limit, "cannot set memory aside for \(address): \(error)"))
+        }
+        var regions: [RemoteRegion] = []
+        do throws(FabricError) {
+            for region in registered { regions.append(try fabric.share(region, on: connection)) }
+        } catch {
+            return drop(ClientError(.connection, "cannot share memory with \(address): \(error)"))
         }
         isEstablished = true
-        backoffNanoseconds = 50_000_000
+        wasEstablished = true
+        hasMovedData = false
+        isDropping = false
+        establishedAt = monotonicNanoseconds()
         agent.connected(self, welcome, regions)
     }
 
@@ -184,17 +243,22 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
             case .peerDead: "the broker stopped answering"
             default: "the broker closed it or ended"
             }
-        lastFailure = ClientError(.connection, "the connection to \(address) was lost: \(why)")
-        let answers = pending.values
-        pending = [:]
-        for entry in answers { entry.answer(.failure(lastFailure)) }
+        // Who dropped it has said why.
+        if !isDropping { lastFailure = ClientError(.connection, "the connection to \(address) was lost: \(why)") }
+        let isGood = isEstablished
+            && (hasMovedData || monotonicNanoseconds() - establishedAt >= Self.goodLifeNanoseconds)
         connection = nil
         isEstablished = false
+        isDropping = false
         fabric?.shutdown()
         fabric = nil
-        lostSince = monotonicNanoseconds()
-        nextAttempt = lostSince
+        endRequests(ClientError(.connection, lastFailure.description))
         agent.disconnected()
+        // A broker that takes connections only to end them is not hammered, nor tried for ever.
+        guard isGood else { return attemptFailed(lastFailure, isFinal: false) }
+        lostSince = monotonicNanoseconds()
+        backoffNanoseconds = Self.backoffNanosecondsMin
+        nextAttempt = lostSince
     }
 
     // MARK: Events
@@ -210,7 +274,9 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
             case .established: established()
             case .rejected(let id, let failure): rejected(failure, fabric, id)
             case .received(let message): receive(message, fabric)
-            case .immediate(_, let value): agent.advanced(value)
+            case .immediate(_, let value):
+                hasMovedData = true
+                agent.advanced(value)
             case .disconnected(_, let reason): lost(reason)
             case .writable, .completed, .requested: break
             }
@@ -226,7 +292,9 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
                 guard let entry = pending.removeValue(forKey: id) else { return }
                 entry.answer(
                     error == .none ? .success(unsafe Array(body)) : .failure(.refused(entry.what, error, text)))
-            case .produceAcks(let acks): agent.received(acks)
+            case .produceAcks(let acks):
+                hasMovedData = true
+                agent.received(acks)
             case .subscriptionEnded(let partition, let error, let offset):
                 agent.ended(partition, error, offset: offset)
             }
@@ -242,10 +310,6 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
             return (inbox.calls, inbox.isClosed)
         }
         waiting += calls
-        if isEstablished {
-            for call in waiting { ask(call.request, deadline: call.deadline, call.answer) }
-            waiting = []
-        }
         return isClosed
     }
 
@@ -275,23 +339,5 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
         var timeout: UInt64 = 1000
         if let deadline { timeout = deadline > now ? min(timeout, (deadline - now) / 1_000_000 + 1) : 0 }
         _ = unsafe poll(&entries, nfds_t(entries.count), Int32(timeout))
-    }
-}
-
-extension Request {
-    /// For error messages.
-    var name: String {
-        switch self {
-        case .createTopic(let name, _): "create topic \(name)"
-        case .deleteTopic(let name): "delete topic \(name)"
-        case .listTopics: "list topics"
-        case .describeTopic(let name, _): "describe topic \(name)"
-        case .allocateProducerID: "allocate a producer id"
-        case .produce, .produceEager: "produce"
-        case .openRing: "open a ring"
-        case .subscribe(let partition, _): "subscribe to \(partition)"
-        case .unsubscribe(let partition): "unsubscribe from \(partition)"
-        case .ringCredit: "ring credit"
-        }
     }
 }

@@ -66,7 +66,9 @@ public final class Producer: Sendable {
             throw ClientError(.limit, "\(error)")
         }
         self.agent = agent
-        link = Links.open(broker, agent: agent, deliveryTimeoutSeconds: min(configuration.deliveryTimeoutSeconds, 10))
+        let timeout = configuration.deliveryTimeoutSeconds
+        link = Links.open(
+            broker, agent: agent, patience: LinkPatience(connectSeconds: min(timeout, 10), reconnectSeconds: timeout))
         agent.attach(link)
         switch await withCheckedContinuation({ agent.whenReady($0) }) {
         case .success(let count): partitionCount = count

@@ -1,0 +1,49 @@
+internal import RDMATransport
+internal import TopicProtocol
+
+/// Opens a link to a broker, on the fabric that its address names.
+enum Links {
+    /// Starts the link's thread, which connects. The agent learns how it went.
+    static func open(_ address: BrokerAddress, agent: any LinkAgent, patience: LinkPatience) -> LinkHandle {
+        let handle = LinkHandle()
+        switch address {
+        case .sharedMemory(let path):
+            handle.start {
+                Link(handle: handle, agent: agent, address: address, patience: patience) {
+                    () throws(FabricError) in
+                    let fabric = try SharedMemoryFabric(configuration: .client)
+                    return (fabric, try fabric.connect(path: path, privateData: Handshake.hello()))
+                }.run()
+            }
+        case .rdma(let host, let port):
+            handle.start {
+                Link(handle: handle, agent: agent, address: address, patience: patience) {
+                    () throws(FabricError) in
+                    let fabric = try VerbsFabric(towards: host, port: port, configuration: .client)
+                    return (fabric, try fabric.connect(host: host, port: port, privateData: Handshake.hello()))
+                }.run()
+            }
+        }
+        return handle
+    }
+}
+
+/// How long a link tries before it gives up, in nanoseconds.
+struct LinkPatience: Sendable {
+    /// For the first connection.
+    let connectNanoseconds: UInt64
+    /// For another one, when the connection was lost.
+    let reconnectNanoseconds: UInt64
+
+    /// For an answer to one request.
+    static let answerNanoseconds: UInt64 = 30_000_000_000
+
+    init(connectSeconds: Double, reconnectSeconds: Double) {
+        connectNanoseconds = Self.nanoseconds(connectSeconds)
+        reconnectNanoseconds = Self.nanoseconds(reconnectSeconds)
+    }
+
+    /// Seconds as nanoseconds; what is negative or no number is 0, and thirty years stand for ever (adding them to the
+    /// clock does not overflow).
+    static func nanoseconds(_ seconds: Double) -> UInt64 { UInt64((max(0, min(seconds, 1e9))) * 1e9) }
+}
