@@ -108,33 +108,21 @@ public final class Producer: Sendable {
         key: [UInt8]? = nil, value: [UInt8]?, partition: Int? = nil, timestampMilliseconds: Int64? = nil
     ) async throws(ClientError) -> RecordMetadata {
         while true {
-            let result: Result<(partition: Int, offset: Int64)?, ClientError> = await withCheckedContinuation { outer in
-                Task {
-                    var place: Int?
-                    var failure: ClientError?
-                    let answer: Result<Int64, ClientError> = await withCheckedContinuation { continuation in
-                        do throws(ClientError) {
-                            place = try agent.append(key, value, partition, timestampMilliseconds, waiter: continuation)
-                            if place == nil { continuation.resume(returning: .success(-1)) }
-                        } catch {
-                            failure = error
-                            continuation.resume(returning: .failure(error))
-                        }
-                    }
-                    if let failure { return outer.resume(returning: .failure(failure)) }
-                    guard let place else { return outer.resume(returning: .success(nil)) }
-                    outer.resume(returning: answer.map { (place, $0) })
+            let result: Result<RecordMetadata?, ClientError> = await withCheckedContinuation { waiter in
+                do throws(ClientError) {
+                    let place = try agent.append(key, value, partition, timestampMilliseconds, waiter: waiter)
+                    if place == nil { waiter.resume(returning: .success(nil)) }
+                } catch {
+                    waiter.resume(returning: .failure(error))
                 }
             }
-            if let delivered = try result.get() {
-                return RecordMetadata(partition: delivered.partition, offset: delivered.offset)
-            }
+            if let place = try result.get() { return place }
             await withCheckedContinuation { agent.whenSpace($0) }
         }
     }
 
-    /// Sends every open batch now and waits until all are acknowledged.
-    /// - Throws: the first error of any batch since the last flush.
+    /// Sends every open batch now and waits until all records added before are acknowledged.
+    /// - Throws: the first error of any batch that no earlier flush has reported.
     public func flush() async throws(ClientError) {
         let error: ClientError? = await withCheckedContinuation { agent.flush($0) }
         if let error { throw error }

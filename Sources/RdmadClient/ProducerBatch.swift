@@ -3,17 +3,27 @@ internal import RecordFormat
 /// A batch from its first record to its acknowledgement. Guarded by the producer's lock.
 final class ProducerBatch: @unchecked Sendable {
     // Unchecked: inside the lock, and after its end in one place only.
+    /// Told where its record ended up; nil when there was no memory for it.
+    typealias Waiter = CheckedContinuation<Result<Producer.RecordMetadata?, ClientError>, Never>
+
     let slot: Int
     let partition: Int
     var builder: RecordBatchBuilder
+    /// When it was opened, on the monotonic clock.
     let created: UInt64
     /// Wall clock when it was opened, since 1970.
     let openedMilliseconds: Int64
+    /// Place among the sealed batches of its partition: grows without wrapping, as sequences do not.
+    var number: UInt64 = 0
     /// Bytes, once sealed.
     var byteCount = 0
     var baseSequence: Int32 = 0
-    /// Answered with the batch's base offset, or the error.
-    var waiters: [(index: Int, continuation: CheckedContinuation<Result<Int64, ClientError>, Never>)] = []
+    /// A broker knows where it lies.
+    var wasAnnounced = false
+    /// Those who wait for one record, with its place in the batch.
+    var waiters: [(index: Int, waiter: Waiter)] = []
+    /// Those who wait for the whole batch.
+    var flushes: [ProducerFlush] = []
 
     init(slot: Int, partition: Int, builder: RecordBatchBuilder, created: UInt64, openedMilliseconds: Int64) {
         self.slot = slot
@@ -21,6 +31,21 @@ final class ProducerBatch: @unchecked Sendable {
         self.builder = builder
         self.created = created
         self.openedMilliseconds = openedMilliseconds
+    }
+}
+
+/// One call of flush: how many batches it still waits for. Guarded by the producer's lock.
+final class ProducerFlush: @unchecked Sendable {
+    // Unchecked: inside the lock, but for the continuation, which is resumed once.
+    var remaining: Int
+    /// The first of them that failed.
+    var error: ClientError?
+    let continuation: CheckedContinuation<ClientError?, Never>
+
+    init(remaining: Int, error: ClientError?, _ continuation: CheckedContinuation<ClientError?, Never>) {
+        self.remaining = remaining
+        self.error = error
+        self.continuation = continuation
     }
 }
 
@@ -34,6 +59,18 @@ struct ProducerPartition {
     var refused: [ProducerBatch] = []
     var retryAt: UInt64 = 0
     var nextSequence: Int32 = 0
+    var nextNumber: UInt64 = 0
     /// A batch failed for good: the ones behind it can never follow.
     var failure: ClientError?
+
+    /// The first sealed batch in sequence that is not acknowledged.
+    var oldest: ProducerBatch? {
+        [inFlight.first, refused.first, sealed.first].compactMap { $0 }.min { $0.number < $1.number }
+    }
+
+    /// Takes out everything that is not in flight.
+    mutating func takeUnannounced() -> [ProducerBatch] {
+        defer { (refused, sealed, open) = ([], [], nil) }
+        return refused + sealed + (open.map { [$0] } ?? [])
+    }
 }

@@ -1,0 +1,129 @@
+internal import RDMATransport
+internal import RecordFormat
+internal import Synchronization
+internal import TopicProtocol
+
+// On the link's thread: what became of announced batches.
+extension ProducerAgent {
+    /// How long a partition waits after a refusal, in nanoseconds (Kafka's retry.backoff.ms).
+    private static var retryNanoseconds: UInt64 { 100_000_000 }
+
+    func received(_ acks: [ProduceAck]) {
+        for ack in acks {
+            let done = state.withLock { settle(ack, &$0) }
+            if let (batch, result) = done { conclude(batch, result) }
+        }
+        failFollowers()
+    }
+
+    /// Takes an acknowledged batch out, or puts it among the refused ones.
+    private func settle(_ ack: ProduceAck, _ state: inout State) -> (ProducerBatch, Result<Int64, ClientError>)? {
+        // One that is not there belonged to a lost connection.
+        guard let batch = state.byRequest.removeValue(forKey: ack.requestID) else { return nil }
+        let index = batch.partition
+        state.partitions[index].inFlight.removeAll { $0 === batch }
+        if ack.error == .none {
+            state.concluding.append(batch)
+            return (batch, .success(ack.baseOffset))
+        }
+        // Behind a batch that failed for good none can follow, and the first failure is the reason.
+        if let failure = state.partitions[index].failure {
+            state.concluding.append(batch)
+            return (batch, .failure(failure))
+        }
+        // Behind a refused batch the next ones are out of order: not their fault.
+        let isFollower = ack.error == .outOfOrderSequence && !state.partitions[index].refused.isEmpty
+        if ack.error.isRetriable || isFollower {
+            state.partitions[index].refused.append(batch)
+            state.partitions[index].refused.sort { $0.number < $1.number }
+            state.partitions[index].retryAt = monotonicNanoseconds() + Self.retryNanoseconds
+            return nil
+        }
+        let why = ClientError.refused("produce to \(topic) partition \(index)", ack.error, "")
+        state.partitions[index].failure = why
+        state.concluding.append(batch)
+        return (batch, .failure(why))
+    }
+
+    /// Batches behind one that failed for good, and not announced, fail too.
+    private func failFollowers() {
+        let lost = state.withLock { state in
+            var lost: [(ProducerBatch, ClientError)] = []
+            for index in state.partitions.indices {
+                guard let why = state.partitions[index].failure else { continue }
+                lost += state.partitions[index].takeUnannounced().map { ($0, why) }
+            }
+            state.concluding += lost.map(\.0)
+            return lost
+        }
+        for (batch, why) in lost { conclude(batch, .failure(why)) }
+    }
+
+    /// A batch's fate is known: tells everybody, and frees its memory.
+    /// - Parameter batch: Out of its partition's lists, and among `concluding` since then.
+    /// - Parameter keepsMemory: The broker may still read it.
+    func conclude(_ batch: ProducerBatch, _ result: Result<Int64, ClientError>, keepsMemory: Bool = false) {
+        let count = batch.builder.recordCount
+        switch result {
+        case .success(let base): onAcknowledged?(batch.partition, base, count, nil)
+        case .failure(let error): onAcknowledged?(batch.partition, -1, count, error)
+        }
+        for (index, waiter) in batch.waiters {
+            waiter.resume(
+                returning: result.map { .init(partition: batch.partition, offset: $0 + Int64(index)) })
+        }
+        typealias Waiters = (space: [CheckedContinuation<Void, Never>], flushed: [ProducerFlush])
+        let (space, flushed) = state.withLock { state -> Waiters in
+            state.concluding.removeAll { $0 === batch }
+            if !keepsMemory { state.freeSlots.append(batch.slot) }
+            if case .failure(let error) = result {
+                if batch.flushes.isEmpty { state.firstError = state.firstError ?? error }
+                for flush in batch.flushes { flush.error = flush.error ?? error }
+            }
+            for flush in batch.flushes { flush.remaining -= 1 }
+            defer { state.spaceWaiters = [] }
+            return (state.spaceWaiters, batch.flushes.filter { $0.remaining == 0 })
+        }
+        for continuation in space { continuation.resume() }
+        for flush in flushed { flush.continuation.resume(returning: flush.error) }
+    }
+
+    func disconnected() {
+        state.withLock { state in
+            state.topicID = nil
+            state.region = nil
+            state.byRequest = [:]
+            for index in state.partitions.indices {
+                // Unanswered ones first: they stand earlier in the sequence than what was never announced.
+                var again = state.partitions[index].inFlight + state.partitions[index].refused
+                again.sort { $0.number < $1.number }
+                state.partitions[index].inFlight = []
+                state.partitions[index].refused = []
+                state.partitions[index].sealed.insert(contentsOf: again, at: 0)
+            }
+        }
+        // Those that were in flight behind a failed one can follow it now.
+        failFollowers()
+    }
+
+    func failed(_ error: ClientError) {
+        let (ready, space, batches) = state.withLock { state in
+            state.failure = state.failure ?? error
+            state.byRequest = [:]
+            var batches: [ProducerBatch] = []
+            for index in state.partitions.indices {
+                batches += state.partitions[index].inFlight + state.partitions[index].takeUnannounced()
+                state.partitions[index].inFlight = []
+            }
+            state.concluding += batches
+            defer { (state.readyWaiter, state.spaceWaiters) = (nil, []) }
+            return (state.readyWaiter, state.spaceWaiters, batches)
+        }
+        ready?.resume(returning: .failure(error))
+        for batch in batches { conclude(batch, .failure(error)) }
+        for continuation in space { continuation.resume() }
+    }
+
+    func ended(_ partition: PartitionAddress, _ error: ErrorCode, offset: Int64) {}
+    func advanced(_ immediate: UInt32) {}
+}

@@ -1,0 +1,211 @@
+import RDMATransport
+import Testing
+import TopicProtocol
+
+@testable import RdmadClient
+
+@Suite struct ProducerAgentTests {
+    @Test func aBatchWaitsForItsLinger() throws {
+        let harness = try ProducerHarness { $0.lingerMilliseconds = 100 }
+        try harness.send("a")
+        let deadline = try #require(harness.turn(after: 0))
+        #expect(harness.port.produces.isEmpty)
+        // Opened after `start`, by no more than this test has run.
+        #expect(deadline >= harness.start + 100_000_000)
+        _ = harness.agent.turn(harness.port, now: deadline)
+        #expect(harness.port.produces.map(\.sequence) == [0])
+    }
+
+    @Test func aRecordBetweenATurnAndSleepIsSeen() throws {
+        let harness = try ProducerHarness { $0.lingerMilliseconds = 5 }
+        harness.turn(after: 0)
+        #expect(!harness.agent.hasWork)
+        try harness.send("a")
+        // The link would sleep now, for a second, not knowing of the linger.
+        #expect(harness.agent.hasWork)
+        harness.turn(after: 0)
+        #expect(!harness.agent.hasWork)
+    }
+
+    @Test func smallBatchesTravelInsideTheirAnnouncement() throws {
+        let harness = try ProducerHarness { $0.eagerBytesMax = 200 }
+        try harness.send("small")
+        harness.turn()
+        try harness.send(String(repeating: "x", count: 300))
+        harness.turn()
+        let produces = harness.port.takeProduces()
+        #expect(produces.map(\.isEager) == [true, false])
+        #expect(produces[1].address == ProducerHarness.regionAddress + 65_536)
+    }
+
+    @Test func eagerNeverExceedsTheMessage() throws {
+        let harness = try ProducerHarness { $0.eagerBytesMax = 1 << 20 }
+        harness.port.messageBytesMax = 220
+        try harness.send(String(repeating: "x", count: 300))
+        harness.turn()
+        #expect(harness.port.takeProduces().map(\.isEager) == [false])
+    }
+
+    @Test func atMostFiveInFlightPerPartitionAndAsManyAsTheBrokerGrants() throws {
+        let harness = try ProducerHarness(partitions: 2, inFlightMax: 7)
+        let first = try harness.announce(8, partition: 0)
+        #expect(first.map(\.sequence) == [0, 1, 2, 3, 4])
+        #expect(try harness.announce(8, partition: 1).count == 2)
+        harness.acknowledge(first[0])
+        harness.acknowledge(first[1])
+        harness.turn()
+        #expect(harness.port.takeProduces().count == 2)
+    }
+
+    @Test func partitionsTakeTurnsAtTheBrokersLimit() throws {
+        let harness = try ProducerHarness(partitions: 2, inFlightMax: 1)
+        for number in 0..<4 {
+            try harness.send("\(number)", partition: 0)
+            try harness.send("\(number)", partition: 1)
+            harness.turn()
+        }
+        var order: [Int] = []
+        for _ in 0..<4 {
+            let produce = try #require(harness.port.takeProduces().first)
+            order.append(produce.partition)
+            harness.acknowledge(produce)
+            harness.turn()
+        }
+        #expect(Set(order.prefix(2)) == [0, 1])
+        #expect(Set(order.suffix(2)) == [0, 1])
+    }
+
+    @Test func refusedBatchesGoAgainInOrderWithTheirSequences() throws {
+        let harness = try ProducerHarness()
+        let first = try harness.announce(3)
+        harness.acknowledge(first[0], .storageError)
+        harness.acknowledge(first[1], .outOfOrderSequence)
+        harness.turn(after: 60)
+        #expect(harness.port.produces.isEmpty, "one is still in flight: the order could break")
+        harness.acknowledge(first[2], .outOfOrderSequence)
+        let retryAt = try #require(harness.agent.turn(harness.port, now: monotonicNanoseconds()))
+        #expect(harness.port.produces.isEmpty, "the broker gets time to recover")
+        _ = harness.agent.turn(harness.port, now: retryAt)
+        let again = harness.port.takeProduces()
+        #expect(again.map(\.sequence) == [0, 1, 2])
+        #expect(Set(again.map(\.id)).isDisjoint(with: first.map(\.id)))
+        for (offset, produce) in again.enumerated() { harness.acknowledge(produce, base: Int64(offset)) }
+        #expect(harness.outcomes.list.map(\.base) == [0, 1, 2])
+    }
+
+    @Test func aDefiniteErrorFailsEverythingBehindItForTheSameReason() throws {
+        let harness = try ProducerHarness(partitions: 2)
+        let first = try harness.announce(2)
+        try harness.send("open")
+        harness.acknowledge(first[0], .messageTooLarge)
+        harness.acknowledge(first[1], .outOfOrderSequence)
+        #expect(harness.outcomes.list.count == 3)
+        #expect(harness.outcomes.list.allSatisfy { $0.error?.broker == .messageTooLarge })
+        let error = #expect(throws: ClientError.self) { try harness.send("later") }
+        #expect(error?.broker == .messageTooLarge)
+        try harness.send("another partition", partition: 1)
+    }
+
+    @Test func afterALostConnectionUnansweredBatchesGoFirst() throws {
+        let harness = try ProducerHarness()
+        let first = try harness.announce(7)
+        #expect(first.count == 5)
+        harness.acknowledge(first[0])
+        harness.agent.disconnected()
+        harness.acknowledge(first[1])  // late, of the old connection
+        harness.turn()
+        #expect(harness.port.produces.isEmpty)
+        harness.connect()
+        harness.turn()
+        let again = harness.port.takeProduces()
+        #expect(again.map(\.sequence) == [1, 2, 3, 4, 5])
+        for produce in again { harness.acknowledge(produce) }
+        harness.turn()
+        #expect(harness.port.takeProduces().map(\.sequence) == [6])
+    }
+
+    @Test func batchesExpireWhileThereIsNoConnection() throws {
+        let harness = try ProducerHarness { $0.deliveryTimeoutSeconds = 30 }
+        _ = try harness.announce(1)
+        harness.agent.disconnected()
+        harness.turn(after: 20)
+        #expect(harness.outcomes.list.isEmpty)
+        harness.turn(after: 40)
+        #expect(harness.outcomes.list.map(\.error?.code) == [.timeout])
+    }
+
+    @Test func aBrokerThatNeverAnswersLosesTheConnection() throws {
+        let harness = try ProducerHarness { $0.deliveryTimeoutSeconds = 30 }
+        _ = try harness.announce(1)
+        harness.turn(after: 20)
+        #expect(harness.port.dropped == nil)
+        harness.turn(after: 40)
+        #expect(harness.port.dropped?.code == .timeout)
+        harness.agent.disconnected()
+        harness.turn(after: 41)
+        #expect(harness.outcomes.list.map(\.error?.code) == [.timeout])
+    }
+
+    @Test func waitingForMemorySealsBatchesThatLinger() throws {
+        let harness = try ProducerHarness(partitions: 3) {
+            $0.lingerMilliseconds = 3_600_000
+            $0.bufferBytes = 2 * $0.batchBytes
+        }
+        #expect(try harness.send("a", partition: 0))
+        #expect(try harness.send("b", partition: 1))
+        #expect(try !harness.send("c", partition: 2))
+        harness.turn(after: 0)
+        let produces = harness.port.takeProduces()
+        #expect(produces.count == 2)
+        for produce in produces { harness.acknowledge(produce) }
+        #expect(try harness.send("c", partition: 2))
+    }
+
+    @Test func aRecordThatNeverFitsIsRefusedAndLeavesNothing() throws {
+        let harness = try ProducerHarness { $0.batchBytes = 1024 }
+        #expect(throws: ClientError.self) { try harness.send(String(repeating: "x", count: 1024)) }
+        harness.turn()
+        #expect(harness.port.produces.isEmpty)
+        #expect(try harness.announce(1).map(\.sequence) == [0])
+    }
+
+    @Test func aFullConnectionKeepsTheOrder() throws {
+        let harness = try ProducerHarness()
+        harness.port.room = 1
+        let first = try harness.announce(3)
+        #expect(first.map(\.sequence) == [0])
+        harness.port.room = .max
+        harness.turn()
+        #expect(harness.port.takeProduces().map(\.sequence) == [1, 2])
+    }
+
+    @Test func flushSealsAndDoesNotWaitForWhatComesLater() async throws {
+        let harness = try ProducerHarness { $0.lingerMilliseconds = 3_600_000 }
+        try harness.send("before")
+        harness.turn(after: 0)
+        #expect(harness.port.produces.isEmpty)
+        let error: ClientError? = try await withCheckedThrowingContinuation { result in
+            Task {
+                let error: ClientError? = await withCheckedContinuation { harness.agent.flush($0) }
+                result.resume(returning: error)
+            }
+            while !harness.agent.hasWork {}
+            harness.turn(after: 0)
+            let produces = harness.port.takeProduces()
+            guard produces.count == 1, (try? harness.send("later")) == true else {
+                return result.resume(throwing: ClientError(.limit, "\(produces.count) batches"))
+            }
+            harness.acknowledge(produces[0])
+        }
+        #expect(error == nil)
+    }
+
+    @Test func flushReportsTheErrorOnce() async throws {
+        let harness = try ProducerHarness()
+        harness.acknowledge(try harness.announce(1)[0], .invalidRecord)
+        let errors = [
+            await withCheckedContinuation { harness.agent.flush($0) }, await withCheckedContinuation { harness.agent.flush($0) },
+        ]
+        #expect(errors.map { $0?.broker } == [.invalidRecord, nil])
+    }
+}
