@@ -56,7 +56,8 @@ public final class Admin: Sendable {
             for partition in part.partitions {
                 partitions.append(
                     Partition(
-                        index: partitions.count, startOffset: partition.logStartOffset, endOffset: partition.highWatermark,
+                        index: partitions.count, startOffset: partition.logStartOffset,
+                        endOffset: partition.highWatermark,
                         logEndOffset: partition.logEndOffset, isWritable: partition.isWritable))
             }
             guard partitions.count < Int(part.partitionCount), !part.partitions.isEmpty else { return partitions }
@@ -65,12 +66,15 @@ public final class Admin: Sendable {
 
     /// A topic in a list.
     public struct Topic: Sendable, Hashable {
+        /// As it was created.
         public let name: String
+        /// How many logs it is split into.
         public let partitionCount: Int
     }
 
     /// A partition of a topic.
     public struct Partition: Sendable, Hashable {
+        /// From 0.
         public let index: Int
         /// Offset of the first record there is.
         public let startOffset: Int64

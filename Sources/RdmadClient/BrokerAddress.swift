@@ -15,7 +15,9 @@ public enum BrokerAddress: Sendable, Hashable, CustomStringConvertible {
         }
         if text.hasPrefix("shm://") {
             let path = String(text.dropFirst("shm://".count))
-            guard path.hasPrefix("/"), path.utf8.count <= 107 else { throw refuse("the path is absolute, at most 107 bytes") }
+            guard path.hasPrefix("/"), path.utf8.count <= 107 else {
+                throw refuse("the path is absolute, at most 107 bytes")
+            }
             self = .sharedMemory(path: path)
         } else if text.hasPrefix("rdma://") {
             var rest = text.dropFirst("rdma://".count)
@@ -25,8 +27,11 @@ public enum BrokerAddress: Sendable, Hashable, CustomStringConvertible {
             let close = isBracketed ? rest.firstIndex(of: "]") : nil
             if isBracketed, close == nil { throw refuse("a bracket is not closed") }
             let colon = rest[(close ?? rest.startIndex)...].lastIndex(of: ":")
-            let host = isBracketed ? rest[rest.index(after: rest.startIndex)..<close!] : rest[..<(colon ?? rest.endIndex)]
-            if let close, rest.index(after: close) != (colon ?? rest.endIndex) { throw refuse("a bracket is followed by :PORT") }
+            let host =
+                isBracketed ? rest[rest.index(after: rest.startIndex)..<close!] : rest[..<(colon ?? rest.endIndex)]
+            if let close, rest.index(after: close) != (colon ?? rest.endIndex) {
+                throw refuse("a bracket is followed by :PORT")
+            }
             guard isBracketed || !host.contains(":") else { throw refuse("an IPv6 host stands in brackets") }
             guard !host.isEmpty else { throw refuse("there is no host") }
             var port = Self.defaultPort
@@ -42,6 +47,7 @@ public enum BrokerAddress: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// What ``init(_:)`` parses.
     public var description: String {
         switch self {
         case .sharedMemory(let path): "shm://\(path)"

@@ -4,7 +4,9 @@ public import TopicProtocol
 public struct ClientError: Error, Sendable, CustomStringConvertible {
     /// The kind of error. Extensible: compare with the constants.
     public struct Code: Hashable, Sendable {
+        /// The code as text.
         public let rawValue: String
+        /// A code of any text.
         public init(rawValue: String) { self.rawValue = rawValue }
         /// An address that cannot be parsed.
         public static let address = Code(rawValue: "address")
@@ -22,11 +24,14 @@ public struct ClientError: Error, Sendable, CustomStringConvertible {
         public static let protocolViolation = Code(rawValue: "protocol")
     }
 
+    /// The kind of error.
     public let code: Code
     /// The broker's error, for ``Code/broker``.
     public let broker: ErrorCode
+    /// For a person: what happened, to what, what to do.
     public let description: String
 
+    /// An error of this module, with its text for a person.
     package init(_ code: Code, _ description: String, broker: ErrorCode = .none) {
         self.code = code
         self.broker = broker

@@ -8,7 +8,9 @@ internal import TopicProtocol
 /// - Threading: any, one at a time.
 @safe public final class ConsumedBatches: @unchecked Sendable {
     // Unchecked: immutable but for the flag, which one user at a time sets.
+    /// The topic they are of.
     public let topic: String
+    /// The partition they are of.
     public let partition: Int
     /// Offset of the first record handed out.
     public let firstOffset: Int64
@@ -69,9 +71,10 @@ internal import TopicProtocol
             while let view = try nextRecord(&reader) {
                 // A batch may begin before the offset that was asked for.
                 guard view.offset.rawValue >= firstOffset else { continue }
-                try body(unsafe Record(
-                    offset: view.offset.rawValue, timestampMilliseconds: view.timestampMilliseconds, key: view.key,
-                    value: view.value))
+                try body(
+                    unsafe Record(
+                        offset: view.offset.rawValue, timestampMilliseconds: view.timestampMilliseconds, key: view.key,
+                        value: view.value))
             }
             unsafe rest = unsafe UnsafeRawBufferPointer(rebasing: rest[size...])
         }

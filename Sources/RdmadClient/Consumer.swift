@@ -24,6 +24,7 @@ public final class Consumer: Sendable, AsyncSequence {
         public var connectTimeoutSeconds = 10.0
         /// How long to try to connect again when the connection was lost, in seconds.
         public var reconnectTimeoutSeconds = 120.0
+        /// The defaults.
         public init() {}
     }
 
@@ -35,6 +36,7 @@ public final class Consumer: Sendable, AsyncSequence {
         case offset(Int64)
     }
 
+    /// The topic that is read.
     public let topic: String
     /// The partitions that are read.
     public let partitions: [Int]
@@ -47,7 +49,8 @@ public final class Consumer: Sendable, AsyncSequence {
         topic: String, partitions: [Int]? = nil, from position: Position = .earliest, broker: BrokerAddress,
         configuration: Configuration = Configuration()
     ) async throws(ClientError) {
-        guard configuration.ringBytes >= 4096, configuration.ringBytes % 4096 == 0, configuration.ringBytes <= 1 << 30 else {
+        guard configuration.ringBytes >= 4096, configuration.ringBytes % 4096 == 0, configuration.ringBytes <= 1 << 30
+        else {
             throw ClientError(.limit, "ringBytes is 4096 to 1073741824, a multiple of 4096")
         }
         self.topic = topic
@@ -93,10 +96,13 @@ public final class Consumer: Sendable, AsyncSequence {
         try agent.poll(timeoutMilliseconds: timeoutMilliseconds)
     }
 
+    /// Iterates over ``next()``.
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(consumer: self) }
 
+    /// Iterates over ``Consumer/next()``. The consumer is one reader, however many iterators there are.
     public struct AsyncIterator: AsyncIteratorProtocol {
         let consumer: Consumer
+        /// As ``Consumer/next()``.
         public mutating func next() async throws -> ConsumedBatches? { try await consumer.next() }
     }
 }

@@ -118,7 +118,9 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
                 do throws(ClientError) {
                     subscribe(
                         link,
-                        try parseBody(try result.get()) { reader throws(FrameError) in try TopicDescription(from: &reader) })
+                        try parseBody(try result.get()) { reader throws(FrameError) in
+                            try TopicDescription(from: &reader)
+                        })
                 } catch {
                     if error.code != .connection { link.fail(error) }
                 }
@@ -151,7 +153,9 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
             let address = PartitionAddress(topicID: topic.topicID, partition: UInt32(partition))
             link.ask(.subscribe(address, offset: known ?? offset)) { [self] result in
                 do throws(ClientError) {
-                    let start = try parseBody(try result.get()) { reader throws(FrameError) in try reader.integer(Int64.self) }
+                    let start = try parseBody(try result.get()) { reader throws(FrameError) in
+                        try reader.integer(Int64.self)
+                    }
                     left -= 1
                     let ready = state.withLock { state in
                         if state.next[partition] == nil { state.next[partition] = start }
@@ -241,7 +245,8 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
             case .messageTooLarge:
                 ClientError(.limit, "a batch of \(name) is larger than the ring: raise ringBytes", broker: error)
             case .corruptMessage:
-                ClientError(.broker, "the log of \(name) is damaged at offset \(offset): see the broker's log", broker: error)
+                ClientError(
+                    .broker, "the log of \(name) is damaged at offset \(offset): see the broker's log", broker: error)
             case .unknownTopicOrPartition: ClientError(.broker, "\(name) was deleted", broker: error)
             default: .refused(name, error, "reading ended at offset \(offset)")
             }

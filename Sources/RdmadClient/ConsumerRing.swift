@@ -37,7 +37,9 @@ final class ConsumerRing: Sendable {
         let from = state.withLock { $0.written }
         let to = Self.position(after: from, immediate: immediate)
         let size = UInt64(byteCount)
-        guard to - state.withLock({ $0.released }) <= size else { throw FrameError("the ring was written past its end") }
+        guard to - state.withLock({ $0.released }) <= size else {
+            throw FrameError("the ring was written past its end")
+        }
         var found: [(entry: RingEntry, start: UInt64, end: UInt64)] = []
         var skipped: [(start: UInt64, end: UInt64)] = []
         var position = from

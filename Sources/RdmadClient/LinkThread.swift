@@ -8,38 +8,38 @@ internal import TopicProtocol
 /// nothing happens. Every connection has a fabric of its own, so that nothing of a lost one is left.
 final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
     // Unchecked: made, used and dropped on one thread; agents get it as a parameter of calls on that thread.
-    private let handle: LinkHandle
-    private let agent: any LinkAgent
-    private let address: BrokerAddress
-    private let open: () throws(FabricError) -> (F, ConnectionID)
-    private let patience: LinkPatience
-    private var fabric: F?
-    private var connection: ConnectionID?
-    private var isEstablished = false
+    let handle: LinkHandle
+    let agent: any LinkAgent
+    let address: BrokerAddress
+    let open: () throws(FabricError) -> (F, ConnectionID)
+    let patience: LinkPatience
+    var fabric: F?
+    var connection: ConnectionID?
+    var isEstablished = false
     private var events: [FabricEvent] = []
-    private var pending: [UInt32: (answer: (Result<[UInt8], ClientError>) -> Void, what: String, deadline: UInt64)] = [:]
+    var pending: [UInt32: (answer: (Result<[UInt8], ClientError>) -> Void, what: String, deadline: UInt64)] = [:]
     /// The agent's requests that found the connection full. They end with it: the agent asks again on the next one.
-    private var unposted: [(request: Request, answer: (Result<[UInt8], ClientError>) -> Void, deadline: UInt64)] = []
+    var unposted: [(request: Request, answer: (Result<[UInt8], ClientError>) -> Void, deadline: UInt64)] = []
     /// Requests from other threads that found the connection full, or not there yet.
-    private var waiting: [LinkHandle.Call] = []
+    var waiting: [LinkHandle.Call] = []
     private var lastID: UInt32 = 0
-    private var lastFailure = ClientError(.connection, "not connected yet")
+    var lastFailure = ClientError(.connection, "not connected yet")
     /// When the time without a useful connection began.
-    private var lostSince: UInt64
-    private var establishedAt: UInt64 = 0
-    private var wasEstablished = false
+    var lostSince: UInt64
+    var establishedAt: UInt64 = 0
+    var wasEstablished = false
     /// Batches were acknowledged or came on the connection of now.
-    private var hasMovedData = false
-    private var isDropping = false
-    private var nextAttempt: UInt64 = 0
-    private var backoffNanoseconds = backoffNanosecondsMin
+    var hasMovedData = false
+    var isDropping = false
+    var nextAttempt: UInt64 = 0
+    var backoffNanoseconds = backoffNanosecondsMin
     private let spinNanoseconds: UInt64
     private var hasEnded = false
 
-    private static var backoffNanosecondsMin: UInt64 { 50_000_000 }
-    private static var backoffNanosecondsMax: UInt64 { 1_000_000_000 }
+    static var backoffNanosecondsMin: UInt64 { 50_000_000 }
+    static var backoffNanosecondsMax: UInt64 { 1_000_000_000 }
     /// A connection that lived so long was a good one, even if nothing was moved on it.
-    private static var goodLifeNanoseconds: UInt64 { 1_000_000_000 }
+    static var goodLifeNanoseconds: UInt64 { 1_000_000_000 }
 
     init(
         handle: LinkHandle, agent: any LinkAgent, address: BrokerAddress, patience: LinkPatience,
@@ -71,7 +71,9 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
             var deadline = agent.turn(self, now: now)
             fabric?.flush()
             expire(now)
-            if happened { lastEvent = now } else if now - lastEvent >= spinNanoseconds {
+            if happened {
+                lastEvent = now
+            } else if now - lastEvent >= spinNanoseconds {
                 if connection == nil { deadline = min(deadline ?? .max, nextAttempt) }
                 sleep(until: deadline, now)
             } else {
@@ -154,111 +156,11 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
     }
 
     /// Answers everything that was asked on the connection of now.
-    private func endRequests(_ error: ClientError) {
+    func endRequests(_ error: ClientError) {
         let answers = pending.values.map(\.answer) + unposted.map(\.answer)
         pending = [:]
         unposted = []
         for answer in answers { answer(.failure(error)) }
-    }
-
-    // MARK: Connecting
-
-    private func connect(_ now: UInt64) {
-        guard now >= nextAttempt else { return }
-        do throws(FabricError) {
-            let (fabric, id) = try open()
-            self.fabric = fabric
-            connection = id
-        } catch {
-            fabric = nil
-            attemptFailed(ClientError(.connection, "cannot connect to \(address): \(error)"), isFinal: error.code == .noDevice)
-        }
-    }
-
-    private func attemptFailed(_ error: ClientError, isFinal: Bool) {
-        lastFailure = error
-        connection = nil
-        isEstablished = false
-        let now = monotonicNanoseconds()
-        let limit = wasEstablished ? patience.reconnectNanoseconds : patience.connectNanoseconds
-        if isFinal || now - lostSince >= limit { return fail(error) }
-        nextAttempt = now + backoffNanoseconds
-        backoffNanoseconds = min(backoffNanoseconds * 2, Self.backoffNanosecondsMax)
-    }
-
-    private func established() {
-        guard let fabric, let connection else { return }
-        let answer = fabric.privateData(of: connection)
-        // A connection that has ended already has none left to give.
-        guard !answer.isEmpty else { return drop(ClientError(.connection, "\(address) ended the connection at once")) }
-        guard let welcome = Handshake.parseWelcome(answer) else {
-            return fail(ClientError(.protocolViolation, "\(address) is not an rdmad broker"))
-        }
-        var registered: [RegionID] = []
-        do {
-            for (memory, access) in try agent.makeRegions() {
-                registered.append(try fabric.register(memory, access: access))
-            }
-        } catch {
-            return fail(ClientError(.limit, "cannot set memory aside for \(address): \(error)"))
-        }
-        var regions: [RemoteRegion] = []
-        do throws(FabricError) {
-            for region in registered { regions.append(try fabric.share(region, on: connection)) }
-        } catch {
-            return drop(ClientError(.connection, "cannot share memory with \(address): \(error)"))
-        }
-        isEstablished = true
-        wasEstablished = true
-        hasMovedData = false
-        isDropping = false
-        establishedAt = monotonicNanoseconds()
-        agent.connected(self, welcome, regions)
-    }
-
-    private func rejected(_ failure: ConnectFailure, _ fabric: F, _ id: ConnectionID) {
-        switch failure {
-        case .rejectedByPeer, .versionMismatch:
-            let text = Handshake.parseRefusal(fabric.privateData(of: id))?.text
-            let why = text ?? (failure == .versionMismatch ? "it speaks another version of the transport" : "it is full")
-            attemptFailed(
-                ClientError(.connection, "\(address) refused the connection: \(why)"), isFinal: text != nil)
-        case .nobodyListens:
-            attemptFailed(ClientError(.connection, "nobody listens at \(address): is rdmad serving there?"), isFinal: false)
-        case .unreachable:
-            attemptFailed(ClientError(.connection, "\(address) cannot be reached"), isFinal: false)
-        case .localError:
-            let why = fabric.lastError.map { "\($0)" } ?? "unknown"
-            attemptFailed(ClientError(.connection, "cannot connect to \(address): \(why)"), isFinal: true)
-        }
-        self.fabric = nil
-    }
-
-    private func lost(_ reason: DisconnectReason) {
-        let why =
-            switch reason {
-            case .memoryRefused: "the broker refused shared memory"
-            case .protocolViolation: "one side broke the protocol"
-            case .transportError: "a transfer failed"
-            case .peerDead: "the broker stopped answering"
-            default: "the broker closed it or ended"
-            }
-        // Who dropped it has said why.
-        if !isDropping { lastFailure = ClientError(.connection, "the connection to \(address) was lost: \(why)") }
-        let isGood = isEstablished
-            && (hasMovedData || monotonicNanoseconds() - establishedAt >= Self.goodLifeNanoseconds)
-        connection = nil
-        isEstablished = false
-        isDropping = false
-        fabric?.shutdown()
-        fabric = nil
-        endRequests(ClientError(.connection, lastFailure.description))
-        agent.disconnected()
-        // A broker that takes connections only to end them is not hammered, nor tried for ever.
-        guard isGood else { return attemptFailed(lastFailure, isFinal: false) }
-        lostSince = monotonicNanoseconds()
-        backoffNanoseconds = Self.backoffNanosecondsMin
-        nextAttempt = lostSince
     }
 
     // MARK: Events

@@ -8,7 +8,8 @@ public enum Partitioner {
         var hash: UInt32 = 0x9747_b28c ^ UInt32(truncatingIfNeeded: bytes.count)
         var index = 0
         while index + 4 <= bytes.count {
-            var word = UInt32(bytes[index]) | UInt32(bytes[index + 1]) << 8 | UInt32(bytes[index + 2]) << 16
+            var word =
+                UInt32(bytes[index]) | UInt32(bytes[index + 1]) << 8 | UInt32(bytes[index + 2]) << 16
                 | UInt32(bytes[index + 3]) << 24
             // The hash is arithmetic modulo 2³² by definition.
             word = word &* multiplier

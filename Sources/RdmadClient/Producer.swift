@@ -27,19 +27,24 @@ public final class Producer: Sendable {
         public var deliveryTimeoutSeconds = 120.0
         /// Batches up to this many bytes travel inside their announcement.
         public var eagerBytesMax = 4096
+        /// The defaults.
         public init() {}
     }
 
     /// Where a record ended up.
     public struct RecordMetadata: Sendable, Hashable {
+        /// From 0.
         public let partition: Int
+        /// Its place in the partition.
         public let offset: Int64
     }
 
-    /// Called on the connection's thread with every batch's outcome: the partition, the offset of its first record (−1
-    /// on an error), how many records. Must not block.
-    public typealias Acknowledgement = @Sendable (_ partition: Int, _ baseOffset: Int64, _ records: Int, ClientError?) -> Void
+    /// Called on the connection's thread with every batch's outcome: the partition, the offset of its first record
+    /// (−1 on an error), how many records. Must not block.
+    public typealias Acknowledgement =
+        @Sendable (_ partition: Int, _ baseOffset: Int64, _ records: Int, ClientError?) -> Void
 
+    /// The topic that is written.
     public let topic: String
     /// Partitions of the topic.
     public let partitionCount: Int
@@ -51,11 +56,13 @@ public final class Producer: Sendable {
         topic: String, broker: BrokerAddress, configuration: Configuration = Configuration(),
         onAcknowledged: Acknowledgement? = nil
     ) async throws(ClientError) {
-        guard (1024...1 << 20).contains(configuration.batchBytes), configuration.bufferBytes >= configuration.batchBytes,
+        guard (1024...1 << 20).contains(configuration.batchBytes),
+            configuration.bufferBytes >= configuration.batchBytes,
             configuration.batchesInFlightMax > 0, configuration.batchesInFlightMax <= 5
         else {
             throw ClientError(
-                .limit, "batchBytes is 1024 to 1048576 and at most bufferBytes, batchesInFlightMax 1 to 5 (the broker "
+                .limit,
+                "batchBytes is 1024 to 1048576 and at most bufferBytes, batchesInFlightMax 1 to 5 (the broker "
                     + "remembers five batches)")
         }
         self.topic = topic
@@ -84,7 +91,8 @@ public final class Producer: Sendable {
     public func close() { link.close() }
 
     /// Adds a record, if there is memory for it.
-    /// - Returns: False when all memory waits for acknowledgements: try again later, or use ``send(key:value:partition:timestampMilliseconds:)``.
+    /// - Returns: False when all memory waits for acknowledgements: try again later, or use
+    ///   ``send(key:value:partition:timestampMilliseconds:)``.
     /// - Parameters:
     ///   - partition: Where to; by default the key's partition, or without a key the one whose batch is being filled.
     ///   - timestampMilliseconds: Since 1970; by default now (with a linger of up to 10 ms, when its batch was opened).

@@ -46,7 +46,8 @@ extension ProducerAgent {
         let count = Int(description.partitionCount)
         let known = state.withLock { $0.partitions.count }
         guard count > 0, known == 0 || known == count else {
-            throw ClientError(.broker, "topic \(topic) has \(count) partitions now, it had \(known): it is another topic")
+            throw ClientError(
+                .broker, "topic \(topic) has \(count) partitions now, it had \(known): it is another topic")
         }
         let ready = state.withLock { state in
             if known == 0 {
@@ -119,7 +120,8 @@ extension ProducerAgent {
         return all
     }
 
-    /// Puts refused batches back in front once their wait is over and nothing else is in flight. Returns when it will be.
+    /// Puts refused batches back in front once their wait is over and nothing else is in flight. Returns when it will
+    /// be.
     private func retryIfDue(_ index: Int, _ now: UInt64, _ state: inout State) -> UInt64? {
         let partition = state.partitions[index]
         guard !partition.refused.isEmpty, partition.inFlight.isEmpty else { return nil }

@@ -135,7 +135,8 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
                     state.freeSlots.append(batch.slot)
                     let size = (key?.count ?? 0) + (value?.count ?? 0)
                     throw ClientError(
-                        .limit, "a record of \(size) bytes does not fit into a batch of "
+                        .limit,
+                        "a record of \(size) bytes does not fit into a batch of "
                             + "\(min(configuration.batchBytes, state.batchBytesMax)) bytes: raise batchBytes")
                 }
                 seal(index, &state)

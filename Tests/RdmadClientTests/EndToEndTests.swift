@@ -12,7 +12,9 @@ import TopicProtocol
         var value: String
     }
 
-    static func text(_ bytes: UnsafeRawBufferPointer?) -> String? { unsafe bytes.map { unsafe String(decoding: $0, as: UTF8.self) } }
+    static func text(_ bytes: UnsafeRawBufferPointer?) -> String? {
+        unsafe bytes.map { unsafe String(decoding: $0, as: UTF8.self) }
+    }
 
     static func copies(_ batches: ConsumedBatches) throws -> [Copy] {
         var copies: [Copy] = []
@@ -153,10 +155,14 @@ import TopicProtocol
         for round in 0..<3 {
             if round > 0 {
                 broker.stop()
-                for number in 0..<100 { try await producer.send(value: Array("\(round) \(number)".utf8), partition: number % 2) }
+                for number in 0..<100 {
+                    try await producer.send(value: Array("\(round) \(number)".utf8), partition: number % 2)
+                }
                 try broker.start()
             } else {
-                for number in 0..<100 { try await producer.send(value: Array("\(round) \(number)".utf8), partition: number % 2) }
+                for number in 0..<100 {
+                    try await producer.send(value: Array("\(round) \(number)".utf8), partition: number % 2)
+                }
             }
             try await producer.flush()
             var seen = 0
@@ -170,7 +176,9 @@ import TopicProtocol
         for partition in 0..<2 {
             let copies = try held.filter { $0.partition == partition }.flatMap { try Self.copies($0) }
             #expect(copies.map(\.offset) == Array(0..<150))
-            #expect(copies.map(\.value) == (0..<3).flatMap { round in stride(from: partition, to: 100, by: 2).map { "\(round) \($0)" } })
+            #expect(
+                copies.map(\.value)
+                    == (0..<3).flatMap { round in stride(from: partition, to: 100, by: 2).map { "\(round) \($0)" } })
         }
     }
 
@@ -201,9 +209,58 @@ import TopicProtocol
         #expect(try consumer.poll(timeoutMilliseconds: .max) == nil)
     }
 
+    @Test func manySendersAtOnce() async throws {
+        let broker = try InProcessBroker()
+        try await broker.createTopic("t", partitions: 3)
+        var configuration = Producer.Configuration()
+        // So little memory that senders wait for it, and for each other.
+        (configuration.batchBytes, configuration.bufferBytes) = (1024, 4096)
+        let producer = try await Producer(topic: "t", broker: broker.address, configuration: configuration)
+        defer { producer.close() }
+        let places = try await withThrowingTaskGroup(of: [Producer.RecordMetadata].self) { group in
+            for sender in 0..<8 {
+                group.addTask {
+                    var places: [Producer.RecordMetadata] = []
+                    for number in 0..<50 {
+                        let value = Array("\(sender) \(number)".utf8)
+                        places.append(try await producer.sendAndWait(value: value, partition: number % 3))
+                        try await producer.send(value: value, partition: 0)
+                        if number % 10 == 0 { try await producer.flush() }
+                    }
+                    return places
+                }
+            }
+            return try await group.reduce(into: []) { $0 += $1 }
+        }
+        #expect(Set(places).count == 400)
+        try await producer.flush()
+        let admin = Admin(broker: broker.address)
+        defer { admin.close() }
+        #expect(try await admin.describeTopic("t").reduce(0) { $0 + $1.endOffset } == 800)
+    }
+
+    @Test func aDeletedTopicEndsItsReadersAndWriters() async throws {
+        let broker = try InProcessBroker()
+        try await broker.createTopic("t")
+        let producer = try await Producer(topic: "t", broker: broker.address)
+        defer { producer.close() }
+        let consumer = try await Consumer(topic: "t", broker: broker.address)
+        defer { consumer.close() }
+        let reading = Task { try await consumer.next() }
+        let admin = Admin(broker: broker.address)
+        defer { admin.close() }
+        try await admin.deleteTopic("t")
+        let read = await #expect(throws: ClientError.self) { _ = try await reading.value }
+        #expect(read?.broker == .unknownTopicOrPartition)
+        let written = await #expect(throws: ClientError.self) { _ = try await producer.sendAndWait(value: [1]) }
+        #expect(written?.broker == .unknownTopicOrPartition)
+    }
+
     @Test func errorsSayWhatAndWhy() async throws {
         let broker = try InProcessBroker()
-        let missing = await #expect(throws: ClientError.self) { _ = try await Producer(topic: "none", broker: broker.address) }
+        let missing = await #expect(throws: ClientError.self) {
+            _ = try await Producer(topic: "none", broker: broker.address)
+        }
         #expect(missing?.broker == .unknownTopicOrPartition)
         let admin = Admin(broker: broker.address)
         defer { admin.close() }

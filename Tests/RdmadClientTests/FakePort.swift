@@ -46,7 +46,8 @@ final class FakePort: LinkPort, @unchecked Sendable {
         case .produce(let partition, let byteCount, _, let address):
             produces.append(
                 Produce(
-                    id: id, partition: Int(partition.partition), sequence: batch(address, Int(byteCount))?.baseSequence ?? -1,
+                    id: id, partition: Int(partition.partition),
+                    sequence: batch(address, Int(byteCount))?.baseSequence ?? -1,
                     isEager: false, address: address, byteCount: Int(byteCount)))
         case .ringCredit(let position): credits.append(position)
         default: fatalError("not posted by agents: \(request.name)")

@@ -32,7 +32,9 @@ final class InProcessBroker: Sendable {
     private func remove(_ path: String) {
         guard let entries = unsafe opendir(path) else { return }
         while let entry = unsafe readdir(entries) {
-            let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) { unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) {
+                unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             guard name != ".", name != ".." else { continue }
             if unsafe unlink(path + "/" + name) != 0 { remove(path + "/" + name) }
         }
@@ -53,7 +55,8 @@ final class InProcessBroker: Sendable {
                 var quiet = Logger(label: "broker") { StreamLogHandler.standardError(label: $0) }
                 quiet.logLevel = .critical
                 let door = try Doors.sharedMemory(
-                    path: path, number: 0, broker: broker, limits: DoorLimits(), arenaBytes: Doors.arenaBytesMin, log: quiet)
+                    path: path, number: 0, broker: broker, limits: DoorLimits(), arenaBytes: Doors.arenaBytesMin,
+                    log: quiet)
                 let loop = BrokerLoop(broker: broker, doors: [door])
                 outcome.withLock { $0 = .success(loop.stopper) }
                 ready.signal()

@@ -9,6 +9,12 @@ import Testing
 
 /// A link's own life: connecting again, giving up, ending.
 @Suite(.timeLimit(.minutes(1))) struct LinkTests {
+    @Test func anySecondsMakeAPatience() {
+        #expect(LinkPatience.nanoseconds(1.5) == 1_500_000_000)
+        for odd in [-1, -Double.infinity, .nan] { #expect(LinkPatience.nanoseconds(odd) == 0) }
+        #expect(LinkPatience.nanoseconds(.infinity) == 1_000_000_000_000_000_000)
+    }
+
     @Test func tryingToReconnectHasAPatienceOfItsOwn() async throws {
         let broker = try InProcessBroker()
         let link = Links.open(
@@ -44,7 +50,8 @@ import Testing
         let broker = try InProcessBroker()
         let holder = Mutex<LinkHandle?>(nil)
         let agent = ClosingAgent { holder.withLock { $0 }?.close() }
-        let link = Links.open(broker.address, agent: agent, patience: LinkPatience(connectSeconds: 5, reconnectSeconds: 5))
+        let link = Links.open(
+            broker.address, agent: agent, patience: LinkPatience(connectSeconds: 5, reconnectSeconds: 5))
         holder.withLock { $0 = link }
         await withCheckedContinuation { agent.whenFailed($0) }
         let error = await #expect(throws: ClientError.self) { _ = try await link.request(.listTopics(after: "")) }

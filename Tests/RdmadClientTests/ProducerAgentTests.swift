@@ -204,7 +204,8 @@ import TopicProtocol
         let harness = try ProducerHarness()
         harness.acknowledge(try harness.announce(1)[0], .invalidRecord)
         let errors = [
-            await withCheckedContinuation { harness.agent.flush($0) }, await withCheckedContinuation { harness.agent.flush($0) },
+            await withCheckedContinuation { harness.agent.flush($0) },
+            await withCheckedContinuation { harness.agent.flush($0) },
         ]
         #expect(errors.map { $0?.broker } == [.invalidRecord, nil])
     }

@@ -19,7 +19,8 @@ struct ProducerHarness {
         var list: [(partition: Int, base: Int64, count: Int, error: ClientError?)] = []
     }
 
-    init(partitions: Int = 1, inFlightMax: Int = 64, _ adjust: (inout Producer.Configuration) -> Void = { _ in }) throws {
+    init(partitions: Int = 1, inFlightMax: Int = 64, _ adjust: (inout Producer.Configuration) -> Void = { _ in }) throws
+    {
         var configuration = Producer.Configuration()
         configuration.lingerMilliseconds = 0
         adjust(&configuration)
