@@ -47,7 +47,7 @@ final class InProcessBroker: Sendable {
         let ended = DispatchSemaphore(value: 0)
         let outcome = Mutex<Result<Stopper, any Error>?>(nil)
         let (directory, path) = (directory + "/data", directory + "/sock")
-        Thread.start {
+        startThread {
             do {
                 let log = try LogDirectory.open(path: directory, options: LogOptions())
                 let broker = Broker(
@@ -88,12 +88,5 @@ final class InProcessBroker: Sendable {
         let admin = Admin(broker: address)
         defer { admin.close() }
         try await admin.createTopic(name, partitions: partitions)
-    }
-}
-
-private enum Thread {
-    /// A thread of its own: neither a pool's nor one that async code waits for.
-    static func start(_ body: @escaping @Sendable () -> Void) {
-        DispatchQueue(label: "broker").async(execute: body)
     }
 }

@@ -102,7 +102,7 @@ final class RudeBroker: Sendable {
 
     init() throws {
         let ready = DispatchSemaphore(value: 0)
-        DispatchQueue(label: "rude").async { [self] in
+        startThread { [self] in
             guard let fabric = try? SharedMemoryFabric(configuration: .broker), (try? fabric.listen(path: path)) != nil
             else { preconditionFailure("cannot listen on \(path)") }
             ready.signal()
