@@ -65,7 +65,9 @@ let package = Package(
             name: "TransportTests", dependencies: ["RDMATransport", "TransportTestSupport", "CLinux", "fabric-peer"],
             swiftSettings: settings),
         .target(
-            name: "BrokerTestSupport", dependencies: ["RdmadClient", "TransportTestSupport"], path: "Tests/BrokerTestSupport",
+            name: "BrokerTestSupport",
+            dependencies: ["RdmadClient", "TransportTestSupport", "RDMATransport", "TopicProtocol", "RecordFormat"],
+            path: "Tests/BrokerTestSupport",
             swiftSettings: settings),
         .testTarget(
             name: "BrokerTests",

@@ -165,7 +165,9 @@ package final class Broker {
                 appended = true
                 waitForCommit(partition, base: base, last: last, batch.origin)
             case .duplicate(let base, let last): waitForCommit(partition, base: base, last: last, batch.origin)
-            case .rejected(let why): acknowledge(batch.origin, ErrorCode(why), base: nil)
+            case .rejected(let why):
+                acknowledge(batch.origin, ErrorCode(why), base: nil)
+                if let trouble = why.trouble { effects.troubles[partition.name] = trouble }
             }
         }
         guard appended else { return }
@@ -222,7 +224,8 @@ package final class Broker {
             partition.isFlushing = false
             guard !partition.isDeleted else { continue }
             partition.log.didFlush(ticket, error: result.error)
-            if result.error != nil {
+            if let error = result.error {
+                effects.troubles[partition.name] = error.description
                 // Whether these are on the disk is unknown: nobody is told that they are.
                 for waiting in partition.awaiting { acknowledge(waiting.origin, .storageError, base: nil) }
                 partition.awaiting = []

@@ -34,3 +34,14 @@ extension ErrorCode {
             }
     }
 }
+
+extension AppendRejection {
+    /// Words for an operator, where the producer is not the cause.
+    var trouble: String? {
+        switch self {
+        case .storage(let error): error.description
+        case .fenced(let fence): fence.description
+        case .outOfOrderSequence, .invalidProducerEpoch: nil
+        }
+    }
+}

@@ -26,6 +26,9 @@ package final class Partition {
         highWatermark = log.logEndOffset
     }
 
+    /// For logs: `flights-0`.
+    var name: String { "\(topic)-\(address.partition)" }
+
     /// Takes a validated batch; it is appended in ``Broker/commit(now:)``.
     package func stage(_ batch: ProducedBatch) { staged.append(batch) }
 }

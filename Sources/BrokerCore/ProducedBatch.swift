@@ -30,6 +30,8 @@ package struct BrokerEffects {
     package var acks: [[(origin: ProduceOrigin, ack: ProduceAck)]]
     /// Some partition's high watermark moved, or a partition went away: consumers may have something to read.
     package var isReadable = false
+    /// What an operator should know, by partition: a full disk, a failed sync, damage.
+    package var troubles: [String: String] = [:]
 
     init(doors: Int) { acks = Array(repeating: [], count: doors) }
 }

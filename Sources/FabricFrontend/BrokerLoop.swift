@@ -1,6 +1,7 @@
 package import BrokerCore
 internal import CLinux
 internal import Glibc
+package import Logging
 internal import RDMATransport
 internal import Synchronization
 
@@ -14,8 +15,13 @@ package final class BrokerLoop {
     /// How long to spin before sleeping, in nanoseconds. 0 on a single processor: the peer needs it.
     private let spinNanoseconds: UInt64
 
-    package init(broker: Broker, doors: [any Door], spinNanoseconds: UInt64? = nil) {
+    private let log: Logger
+    /// When a partition's trouble was said last: every ten seconds is enough.
+    private var saidAt: [String: UInt64] = [:]
+
+    package init(broker: Broker, doors: [any Door], log: Logger, spinNanoseconds: UInt64? = nil) {
         self.broker = broker
+        self.log = log
         self.doors = doors
         self.spinNanoseconds = spinNanoseconds ?? (sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? 20_000 : 0)
     }
@@ -44,12 +50,21 @@ package final class BrokerLoop {
         for door in doors { door.batchesWritten() }
         broker.takeFlushResults()
         let effects = broker.takeEffects()
+        if !effects.troubles.isEmpty { say(effects.troubles) }
         for (index, door) in doors.enumerated() {
             let acks = effects.acks[index]
             count += acks.count
             door.deliver(acks.map { ($0.origin.session, $0.ack) }, isReadable: effects.isReadable)
         }
         return count > 0 || effects.isReadable
+    }
+
+    private func say(_ troubles: [String: String]) {
+        let now = monotonicNanoseconds()
+        for (partition, trouble) in troubles where now >= (saidAt[partition] ?? 0) {
+            saidAt[partition] = now + 10_000_000_000
+            log.error("batches refused", metadata: ["partition": "\(partition)", "why": "\(trouble)"])
+        }
     }
 
     private func sleep() {

@@ -85,7 +85,9 @@ extension ProducerAgent {
         }
         let limit = "\(configuration.deliveryTimeoutSeconds) s"
         for batch in expired {
+            let cause = state.withLock { $0.partitions[batch.partition].lastRefusal }
             let why = "a batch for \(topic) was not acknowledged in \(limit); it may or may not be in the log"
+                + (cause.map { "; the broker's last answer was \($0): see its log" } ?? "")
             // The broker may still be reading what was announced to it: that memory is not used again.
             conclude(batch, .failure(ClientError(.timeout, why)), keepsMemory: batch.wasAnnounced)
         }
@@ -114,8 +116,9 @@ extension ProducerAgent {
         let all = partition.refused + partition.sealed
         state.partitions[index].refused = []
         state.partitions[index].sealed = []
+        let cause = partition.lastRefusal.map { " (\($0))" } ?? ""
         state.partitions[index].failure = ClientError(
-            .timeout, "partition \(index) of \(topic) gave up: a batch was not acknowledged in time")
+            .timeout, "partition \(index) of \(topic) gave up: a batch was not acknowledged in time\(cause)")
         state.concluding += all
         return all
     }

@@ -23,6 +23,7 @@ extension ProducerAgent {
         let index = batch.partition
         state.partitions[index].inFlight.removeAll { $0 === batch }
         if ack.error == .none {
+            state.partitions[index].lastRefusal = nil
             state.concluding.append(batch)
             return (batch, .success(ack.baseOffset))
         }
@@ -34,6 +35,7 @@ extension ProducerAgent {
         // Behind a refused batch the next ones are out of order: not their fault.
         let isFollower = ack.error == .outOfOrderSequence && !state.partitions[index].refused.isEmpty
         if ack.error.isRetriable || isFollower {
+            if !isFollower { state.partitions[index].lastRefusal = ack.error }
             state.partitions[index].refused.append(batch)
             state.partitions[index].refused.sort { $0.number < $1.number }
             state.partitions[index].retryAt = monotonicNanoseconds() + Self.retryNanoseconds

@@ -1,4 +1,5 @@
 internal import RecordFormat
+internal import TopicProtocol
 
 /// A batch from its first record to its acknowledgement. Guarded by the producer's lock.
 final class ProducerBatch: @unchecked Sendable {
@@ -58,6 +59,8 @@ struct ProducerPartition {
     /// Refused for now: announced again, in sequence, once nothing of the partition is in flight.
     var refused: [ProducerBatch] = []
     var retryAt: UInt64 = 0
+    /// Why the broker refused a batch last.
+    var lastRefusal: ErrorCode?
     var nextSequence: Int32 = 0
     var nextNumber: UInt64 = 0
     /// A batch failed for good: the ones behind it can never follow.

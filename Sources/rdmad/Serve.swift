@@ -91,7 +91,7 @@ struct Serve: ParsableCommand {
                 log.warning("not listening", metadata: ["on": "\(url)", "why": "\(error)"])
             }
         }
-        let loop = BrokerLoop(broker: broker, doors: doors)
+        let loop = BrokerLoop(broker: broker, doors: doors, log: log)
         TerminationSignals.onTermination { [log, stopper = loop.stopper] number in
             log.notice("stopping", metadata: ["signal": "\(number)"])
             stopper.stop()

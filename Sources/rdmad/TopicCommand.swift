@@ -16,7 +16,7 @@ struct TopicCommand: AsyncParsableCommand {
 
     /// Runs `body` with a connection that is closed afterwards.
     static func withAdmin(_ options: BrokerOptions, _ body: (Admin) async throws -> Void) async throws {
-        let admin = Admin(broker: try options.address)
+        let admin = Admin(broker: try options.address, timeoutSeconds: 2)
         defer { admin.close() }
         try await body(admin)
     }

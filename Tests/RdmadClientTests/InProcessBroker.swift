@@ -57,7 +57,7 @@ final class InProcessBroker: Sendable {
                 let door = try Doors.sharedMemory(
                     path: path, number: 0, broker: broker, limits: DoorLimits(), arenaBytes: Doors.arenaBytesMin,
                     log: quiet)
-                let loop = BrokerLoop(broker: broker, doors: [door])
+                let loop = BrokerLoop(broker: broker, doors: [door], log: quiet)
                 outcome.withLock { $0 = .success(loop.stopper) }
                 ready.signal()
                 loop.run()

@@ -1,4 +1,5 @@
 import BrokerTestSupport
+import RDMATransport
 import RdmadClient
 import Testing
 
@@ -32,6 +33,17 @@ import Testing
         let seed = UInt64.random(in: 0 ... .max)
         print("seed \(seed)")
         try await crash(try Self.broker(), rounds: 5, seed: seed)
+    }
+
+    /// Frames, batches and memory that are not what they claim to be.
+    @Test func hostileClients() async throws {
+        let broker = try Self.broker()
+        let port = try #require(UInt16(broker.url.split(separator: ":").last!))
+        try await Hostile(
+            try broker.address, fabric: { try VerbsFabric(towards: rxeHost, port: port, configuration: .client) },
+            connect: { try $0.connect(host: rxeHost, port: port, privateData: $1) }
+        ).run(seed: UInt64.random(in: 0 ... .max))
+        #expect(broker.stop() == 0)
     }
 
     /// The command line, every command a process of its own.

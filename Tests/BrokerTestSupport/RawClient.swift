@@ -1,0 +1,63 @@
+package import RDMATransport
+package import TopicProtocol
+package import TransportTestSupport
+internal import RdmadClient
+
+/// A client that says what it likes: frames by hand over a real fabric.
+package final class RawClient<F: Fabric> {
+    package let fabric: F
+    package let driver: Driver<F>
+    package let connection: ConnectionID
+    private var lastID: UInt32 = 0
+
+    /// Connects and is welcomed.
+    package init(_ fabric: F, connect: (F, [UInt8]) throws -> ConnectionID, hello: [UInt8] = Handshake.hello()) throws {
+        self.fabric = fabric
+        driver = Driver(fabric)
+        connection = try connect(fabric, hello)
+        _ = try driver.waitEstablished()
+    }
+
+    /// Sends bytes as one frame.
+    package func send(_ bytes: [UInt8]) throws {
+        try driver.post { TransportTestSupport.send(bytes, on: connection, of: $0) }
+        fabric.flush()
+    }
+
+    /// Sends a request; its id.
+    @discardableResult package func send(_ request: Request) throws -> UInt32 {
+        lastID += 1
+        let id = lastID
+        var bytes = [UInt8](repeating: 0, count: 8184)
+        let count = unsafe bytes.withUnsafeMutableBytes { unsafe request.encode(id: id, into: $0) }
+        try send(Array(bytes[..<count]))
+        return id
+    }
+
+    /// The next answer's error code and text.
+    package func answer() throws -> (error: ErrorCode, text: String) {
+        let (message, bytes) = try driver.waitMessage()
+        fabric.release(message)
+        return try unsafe bytes.withUnsafeBytes { raw in
+            switch unsafe try Response.parse(raw) {
+            case .answer(_, let error, let text, _): return (error, text)
+            case .produceAcks(let acks): return (acks[0].error, "ack")
+            case .subscriptionEnded(_, let error, _): return (error, "ended")
+            }
+        }
+    }
+
+    package func ask(_ request: Request) throws -> (error: ErrorCode, text: String) {
+        try send(request)
+        return try answer()
+    }
+
+    /// Shares memory for reading.
+    package func share(_ content: [UInt8], byteCount: Int) throws -> RemoteRegion {
+        let memory = try MemoryBlock(byteCount: byteCount, name: "raw")
+        unsafe memory.bytes.copyBytes(from: content)
+        return try fabric.share(try fabric.register(memory, access: .read), on: connection)
+    }
+
+    package func waitDisconnect() throws { _ = try driver.waitDisconnect() }
+}

@@ -1,0 +1,160 @@
+import BrokerTestSupport
+import Foundation
+import RdmadClient
+import Testing
+import TransportTestSupport
+
+/// What goes wrong for those who run a broker: disks, directories, arguments.
+@Suite struct OperatorTests {
+    @Test func aDataDirectoryInUse() throws {
+        let broker = try TestBroker()
+        let pipe = try makePipe()
+        let program = ChildProcess.programs.appendingPathComponent("rdmad").path
+        let second = try ChildProcess(
+            [program, "serve", "--data", broker.dataPath, "--listen", "shm://\(broker.directory.path)/other"], error: pipe.write)
+        close(pipe.write)
+        let text = readToEnd(pipe.read)
+        #expect(second.wait() == 1)
+        #expect(text.contains("already in use by process \(broker.pid)"), "\(text)")
+        #expect(broker.stop() == 0)
+    }
+
+    @Test func aSocketInUse() throws {
+        let broker = try TestBroker()
+        let pipe = try makePipe()
+        let program = ChildProcess.programs.appendingPathComponent("rdmad").path
+        let second = try ChildProcess(
+            [program, "serve", "--data", broker.directory.path + "/other", "--listen", broker.url], error: pipe.write)
+        close(pipe.write)
+        let text = readToEnd(pipe.read)
+        #expect(second.wait() == 1)
+        #expect(text.contains("in use by another process"), "\(text)")
+        #expect(try broker.rdmad(["topic", "list"]).status == 0)
+    }
+
+    /// A file system that fills up: produce fails with a clear error, the broker goes on, and once there is room again
+    /// it takes records without a restart. What was acknowledged is there.
+    @Test func aFullDisk() async throws {
+        let place = "/dev/shm/rdmad-full-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+        let mounted = try ChildProcess(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place]).wait()
+        try #require(mounted == 0, "this test mounts a small tmpfs: run it as root")
+        defer {
+            _ = try? ChildProcess(["umount", "-l", place]).wait()
+            try? FileManager.default.removeItem(atPath: place)
+        }
+        let broker = try TestBroker(data: "\(place)/data")
+        let admin = Admin(broker: try broker.address)
+        try await admin.createTopic("full")
+        let acknowledged = Counter()
+        var configuration = Producer.Configuration()
+        configuration.deliveryTimeoutSeconds = 2
+        let producer = try await Producer(
+            topic: "full", broker: try broker.address, configuration: configuration,
+            onAcknowledged: { _, _, count, error in if error == nil { acknowledged.add(count) } })
+        var failure: ClientError?
+        do throws(ClientError) {
+            for number in 0..<6000 { try await producer.send(value: filler(1000, number)) }
+            try await producer.flush()
+        } catch { failure = error }
+        producer.close()
+        let text = try #require(failure).description
+        #expect(text.contains("STORAGE_ERROR"), "\(text)")
+        #expect(broker.log.contains("no space left on \(place)"), "\(broker.log.suffix(2000))")
+        let before = acknowledged.value
+        #expect(before > 500 && before < 2500)
+        #expect(try await readAll("full", of: try broker.address).count >= before)
+
+        #expect(try ChildProcess(["mount", "-o", "remount,size=64m", place]).wait() == 0)
+        let second = try await Producer(topic: "full", broker: try broker.address)
+        _ = try await second.sendAndWait(value: Array("room again".utf8))
+        second.close()
+        admin.close()
+        let records = try await readAll("full", of: try broker.address)
+        #expect(records.last?.value == Array("room again".utf8))
+        for (index, record) in records.dropLast().enumerated() { #expect(record.value == filler(1000, index)) }
+        #expect(broker.stop() == 0)
+    }
+
+    /// A byte of a closed log is flipped: below the durable bound the partition is fenced, and only that.
+    @Test func aDamagedLog() async throws {
+        let broker = try TestBroker()
+        let address = try broker.address
+        #expect(try broker.rdmad(["topic", "create", "damaged", "--partitions", "2"]).status == 0)
+        var configuration = Producer.Configuration()
+        configuration.batchBytes = 2048
+        let producer = try await Producer(topic: "damaged", broker: address, configuration: configuration)
+        for number in 0..<200 { try await producer.send(value: filler(500, number), partition: number % 2) }
+        try await producer.flush()
+        producer.close()
+        #expect(broker.stop() == 0)
+        let path = "\(broker.dataPath)/damaged-0/00000000000000000000.log"
+        var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+        bytes[bytes.count / 2] ^= 0x10
+        try bytes.write(to: URL(fileURLWithPath: path))
+        try broker.start()
+        #expect(broker.log.contains("partition fenced"))
+        let good = try await readAll("damaged", of: address, partitions: [1])
+        #expect(good.count == 100)
+        let described = try broker.rdmad(["topic", "describe", "damaged"])
+        #expect(described.output.contains("read-only"), "\(described.output)")
+        let produced = try broker.rdmad(
+            ["produce", "damaged", "--partition", "0", "--delivery-timeout", "1"], input: "refused\n")
+        #expect(produced.status == 1 && !produced.error.isEmpty, "\(produced)")
+        #expect(try broker.rdmad(["produce", "damaged", "--partition", "1"], input: "taken\n").status == 0)
+        #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == bytes, "the damaged file was changed")
+        #expect(broker.stop() == 0)
+    }
+
+    @Test func garbageBehindTheLogIsCut() async throws {
+        let broker = try TestBroker()
+        #expect(try broker.rdmad(["topic", "create", "torn"]).status == 0)
+        #expect(try broker.rdmad(["produce", "torn"], input: "one\ntwo\n").status == 0)
+        broker.kill()
+        let path = "\(broker.dataPath)/torn-0/00000000000000000000.log"
+        let handle = try #require(FileHandle(forWritingAtPath: path))
+        try handle.seekToEnd()
+        try handle.write(contentsOf: Data(repeating: 0x5a, count: 333))
+        try handle.close()
+        try broker.start()
+        #expect(broker.log.contains("cut a torn tail") && broker.log.contains("bytes=333"), "\(broker.log)")
+        #expect(try broker.rdmad(["consume", "torn", "--exit-at-end"]).output == "one\ntwo\n")
+        let files = try FileManager.default.contentsOfDirectory(atPath: "\(broker.dataPath)/torn-0")
+        #expect(files.contains { $0.contains(".torn") }, "\(files)")
+    }
+
+    @Test func wrongUsage() throws {
+        for arguments in [
+            ["serve", "--flush", "sometimes"], ["serve", "--arena-bytes", "5"], ["produce"], ["topic", "create"],
+            ["consume", "t", "--partitions", "x"], ["consume", "t", "--from", "yesterday"], ["consume", "t", "--format", "%q"],
+            ["topic", "list", "--broker", "http://x"], ["serve", "--listen", "tcp://x"], ["nonsense"],
+        ] {
+            let (_, error, status) = try TestBroker.rdmad(arguments, broker: "shm:///tmp/none")
+            #expect(status == 64 && !error.isEmpty, "\(arguments): \(status) \(error)")
+        }
+    }
+
+    @Test func nobodyListens() throws {
+        let (_, error, status) = try TestBroker.rdmad(["topic", "list"], broker: "shm:///tmp/rdmad-nobody-\(getpid())")
+        #expect(status == 1)
+        #expect(error.contains("nobody listens") && error.hasPrefix("rdmad: "), "\(error)")
+    }
+
+    @Test func anUnwritableDataDirectory() throws {
+        let pipe = try makePipe()
+        let program = ChildProcess.programs.appendingPathComponent("rdmad").path
+        let child = try ChildProcess(
+            [program, "serve", "--data", "/proc/rdmad", "--listen", "shm:///tmp/rdmad-unwritable"], error: pipe.write)
+        close(pipe.write)
+        let text = readToEnd(pipe.read)
+        #expect(child.wait() == 1)
+        #expect(text.contains("/proc/rdmad"), "\(text)")
+    }
+}
+
+final class Counter: @unchecked Sendable {
+    private let lock = NSLock()
+    private var count = 0
+    func add(_ more: Int) { lock.withLock { count += more } }
+    var value: Int { lock.withLock { count } }
+}
