@@ -3,6 +3,7 @@ internal import CVerbs
 /// Groups the memory regions and queue pairs that may work together. Verb: `ibv_alloc_pd(3)`.
 ///
 /// Kept alive by everything made in it; freed with the last reference.
+/// - Threading: thread-safe, as libibverbs is; nothing changes after `init`.
 @safe public final class ProtectionDomain: @unchecked Sendable {
     let raw: UnsafeMutablePointer<ibv_pd>
     public let context: DeviceContext
