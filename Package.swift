@@ -54,6 +54,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(name: "RecordFormatTests", dependencies: ["RecordFormat"], exclude: ["golden"], swiftSettings: settings),
         .testTarget(name: "TopicLogTests", dependencies: ["TopicLog", "RecordFormat"], swiftSettings: settings),
+        .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(
             name: "RdmadClientTests",
             dependencies: [
