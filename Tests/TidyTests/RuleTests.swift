@@ -45,6 +45,13 @@ import Testing
         #expect(CodeView.code(of: "let a = #\"\\(x) \" {\"# + \"\"\"\n{\n\"\"\"\n+ d").filter { $0 != " " } == "leta=+\n\n\n+d")
     }
 
+    @Test func linesOfBothFormsMatch() {
+        let file = SourceFile(path: "A.swift", text: "// a\r\nlet b = 1\r\n/* c\r\n*/\n\u{301}d\n\n")
+        #expect(file.lines.count == 6)
+        #expect(file.code.count == 6)
+        #expect(SourceFile(path: "A.swift", text: "").lines.isEmpty)
+    }
+
     @Test func imports() {
         let rule = ImportRules.imports
         #expect(found(rule, "Sources/BrokerCore/A.swift", "internal import TopicLog\nimport RDMATransport\n") == [2])

@@ -22,10 +22,11 @@ struct SourceFile {
         Violation(path: path, line: line, message: message)
     }
 
+    /// By bytes: a carriage return or a combining mark must not hide a line's end, or the two forms would differ.
     private static func split(_ text: String) -> [String] {
-        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-        if lines.last == "" { lines.removeLast() }
-        return lines
+        var lines = text.utf8.split(separator: 0x0a, omittingEmptySubsequences: false)
+        if lines.last?.isEmpty == true { lines.removeLast() }
+        return lines.map { String(decoding: $0, as: UTF8.self) }
     }
 }
 
