@@ -2,7 +2,9 @@
 public struct FabricError: Error, Sendable, CustomStringConvertible {
     /// What kind of failure. Extensible: compare with the constants.
     public struct Code: Hashable, Sendable {
+        /// The code as text.
         public let rawValue: String
+        /// A code of any text.
         public init(rawValue: String) { self.rawValue = rawValue }
         /// A system call or verb failed: see `errno`.
         public static let system = Code(rawValue: "system")
@@ -18,6 +20,7 @@ public struct FabricError: Error, Sendable, CustomStringConvertible {
         public static let state = Code(rawValue: "state")
     }
 
+    /// The kind of failure.
     public let code: Code
     /// The call that failed, such as `ibv_reg_mr`.
     public let operation: String

@@ -16,6 +16,7 @@ import Glibc
     /// Completions taken by one ``poll()``.
     public static let batchMax = 32
 
+    /// Makes a queue of at least `depth` entries, at most the device's ``DeviceAttributes/completionsMax``.
     public init(context: DeviceContext, depth: Int) throws(FabricError) {
         let detail = "cannot make a completion queue of \(depth) entries on \(context.name)"
         unsafe channel = try VerbsCall.nonNull("ibv_create_comp_channel", ibv_create_comp_channel(context.raw), detail)
@@ -78,9 +79,13 @@ import Glibc
 public struct WorkCompletion {
     let raw: ibv_wc
 
+    /// The number that the work request was given.
     public var workID: UInt64 { raw.wr_id }
+    /// The number of its queue pair.
     public var queuePair: UInt32 { raw.qp_num }
+    /// The device's own error code; 0 on success.
     public var vendorError: UInt32 { raw.vendor_err }
+    /// How it ended.
     public var status: Status { Status(rawValue: UInt32(raw.status.rawCode)) }
 
     /// Bytes received or read.
@@ -97,17 +102,29 @@ public struct WorkCompletion {
 
     /// How a work request ended: verbs' own numbers.
     public struct Status: Hashable, Sendable, CustomStringConvertible {
+        /// The number of `enum ibv_wc_status`.
         public let rawValue: UInt32
+        /// A status of any number: devices may report ones that are not named here.
         public init(rawValue: UInt32) { self.rawValue = rawValue }
+        /// It is done.
         public static let success = Status(rawValue: 0)
+        /// A message was longer than the receive, or than the device allows.
         public static let localLength = Status(rawValue: 1)
+        /// A piece of ours lies outside a region, or the region does not allow the access.
         public static let localProtection = Status(rawValue: 4)
+        /// The queue pair failed or was ended first; whether it was done is unknown.
         public static let flushed = Status(rawValue: 5)
+        /// The peer's device refused the request as invalid.
         public static let remoteInvalidRequest = Status(rawValue: 9)
+        /// The peer's memory refused the access: wrong key, range or rights.
         public static let remoteAccess = Status(rawValue: 10)
+        /// The peer's device could not complete it.
         public static let remoteOperation = Status(rawValue: 11)
+        /// The peer did not acknowledge in time, however often it was sent.
         public static let retryExceeded = Status(rawValue: 12)
+        /// The peer had no receive posted, however often it was sent.
         public static let receiverNotReadyRetryExceeded = Status(rawValue: 13)
+        /// libibverbs' words for it.
         public var description: String {
             unsafe String(cString: ibv_wc_status_str(ibv_wc_status(numericCast(rawValue))))
         }

@@ -89,8 +89,11 @@ extension BinaryInteger {
 
 /// What a device can do. Counts are per device unless named otherwise.
 public struct DeviceAttributes: Sendable {
+    /// The firmware's version; empty where there is none.
     public let firmware: String
+    /// Ports, numbered from 1.
     public let portCount: Int
+    /// Queue pairs at once.
     public let queuePairsMax: Int
     /// Work requests per queue.
     public let workRequestsMax: Int
@@ -98,7 +101,9 @@ public struct DeviceAttributes: Sendable {
     public let scatterGatherMax: Int
     /// Entries per completion queue.
     public let completionsMax: Int
+    /// Registered regions at once.
     public let regionsMax: Int
+    /// Longest region, in bytes.
     public let regionBytesMax: UInt64
     /// RDMA READs and atomics that a queue pair serves at once.
     public let readsInFlightMax: Int
@@ -108,6 +113,7 @@ public struct DeviceAttributes: Sendable {
 
 /// A port's state.
 public struct PortAttributes: Sendable {
+    /// True when packets can be sent.
     public let isActive: Bool
     /// Path MTU that the port's link allows, in bytes.
     public let mtuBytes: Int
@@ -115,6 +121,7 @@ public struct PortAttributes: Sendable {
     public let messageBytesMax: Int
     /// True for RoCE and iWARP, false for InfiniBand.
     public let isEthernet: Bool
+    /// Places in the port's table of addresses, empty ones included.
     public let gidCount: Int
 }
 
@@ -126,11 +133,13 @@ public struct GID: Sendable, Hashable, CustomStringConvertible {
     public let index: Int
     /// 16 bytes, network order.
     public let bytes: [UInt8]
+    /// How packets to it are framed.
     public let kind: Kind
 
     /// True for an IPv4 address in IPv6 form.
     public var isIPv4: Bool { bytes[..<10].allSatisfy { $0 == 0 } && bytes[10] == 0xff && bytes[11] == 0xff }
 
+    /// The address as text: `10.9.0.1`, or eight groups of hexadecimal digits.
     public var description: String {
         if isIPv4 { return bytes[12...].map(String.init).joined(separator: ".") }
         return stride(from: 0, to: 16, by: 2)

@@ -4,7 +4,9 @@ import Glibc
 
 /// What a registration allows. Source: `ibv_reg_mr(3)`.
 public struct MemoryAccess: OptionSet, Sendable {
+    /// Bits of `enum ibv_access_flags`.
     public let rawValue: Int32
+    /// Any bits.
     public init(rawValue: Int32) { self.rawValue = rawValue }
     /// The device may write: receives, and sinks of RDMA READs.
     public static let localWrite = MemoryAccess(rawValue: 1)

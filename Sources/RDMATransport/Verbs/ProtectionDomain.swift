@@ -6,8 +6,10 @@ internal import CVerbs
 /// - Threading: thread-safe, as libibverbs is; nothing changes after `init`.
 @safe public final class ProtectionDomain: @unchecked Sendable {
     let raw: UnsafeMutablePointer<ibv_pd>
+    /// The device that it belongs to; kept open.
     public let context: DeviceContext
 
+    /// Makes one on a device.
     public init(context: DeviceContext) throws(FabricError) {
         unsafe raw = try VerbsCall.nonNull(
             "ibv_alloc_pd", ibv_alloc_pd(context.raw), "cannot make a protection domain on \(context.name)")

@@ -6,6 +6,7 @@ public struct QueuePairDepths: Sendable {
     public var send: Int
     /// Receives posted.
     public var receive: Int
+    /// Depths in work requests; both count against the completion queue.
     public init(send: Int, receive: Int) {
         self.send = send
         self.receive = receive
