@@ -12,6 +12,11 @@ let settings: [SwiftSetting] = [
 
 let package = Package(
     name: "rdmad",
+    products: [
+        .executable(name: "rdmad", targets: ["rdmad"]),
+        .library(name: "RDMATransport", targets: ["RDMATransport"]),
+        .library(name: "RdmadClient", targets: ["RdmadClient"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),

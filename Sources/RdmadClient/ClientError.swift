@@ -1,5 +1,8 @@
 public import TopicProtocol
 
+/// Why a broker refused: Kafka's numbers and names.
+public typealias ErrorCode = TopicProtocol.ErrorCode
+
 /// What went wrong for a client: what happened, to what, and what to do.
 public struct ClientError: Error, Sendable, CustomStringConvertible {
     /// The kind of error. Extensible: compare with the constants.
