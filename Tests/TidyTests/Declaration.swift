@@ -7,6 +7,8 @@ struct Declaration {
     let modifiers: Set<String>
 
     var isType: Bool { Self.types.contains(keyword) }
+    /// Part of what applications see, beside types and functions.
+    var isMember: Bool { modifiers.contains("public") && ["var", "let", "init", "subscript"].contains(keyword) }
     var isVisible: Bool { !modifiers.isDisjoint(with: ["public", "package", "open"]) }
 
     private static let types: Set = ["struct", "class", "enum", "protocol", "actor", "typealias"]

@@ -4,7 +4,7 @@ enum DocumentationRules {
     /// Requirements of the standard library's protocols: described there.
     private static let standardWitnesses: Set = ["==", "<", "hash", "encode", "makeAsyncIterator", "next", "AsyncIterator"]
 
-    /// Types and functions that others see have a `///`.
+    /// Types and functions that others see, and all that applications see, have a `///`.
     /// - Parameter witnessed: Names of requirements of our own protocols, with the file that declares them.
     static func comments(witnessed: [String: String]) -> Rule {
         Rule(
@@ -13,7 +13,8 @@ enum DocumentationRules {
                 guard modules.contains(file.module ?? "") else { return [] }
                 return file.code.indices.compactMap { index in
                     guard let declaration = Declaration(file.code[index]), declaration.isVisible,
-                        declaration.isType || declaration.keyword == "func", !isDocumented(file, index),
+                        declaration.isType || declaration.keyword == "func" || declaration.isMember,
+                        !isDocumented(file, index),
                         !standardWitnesses.contains(declaration.name)
                     else { return nil }
                     if let protocolFile = witnessed[declaration.name], protocolFile != file.path { return nil }

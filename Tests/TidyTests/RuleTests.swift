@@ -100,7 +100,8 @@ import Testing
         let rule = DocumentationRules.comments(witnessed: ["poll": "Sources/RDMATransport/Fabric.swift"])
         let path = "Sources/RDMATransport/A.swift"
         #expect(found(rule, path, "public struct A {\n    package func b() {}\n    func c() {}\n}\n") == [1, 2])
-        #expect(found(rule, path, "/// A.\n@safe\npublic struct A {\n    package func poll() {}\n    public init() {}\n}\n").isEmpty)
+        #expect(found(rule, path, "/// A.\n@safe\npublic struct A {\n    package func poll() {}\n    package init() {}\n}\n").isEmpty)
+        #expect(found(rule, path, "    public init() {}\n    public private(set) var a = 1\n    package let b = 1\n") == [1, 2])
         #expect(found(rule, path, "// Not a doc comment.\n@safe public final class A: B {\n") == [2])
         #expect(found(rule, path, "package extension A {}\n/// B.\n\npackage enum B {}\n") == [4])
         #expect(found(rule, "Sources/RDMATransport/Fabric.swift", "package protocol F {\n    func poll()\n}\n") == [1])
