@@ -140,7 +140,7 @@ package final class Broker {
             submitFlushes()
         case .none: unsynced.removeAll(keepingCapacity: true)
         }
-        if now >= nextRecoveryPoint || directory.areRecoveryPointsStale {
+        if now >= nextRecoveryPoint {
             // A late recovery point only makes the next start read more: an error here is met again at the next one.
             if nextRecoveryPoint != 0 { try? directory.writeRecoveryPoints() }
             nextRecoveryPoint = now + 30_000_000_000
@@ -219,7 +219,8 @@ package final class Broker {
 
     /// Takes in what the flusher has done.
     package func takeFlushResults() {
-        for result in flusher.takeResults() {
+        let results = flusher.takeResults()
+        for result in results {
             guard let (partition, ticket) = flushing.removeValue(forKey: result.token) else { continue }
             partition.isFlushing = false
             guard !partition.isDeleted else { continue }
@@ -234,6 +235,8 @@ package final class Broker {
             if flushPolicy == .group { publish(partition, upTo: partition.log.durableOffset) }
             if partition.log.logEndOffset > partition.log.durableOffset { unsynced.append(partition) }
         }
+        // A whole segment became durable: the next commit says so on disk, or the next start reads it all again.
+        if !results.isEmpty, directory.areRecoveryPointsStale { nextRecoveryPoint = 1 }
     }
 
     /// What became due since the last call.

@@ -157,6 +157,14 @@ static inline int clinux_memlock_limit(uint64_t *soft, uint64_t *hard) {
   return 0;
 }
 
+// Lets this process have as many descriptors as the hard limit allows (one per connection and per segment file).
+static inline int clinux_raise_descriptor_limit(void) {
+  struct rlimit r;
+  if (getrlimit(RLIMIT_NOFILE, &r) != 0) return -1;
+  r.rlim_cur = r.rlim_max;
+  return setrlimit(RLIMIT_NOFILE, &r);
+}
+
 // Spin-wait hint: an instruction.
 static inline void clinux_pause(void) {
 #if defined(__x86_64__)

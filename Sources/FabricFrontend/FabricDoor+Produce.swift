@@ -160,7 +160,6 @@ extension FabricDoor {
     func deliver(_ acks: [(session: UInt64, ack: ProduceAck)], isReadable: Bool) {
         for (number, ack) in acks {
             guard let session = sessionsByNumber[number] else { continue }
-            session.producesInFlight -= 1
             session.acks.append(ack)
         }
         for session in sessions.values {
@@ -181,6 +180,8 @@ extension FabricDoor {
             }
             guard result == .posted else { return }
             session.acks.removeFirst(count)
+            // Only now may the client announce more: what waits here is bounded by what it may have in flight.
+            session.producesInFlight -= count
         }
     }
 }

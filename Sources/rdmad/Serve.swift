@@ -1,5 +1,6 @@
 import ArgumentParser
 import BrokerCore
+import CLinux
 import FabricFrontend
 import Glibc
 import Logging
@@ -59,6 +60,8 @@ struct Serve: ParsableCommand {
     }
 
     func run() throws {
+        // Without it the soft limit of a shell (1024) is met long before ours.
+        _ = clinux_raise_descriptor_limit()
         var log = Logger(label: "rdmad") { StreamLogHandler.standardError(label: $0) }
         log.logLevel = Logger.Level(rawValue: logLevel)!
 

@@ -80,7 +80,7 @@ do {
         var configuration = FabricConfiguration()
         configuration.messagesInFlight = 8
         configuration.postedMax = 16
-        configuration.messageBufferBytes = 512
+        configuration.messageBufferBytes = 1024
         let port = UInt16(arguments[3])!
         let fabric = try VerbsFabric(towards: arguments[2], port: port, configuration: configuration)
         let driver = Driver(fabric)

@@ -83,7 +83,7 @@ import TransportTestSupport
         var configuration = FabricConfiguration()
         configuration.messagesInFlight = 8
         configuration.postedMax = 16
-        configuration.messageBufferBytes = 512
+        configuration.messageBufferBytes = 1024
         configuration.connectionsMax = 1010
         let server = try VerbsFabric(listening: rxeHost, port: 0, configuration: configuration)
         let peer = try PeerProcess("fabric-peer", ["storm", rxeHost, String(server.localPort), "1000"])

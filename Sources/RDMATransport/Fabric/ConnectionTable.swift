@@ -40,5 +40,10 @@ struct ConnectionTable<Connection: AnyObject> {
         for slot in slots { if let connection = slot.connection { body(connection) } }
     }
 
+    func first(where matches: (Connection) -> Bool) -> Connection? {
+        for slot in slots { if let connection = slot.connection, matches(connection) { return connection } }
+        return nil
+    }
+
     var all: [Connection] { slots.compactMap(\.connection) }
 }

@@ -311,6 +311,8 @@ extension SharedMemoryFabric {
                 spareDescriptor = unsafe clinux_open("/dev/null", O_RDONLY | O_CLOEXEC, 0)
                 continue
             }
+            // Those that never said hello make room for those that may.
+            if connections.isFull, let silent = connections.first(where: { $0.state == .greeting }) { bury(silent) }
             if case .some(.some) = try? adopt(descriptor, state: .greeting) { continue }
             _ = SocketPacket.reject(failure: 1, privateData: []).send(to: descriptor)
             close(descriptor)

@@ -8,6 +8,8 @@ struct TransportGreeting {
     static let magic: UInt32 = 0x746d_6472
     static let version: UInt8 = 1
     static let byteCount = 12
+    /// Every frame that must go out whole fits into so much: a peer with less cannot be talked to.
+    static let messageBufferBytesMin = 1024
 
     var messagesInFlight: Int
     var messageBufferBytes: Int
@@ -35,6 +37,7 @@ struct TransportGreeting {
             messagesInFlight: word(6, 2), messageBufferBytes: word(8, 4),
             privateData: Array(bytes[byteCount...].prefix(Int(bytes[5]))))
         guard greeting.messagesInFlight >= 4, greeting.messagesInFlight <= 4096,
+            greeting.messageBufferBytes >= messageBufferBytesMin, greeting.messageBufferBytes <= 1 << 20,
             Int(bytes[5]) <= bytes.count - byteCount
         else { return .garbage }
         return .greeting(greeting)

@@ -377,6 +377,8 @@ extension VerbsFabric {
                 case .garbage: break
                 }
                 refuse(connection, failure, into: &events)
+            case (RDMA_CM_EVENT_REJECTED, .accepting):
+                drain(connection, .closed)
             case (RDMA_CM_EVENT_ADDR_ERROR, _), (RDMA_CM_EVENT_ROUTE_ERROR, _), (RDMA_CM_EVENT_UNREACHABLE, _),
                 (RDMA_CM_EVENT_CONNECT_ERROR, _):
                 refuse(connection, .unreachable, into: &events)
