@@ -57,7 +57,8 @@ let package = Package(
         .executableTarget(
             name: "fabric-peer", dependencies: ["RDMATransport", "TransportTestSupport"], path: "Tests/FabricPeer",
             swiftSettings: settings),
-        .testTarget(name: "RecordFormatTests", dependencies: ["RecordFormat"], exclude: ["golden"], swiftSettings: settings),
+        .testTarget(
+            name: "RecordFormatTests", dependencies: ["RecordFormat"], exclude: ["golden"], swiftSettings: settings),
         .testTarget(name: "TopicLogTests", dependencies: ["TopicLog", "RecordFormat"], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(
@@ -85,7 +86,8 @@ let package = Package(
         .testTarget(
             name: "SoftRoCETests",
             dependencies: [
-                "RDMATransport", "TransportTestSupport", "CLinux", "fabric-peer", "BrokerTestSupport", "RdmadClient", "rdmad",
+                "RDMATransport", "TransportTestSupport", "CLinux", "fabric-peer", "BrokerTestSupport", "RdmadClient",
+                "rdmad",
             ],
             swiftSettings: settings),
     ],

@@ -86,7 +86,8 @@ static inline ssize_t clinux_send_packet(int fd, const void *bytes, size_t count
 
 // Receives one packet and at most one descriptor (-1: none came). Descriptors beyond the first are closed, so that a
 // peer cannot fill our table. *truncated is set when the packet did not fit.
-static inline ssize_t clinux_receive_packet(int fd, void *bytes, size_t count, int *descriptor, int *truncated, int flags) {
+static inline ssize_t clinux_receive_packet(
+    int fd, void *bytes, size_t count, int *descriptor, int *truncated, int flags) {
   struct iovec iov = {bytes, count};
   union { char space[CMSG_SPACE(sizeof(int) * 8)]; struct cmsghdr align; } control;
   struct msghdr message;
@@ -229,5 +230,8 @@ static inline int clinux_has_crc32c(void) { return 0; }
 static inline void clinux_crc32c_three(const unsigned char *p, size_t block, uint64_t *a, uint64_t *b, uint64_t *c) {
   (void)p; (void)block; (void)a; (void)b; (void)c;
 }
-static inline uint32_t clinux_crc32c_run(uint32_t crc, const unsigned char *p, size_t n) { (void)p; (void)n; return crc; }
+static inline uint32_t clinux_crc32c_run(uint32_t crc, const unsigned char *p, size_t n) {
+  (void)p; (void)n;
+  return crc;
+}
 #endif

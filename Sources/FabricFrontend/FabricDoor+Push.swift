@@ -123,7 +123,9 @@ extension FabricDoor {
         let target = ring.target
         ring.written += UInt64(ring.contiguous)
         // With an immediate of its own, so that a consumer that waits gives the rest of the ring back.
-        guard fabric.write(on: session.connection, skip, nil, to: target, immediate: ring.immediate, token: token) == .posted
+        guard
+            fabric.write(on: session.connection, skip, nil, to: target, immediate: ring.immediate, token: token)
+                == .posted
         else { return .blocked }
         nextToken += 1
         transfers[token] = .skip

@@ -92,7 +92,8 @@ extension FabricDoor {
         guard offset >= -2, start >= partition.log.logStartOffset, start <= partition.highWatermark else {
             let range = "\(partition.log.logStartOffset)...\(partition.highWatermark)"
             return answer(
-                session, id, BrokerError(.offsetOutOfRange, "offset \(offset) of \(partition.topic) is outside \(range)"))
+                session, id,
+                BrokerError(.offsetOutOfRange, "offset \(offset) of \(partition.topic) is outside \(range)"))
         }
         session.subscriptions.removeAll { $0.partition.address == address }
         session.subscriptions.append(Subscription(partition: partition, cursor: LogCursor(start)))

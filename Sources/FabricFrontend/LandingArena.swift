@@ -23,7 +23,9 @@ struct LandingArena {
     mutating func allocate(_ byteCount: Int) -> Int? {
         let needed = Self.units(byteCount)
         guard needed > 0, needed <= freeUnits else { return nil }
-        guard let found = find(needed, in: hint..<isTaken.count) ?? find(needed, in: 0..<isTaken.count) else { return nil }
+        guard let found = find(needed, in: hint..<isTaken.count) ?? find(needed, in: 0..<isTaken.count) else {
+            return nil
+        }
         for unit in found..<found + needed { isTaken[unit] = true }
         freeUnits -= needed
         hint = found + needed == isTaken.count ? 0 : found + needed

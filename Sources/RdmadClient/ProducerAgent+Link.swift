@@ -86,7 +86,8 @@ extension ProducerAgent {
         let limit = "\(configuration.deliveryTimeoutSeconds) s"
         for batch in expired {
             let cause = state.withLock { $0.partitions[batch.partition].lastRefusal }
-            let why = "a batch for \(topic) was not acknowledged in \(limit); it may or may not be in the log"
+            let why =
+                "a batch for \(topic) was not acknowledged in \(limit); it may or may not be in the log"
                 + (cause.map { "; the broker's last answer was \($0): see its log" } ?? "")
             // The broker may still be reading what was announced to it: that memory is not used again.
             conclude(batch, .failure(ClientError(.timeout, why)), keepsMemory: batch.wasAnnounced)

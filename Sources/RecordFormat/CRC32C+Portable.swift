@@ -14,11 +14,13 @@ extension CRC32C {
                 let word = unsafe UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self))
                 let mixed = word ^ UInt64(state)
                 // The byte that is furthest from the end of the word has the most zeros still to pass: table 7.
-                state = unsafe table[7 * 256 + Int(mixed & 0xFF)]
+                state =
+                    unsafe table[7 * 256 + Int(mixed & 0xFF)]
                     ^ table[6 * 256 + Int((mixed >> 8) & 0xFF)]
                     ^ table[5 * 256 + Int((mixed >> 16) & 0xFF)]
                     ^ table[4 * 256 + Int((mixed >> 24) & 0xFF)]
-                state ^= unsafe table[3 * 256 + Int((mixed >> 32) & 0xFF)]
+                state ^=
+                    unsafe table[3 * 256 + Int((mixed >> 32) & 0xFF)]
                     ^ table[2 * 256 + Int((mixed >> 40) & 0xFF)]
                     ^ table[1 * 256 + Int((mixed >> 48) & 0xFF)]
                     ^ table[Int(mixed >> 56)]

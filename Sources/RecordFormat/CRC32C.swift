@@ -38,7 +38,9 @@ package enum CRC32C {
                 while left >= 3 * blockBytes {
                     // The instruction takes three cycles and one can start in each, so three independent streams run
                     // at three times the speed of one. Afterwards the first two are moved past what follows them.
-                    var first = UInt64(state), second: UInt64 = 0, third: UInt64 = 0
+                    var first = UInt64(state)
+                    var second: UInt64 = 0
+                    var third: UInt64 = 0
                     unsafe clinux_crc32c_three(position, blockBytes, &first, &second, &third)
                     state = unsafe shift(UInt32(truncatingIfNeeded: first), table) ^ UInt32(truncatingIfNeeded: second)
                     state = unsafe shift(state, table) ^ UInt32(truncatingIfNeeded: third)

@@ -27,10 +27,12 @@ package final class Flusher {
         var started = pthread_t()
         // The thread owns a reference of its own, so it never depends on the flusher's life.
         let context = unsafe Unmanaged.passRetained(shared)
-        let result = unsafe pthread_create(&started, nil, { context in
-            unsafe Unmanaged<FlusherThread>.fromOpaque(context!).takeRetainedValue().run()
-            return nil
-        }, context.toOpaque())
+        let result = unsafe pthread_create(
+            &started, nil,
+            { context in
+                unsafe Unmanaged<FlusherThread>.fromOpaque(context!).takeRetainedValue().run()
+                return nil
+            }, context.toOpaque())
         guard result == 0 else {
             unsafe context.release()
             throw LogError(errno: result, "starting", "the flusher thread")

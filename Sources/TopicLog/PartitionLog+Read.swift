@@ -108,7 +108,8 @@ extension PartitionLog {
 
     /// The segment that holds an offset inside the log.
     private func segmentIndex(for offset: Offset) -> Int {
-        var low = 0, high = segments.count
+        var low = 0
+        var high = segments.count
         while low < high {
             let middle = (low + high) / 2
             if segments[middle].baseOffset <= offset { low = middle + 1 } else { high = middle }

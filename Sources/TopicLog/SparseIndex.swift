@@ -32,7 +32,8 @@ struct SparseIndex {
     /// The position of a batch that begins at or before the offset: at most an interval and a batch before its own.
     /// - Complexity: O(log entries).
     func position(for relativeOffset: Int64) -> Int64 {
-        var low = 0, high = entries.count
+        var low = 0
+        var high = entries.count
         while low < high {
             let middle = (low + high) / 2
             if Int64(entries[middle].relativeOffset) <= relativeOffset { low = middle + 1 } else { high = middle }

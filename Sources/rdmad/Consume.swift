@@ -50,7 +50,8 @@ struct Consume: AsyncParsableCommand {
         var result: [Int] = []
         for part in partitions.split(separator: ",", omittingEmptySubsequences: false) {
             let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
-            guard let first = ends.first ?? nil, let last = ends.last ?? nil, ends.count <= 2, first >= 0, first <= last,
+            guard let first = ends.first ?? nil, let last = ends.last ?? nil, ends.count <= 2, first >= 0,
+                first <= last,
                 last < 100_000
             else { throw ValidationError("--partitions is a list such as 0,2-3, not '\(partitions)'") }
             result += first...last
@@ -135,7 +136,9 @@ struct Output {
         defer { buffer.removeAll(keepingCapacity: true) }
         var done = 0
         while done < buffer.count {
-            let count = unsafe buffer.withUnsafeBytes { unsafe write(STDOUT_FILENO, $0.baseAddress! + done, $0.count - done) }
+            let count = unsafe buffer.withUnsafeBytes {
+                unsafe write(STDOUT_FILENO, $0.baseAddress! + done, $0.count - done)
+            }
             if count < 0 {
                 if errno == EINTR { continue }
                 if errno == EPIPE { return false }
@@ -149,7 +152,10 @@ struct Output {
 
 /// A parsed `--format`.
 struct RecordFormatter {
-    private enum Piece { case text(String), topic, partition, offset, key, value, timestamp }
+    private enum Piece {
+        case text(String)
+        case topic, partition, offset, key, value, timestamp
+    }
     private var pieces: [Piece] = []
 
     init(_ format: String) throws {

@@ -57,7 +57,9 @@ struct LineReader: ~Copyable {
         let count = unsafe buffer.withUnsafeMutableBytes { bytes in
             unsafe memmove(bytes.baseAddress!, bytes.baseAddress! + start, left)
             var count: Int
-            repeat { count = unsafe read(descriptor, bytes.baseAddress! + left, room) } while count < 0 && errno == EINTR
+            repeat {
+                count = unsafe read(descriptor, bytes.baseAddress! + left, room)
+            } while count < 0 && errno == EINTR
             return count
         }
         guard count >= 0 else { throw Failure("reading failed: \(unsafe String(cString: strerror(errno)))") }

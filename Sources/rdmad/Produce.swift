@@ -31,11 +31,14 @@ struct Produce: AsyncParsableCommand {
     @Option(help: "Batches up to this many bytes travel inside their announcement; larger ones are pulled.")
     var eagerBytes = 4096
     @Option(help: "Seconds after which a batch that could not be delivered fails.") var deliveryTimeout = 120.0
-    @Option(help: "Append a line 'PARTITION OFFSET COUNT' to this file for each acknowledged batch.") var acksLog: String?
+    @Option(help: "Append a line 'PARTITION OFFSET COUNT' to this file for each acknowledged batch.") var acksLog:
+        String?
     @Flag(help: "No figures at the end.") var quiet = false
 
     func validate() throws {
-        if keyColumn != nil, keyDelimiter != nil { throw ValidationError("--key-column and --key-delimiter exclude each other") }
+        if keyColumn != nil, keyDelimiter != nil {
+            throw ValidationError("--key-column and --key-delimiter exclude each other")
+        }
         if let keyColumn, keyColumn < 1 { throw ValidationError("--key-column counts from 1") }
         if let keyDelimiter, keyDelimiter.utf8.count != 1 { throw ValidationError("--key-delimiter is one character") }
     }

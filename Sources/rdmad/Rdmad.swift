@@ -53,7 +53,8 @@ struct BrokerOptions: ParsableArguments {
     @Option(
         name: [.long, .short],
         help: ArgumentHelp(
-            "Where the broker listens: shm:///PATH or rdma://HOST[:PORT]. Default: $RDMAD_BROKER, else shm:///run/rdmad/rdmad.sock.",
+            "Where the broker listens: shm:///PATH or rdma://HOST[:PORT]. Default: $RDMAD_BROKER, else "
+                + "shm:///run/rdmad/rdmad.sock.",
             valueName: "url"))
     var broker: String?
 

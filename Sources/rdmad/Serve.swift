@@ -12,7 +12,7 @@ struct Serve: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run a broker.",
         discussion: """
-            Serves clients on this node through shared memory, and clients anywhere through RDMA where there is a device.
+            Serves clients on this node through shared memory, and anywhere through RDMA where there is a device.
             Without --listen it takes shm:///run/rdmad/rdmad.sock, and rdma://0.0.0.0:9440 if a device is found.
 
               rdmad serve --data /var/lib/rdmad
@@ -28,13 +28,17 @@ struct Serve: ParsableCommand {
     @Option(name: .long, help: "Directory of the logs. Created if missing; one broker at a time.")
     var data = "/var/lib/rdmad"
 
-    @Option(name: .long, help: ArgumentHelp("Where to listen: shm:///PATH or rdma://HOST[:PORT]. May be given again.", valueName: "url"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Where to listen: shm:///PATH or rdma://HOST[:PORT]. May be given again.", valueName: "url"))
     var listen: [String] = []
 
     @Option(name: .long, help: "When a batch counts as written: group, interval:MS or none.")
     var flush = "group"
 
-    @Option(name: .long, help: "Memory that batches land in, per door, in bytes (at least 16777216). Registered with the device.")
+    @Option(
+        name: .long,
+        help: "Memory that batches land in, per door, in bytes (at least 16777216). Registered with the device.")
     var arenaBytes = 64 << 20
 
     @Option(name: .long, help: "Size at which a log begins a new segment file, in bytes.")
@@ -47,15 +51,21 @@ struct Serve: ParsableCommand {
     var logLevel = "info"
 
     func validate() throws {
-        guard FlushPolicy(flush) != nil else { throw ValidationError("--flush is group, interval:MS or none, not '\(flush)'") }
+        guard FlushPolicy(flush) != nil else {
+            throw ValidationError("--flush is group, interval:MS or none, not '\(flush)'")
+        }
         guard arenaBytes >= Doors.arenaBytesMin else {
             throw ValidationError("--arena-bytes is at least \(Doors.arenaBytesMin)")
         }
-        guard (1...Int(Int32.max)).contains(segmentBytes) else { throw ValidationError("--segment-bytes is 1 to \(Int32.max)") }
+        guard (1...Int(Int32.max)).contains(segmentBytes) else {
+            throw ValidationError("--segment-bytes is 1 to \(Int32.max)")
+        }
         guard (1024...8 << 20).contains(maxMessageBytes), maxMessageBytes <= arenaBytes / 8 else {
             throw ValidationError("--max-message-bytes is 1024 to 8388608, and at most an eighth of --arena-bytes")
         }
-        guard Logger.Level(rawValue: logLevel) != nil else { throw ValidationError("unknown --log-level '\(logLevel)'") }
+        guard Logger.Level(rawValue: logLevel) != nil else {
+            throw ValidationError("unknown --log-level '\(logLevel)'")
+        }
         for url in listen { _ = try ListenAddress(url) }
     }
 
@@ -99,7 +109,8 @@ struct Serve: ParsableCommand {
             log.notice("stopping", metadata: ["signal": "\(number)"])
             stopper.stop()
         }
-        log.notice("ready", metadata: ["data": "\(data)", "flush": "\(broker.flushPolicy)", "topics": "\(broker.topicCount)"])
+        log.notice(
+            "ready", metadata: ["data": "\(data)", "flush": "\(broker.flushPolicy)", "topics": "\(broker.topicCount)"])
         loop.run()
         for door in doors { log.info("door closed", metadata: door.metadata) }
         do { try broker.close() } catch { throw Failure("\(error)") }
@@ -115,7 +126,8 @@ struct Serve: ParsableCommand {
                 path: path, number: number, broker: broker, limits: limits, arenaBytes: arenaBytes, log: log)
         case .rdma(let host, let port):
             try Doors.verbs(
-                host: host, port: port, number: number, broker: broker, limits: limits, arenaBytes: arenaBytes, log: log)
+                host: host, port: port, number: number, broker: broker, limits: limits, arenaBytes: arenaBytes, log: log
+            )
         }
     }
 

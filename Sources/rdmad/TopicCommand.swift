@@ -73,7 +73,8 @@ struct TopicCommand: AsyncParsableCommand {
                     [["PARTITION", "START", "END", "RECORDS", "STATE"]]
                         + partitions.map {
                             [
-                                "\($0.index)", "\($0.startOffset)", "\($0.endOffset)", "\($0.endOffset - $0.startOffset)",
+                                "\($0.index)", "\($0.startOffset)", "\($0.endOffset)",
+                                "\($0.endOffset - $0.startOffset)",
                                 $0.isWritable ? "ok" : "read-only",
                             ]
                         })

@@ -1,7 +1,7 @@
-import RdmadClient
-import TransportTestSupport
 import Foundation
+import RdmadClient
 import Synchronization
+import TransportTestSupport
 
 /// The broker is killed again and again while an idempotent producer goes on: what was acknowledged is there, nothing
 /// twice, each partition in the order of sending, offsets without gaps.
@@ -20,7 +20,9 @@ package func crash(_ broker: TestBroker, rounds: Int, seed: UInt64) async throws
     let producer = try await Producer(
         topic: "crash", broker: address, configuration: configuration,
         onAcknowledged: { partition, base, count, error in
-            if let error { failures.withLock { $0.append(error) } } else {
+            if let error {
+                failures.withLock { $0.append(error) }
+            } else {
                 acknowledged.withLock { $0[partition] = max($0[partition] ?? 0, base + Int64(count)) }
             }
         })
@@ -61,7 +63,8 @@ package func crash(_ broker: TestBroker, rounds: Int, seed: UInt64) async throws
         let numbers = here.map { number($0.value) }
         try expect(
             numbers == expected,
-            "partition \(partition) has \(numbers.count) records, \(Set(numbers).count) different, expected \(expected.count) in order; seed \(seed)")
+            "partition \(partition) has \(numbers.count) records, \(Set(numbers).count) different, expected \(expected.count) in order; seed \(seed)"
+        )
         let known = acknowledged.withLock { $0[partition] ?? 0 }
         try expect(known <= Int64(here.count), "\(known) were acknowledged, \(here.count) are there; seed \(seed)")
     }

@@ -24,7 +24,8 @@ package struct Hostile<F: Fabric> {
     let connect: (F, [UInt8]) throws -> ConnectionID
     let broker: BrokerAddress
     package init(
-        _ broker: BrokerAddress, fabric: @escaping () throws -> F, connect: @escaping (F, [UInt8]) throws -> ConnectionID
+        _ broker: BrokerAddress, fabric: @escaping () throws -> F,
+        connect: @escaping (F, [UInt8]) throws -> ConnectionID
     ) {
         self.broker = broker
         makeFabric = fabric
@@ -53,7 +54,8 @@ package struct Hostile<F: Fabric> {
         let again = try await producer.sendAndWait(value: Array("after".utf8), partition: 0)
         try expect(again.offset == kept.offset + 1, "something refused has offset \(kept.offset + 1)")
         let records = try await readAll("victim", of: broker)
-        try expect(records.map(\.value) == [Array("kept".utf8), Array("after".utf8)], "the log holds \(records.count) records")
+        try expect(
+            records.map(\.value) == [Array("kept".utf8), Array("after".utf8)], "the log holds \(records.count) records")
         producer.close()
         admin.close()
     }
@@ -73,7 +75,12 @@ package struct Hostile<F: Fabric> {
         for number in 0..<20 {
             let length = Int(random.next() % 300)
             // The first byte is no known type, so that chance cannot make a valid frame.
-            frames.append(("random bytes \(number), seed \(seed)", [UInt8(64 + random.next() % 60)] + (0..<length).map { _ in UInt8(truncatingIfNeeded: random.next()) }))
+            frames.append(
+                (
+                    "random bytes \(number), seed \(seed)",
+                    [UInt8(64 + random.next() % 60)]
+                        + (0..<length).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+                ))
         }
         for (what, frame) in frames {
             let client = try client()
@@ -86,21 +93,26 @@ package struct Hostile<F: Fabric> {
 
     private func requestsThatAreRefused() async throws {
         let client = try client()
-        let names = ["../x", "", String(repeating: "a", count: 250).prefix(249) + "", "a/b", ".", "..", "with space", "é"]
+        let names = [
+            "../x", "", String(repeating: "a", count: 250).prefix(249) + "", "a/b", ".", "..", "with space", "é",
+        ]
         for name in names where name.count != 249 {
             let (error, text) = try client.ask(.createTopic(name: name, partitions: 1))
             try expect(error == .invalidTopic && !text.isEmpty, "topic '\(name)' got \(error) \(text)")
         }
         for partitions in [0, 100_000, UInt32.max] as [UInt32] {
             let (error, text) = try client.ask(.createTopic(name: "many", partitions: partitions))
-            try expect([.invalidPartitions, .limitReached].contains(error) && !text.isEmpty, "\(partitions) partitions got \(error)")
+            try expect(
+                [.invalidPartitions, .limitReached].contains(error) && !text.isEmpty,
+                "\(partitions) partitions got \(error)")
         }
         let existing = try client.ask(.createTopic(name: "victim", partitions: 1))
         try expect(existing.error == .topicAlreadyExists, "a second victim got \(existing)")
         let missing = try client.ask(.deleteTopic(name: "nowhere"))
         try expect(missing.error == .unknownTopicOrPartition, "deleting nowhere got \(missing)")
         let early = try client.ask(.subscribe(PartitionAddress(topicID: 1, partition: 0), offset: 0))
-        try expect(early.error == .invalidRequest && early.text.contains("ring"), "subscribing without a ring got \(early)")
+        try expect(
+            early.error == .invalidRequest && early.text.contains("ring"), "subscribing without a ring got \(early)")
         for bytes in [0, 4095, 4097, UInt64.max] as [UInt64] {
             let ring = try client.ask(.openRing(key: 1, address: 0, byteCount: bytes))
             try expect(ring.error == .invalidRequest, "a ring of \(bytes) bytes got \(ring)")
@@ -117,7 +129,10 @@ package struct Hostile<F: Fabric> {
         func produce(_ count: UInt32, _ partition: PartitionAddress) throws -> ErrorCode {
             try client.ask(.produce(partition, byteCount: count, key: region.key, address: region.address)).error
         }
-        for (count, expected) in [(UInt32.max, ErrorCode.messageTooLarge), (2_000_000, .messageTooLarge), (0, .corruptMessage), (60, .corruptMessage), (61, .corruptMessage)] as [(UInt32, ErrorCode)] {
+        for (count, expected) in [
+            (UInt32.max, ErrorCode.messageTooLarge), (2_000_000, .messageTooLarge), (0, .corruptMessage),
+            (60, .corruptMessage), (61, .corruptMessage),
+        ] as [(UInt32, ErrorCode)] {
             let error = try produce(count, target)
             try expect(error == expected, "a batch of \(count) bytes got \(error)")
         }
@@ -125,10 +140,15 @@ package struct Hostile<F: Fabric> {
         try expect(nobody == .unknownTopicOrPartition, "topic 77 got \(nobody)")
         func eager(_ bytes: [UInt8]) throws -> ErrorCode {
             var bytes = bytes
-            return try unsafe bytes.withUnsafeMutableBytes { unsafe try client.ask(.produceEager(target, batch: $0)).error }
+            return try unsafe bytes.withUnsafeMutableBytes {
+                unsafe try client.ask(.produceEager(target, batch: $0)).error
+            }
         }
         // Every field that is checked, and a byte under the checksum.
-        for (what, place) in [("the magic", 16), ("the checksum", 17), ("the length", 11), ("the count", 60), ("a record", good.count - 3)] {
+        for (what, place) in [
+            ("the magic", 16), ("the checksum", 17), ("the length", 11), ("the count", 60),
+            ("a record", good.count - 3),
+        ] {
             var bad = good
             bad[place] ^= 1
             let error = try eager(bad)
@@ -143,7 +163,9 @@ package struct Hostile<F: Fabric> {
             var bytes = [UInt8](repeating: 0, count: 64)
             let request = Request.produce(target, byteCount: 1_000_000, key: region.key &+ 99, address: 1 << 40)
             let count = unsafe bytes.withUnsafeMutableBytes { unsafe request.encode(id: 1, into: $0) }
-            if TransportTestSupport.send(Array(bytes[..<count]), on: greedy.connection, of: greedy.fabric) == .closed { break }
+            if TransportTestSupport.send(Array(bytes[..<count]), on: greedy.connection, of: greedy.fabric) == .closed {
+                break
+            }
             greedy.driver.turn()
         }
         try greedy.waitDisconnect()
@@ -153,7 +175,9 @@ package struct Hostile<F: Fabric> {
 
     private func memoryThatIsNotThere() async throws {
         let good = batch(records: 5)
-        for (what, key, address) in [("past the end", 0, 65_000), ("a wrong key", 12345, 0), ("far away", 0, UInt64.max - 10)] as [(String, UInt32, UInt64)] {
+        for (what, key, address) in [
+            ("past the end", 0, 65_000), ("a wrong key", 12345, 0), ("far away", 0, UInt64.max - 10),
+        ] as [(String, UInt32, UInt64)] {
             let client = try client()
             let region = try client.share(good, byteCount: 65536)
             try client.send(
@@ -168,12 +192,15 @@ package struct Hostile<F: Fabric> {
 
     private func wrongVersion() throws {
         let fabric = try makeFabric()
-        for (hello, expected) in [(Handshake.hello(oldest: 7, newest: 9), "broker speaks version 1"), ([1, 2, 3], "not an rdmad client")] {
+        for (hello, expected) in [
+            (Handshake.hello(oldest: 7, newest: 9), "broker speaks version 1"), ([1, 2, 3], "not an rdmad client"),
+        ] {
             let driver = Driver(fabric)
             let id = try connect(fabric, hello)
             let failure = try driver.wait(for: "rejection") { if case .rejected(id, let why) = $0 { why } else { nil } }
             let text = Handshake.parseRefusal(fabric.privateData(of: id))?.text
-            try expect(failure == .rejectedByPeer && text == expected, "the refusal was \(failure), \(text ?? "without text")")
+            try expect(
+                failure == .rejectedByPeer && text == expected, "the refusal was \(failure), \(text ?? "without text")")
         }
         fabric.shutdown()
     }

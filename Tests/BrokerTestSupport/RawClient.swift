@@ -1,7 +1,6 @@
 package import RDMATransport
 package import TopicProtocol
 package import TransportTestSupport
-internal import RdmadClient
 
 /// A client that says what it likes: frames by hand over a real fabric.
 package final class RawClient<F: Fabric> {

@@ -32,13 +32,16 @@ package func roundTrip(_ broker: BrokerAddress, records: Int) async throws {
     var got: [String: [[UInt8]]] = [:]
     var offsets: [Int: Int64] = [:]
     for record in try await first + second {
-        try expect(record.offset == offsets[record.partition, default: 0], "offset \(record.offset) of partition \(record.partition) is out of place")
+        try expect(
+            record.offset == offsets[record.partition, default: 0],
+            "offset \(record.offset) of partition \(record.partition) is out of place")
         offsets[record.partition] = record.offset + 1
         let partition = Partitioner.partition(forKey: Array(record.key.utf8), count: 4)
         try expect(partition == record.partition, "\(record.key) is in partition \(record.partition)")
         got[record.key, default: []].append(record.value)
     }
-    try expect(offsets.values.reduce(0, +) == Int64(records), "\(offsets.values.reduce(0, +)) of \(records) records came back")
+    try expect(
+        offsets.values.reduce(0, +) == Int64(records), "\(offsets.values.reduce(0, +)) of \(records) records came back")
     try expect(got == sent, "values differ, or stand in another order within a key")
     let ends = try await admin.describeTopic("trip").map { $0.endOffset }
     try expect(ends == (0..<4).map { offsets[$0, default: 0] }, "described ends are \(ends)")
@@ -104,7 +107,9 @@ package func positions(_ broker: BrokerAddress) async throws {
     for number in 0..<100 { try await producer.send(value: Array("\(number)".utf8)) }
     try await producer.flush()
     func first(_ consumer: Consumer) throws -> (Int64, String) {
-        guard let batches = try consumer.poll(timeoutMilliseconds: 20_000) else { throw ScenarioFailure("nothing came") }
+        guard let batches = try consumer.poll(timeoutMilliseconds: 20_000) else {
+            throw ScenarioFailure("nothing came")
+        }
         defer { batches.release() }
         var found: (Int64, String)?
         try batches.forEachRecord { record in

@@ -63,7 +63,9 @@ package final class TestBroker {
     }
 
     /// Runs `rdmad` with arguments; what it printed and its status. The broker's address is in the environment.
-    package func rdmad(_ arguments: [String], input: String? = nil) throws -> (output: String, error: String, status: Int32) {
+    package func rdmad(_ arguments: [String], input: String? = nil) throws -> (
+        output: String, error: String, status: Int32
+    ) {
         try Self.rdmad(arguments, input: input, broker: url)
     }
 
@@ -81,7 +83,9 @@ package final class TestBroker {
         let writer = Thread {
             var done = 0
             while done < bytes.count {
-                let count = unsafe bytes.withUnsafeBytes { unsafe write(stdin.write, $0.baseAddress! + done, bytes.count - done) }
+                let count = unsafe bytes.withUnsafeBytes {
+                    unsafe write(stdin.write, $0.baseAddress! + done, bytes.count - done)
+                }
                 if count <= 0 { break }
                 done += count
             }
@@ -111,11 +115,14 @@ package func readAll(
     let described = try await admin.describeTopic(topic)
     var configuration = Consumer.Configuration()
     configuration.ringBytes = ringBytes
-    let consumer = try await Consumer(topic: topic, partitions: partitions, broker: broker, configuration: configuration)
+    let consumer = try await Consumer(
+        topic: topic, partitions: partitions, broker: broker, configuration: configuration)
     defer { consumer.close() }
     var open = Dictionary(
-        uniqueKeysWithValues: described.filter { consumer.partitions.contains($0.index) && $0.endOffset > $0.startOffset }
-            .map { ($0.index, $0.endOffset) })
+        uniqueKeysWithValues: described.filter {
+            consumer.partitions.contains($0.index) && $0.endOffset > $0.startOffset
+        }
+        .map { ($0.index, $0.endOffset) })
     var seen: [SeenRecord] = []
     while !open.isEmpty {
         guard let batches = try await consumer.next() else { throw ScenarioFailure("closed; still open: \(open)") }

@@ -26,7 +26,9 @@ import TransportTestSupport
         var random = SplitMix(state: 42)
         for _ in 0..<200 {
             let socket = try HandSocket(broker.socketPath)
-            for _ in 0..<3 { socket.send((0..<Int(random.next() % 200)).map { _ in UInt8(truncatingIfNeeded: random.next()) }) }
+            for _ in 0..<3 {
+                socket.send((0..<Int(random.next() % 200)).map { _ in UInt8(truncatingIfNeeded: random.next()) })
+            }
         }
         #expect(try isServed(broker))
         #expect(broker.stop() == 0)
@@ -68,7 +70,8 @@ import TransportTestSupport
         _ = unsafe try socket.handshake()
         for number in 1...(kind == "many" ? 20 : 1) as ClosedRange<UInt8> {
             let path = "/dev/shm/rdmad-hostile-\(getpid())-\(UInt32.random(in: 0 ... .max))"
-            let descriptor = unsafe kind == "file" ? clinux_open(path, O_RDWR | O_CREAT, 0o600) : clinux_memfd_create("hostile")
+            let descriptor =
+                unsafe kind == "file" ? clinux_open(path, O_RDWR | O_CREAT, 0o600) : clinux_memfd_create("hostile")
             defer { close(descriptor) }
             if kind == "file" { unsafe unlink(path) }
             ftruncate(descriptor, 8192)
@@ -138,7 +141,9 @@ import TransportTestSupport
     }
 
     func send(_ bytes: [UInt8], descriptor passed: Int32 = -1) {
-        _ = unsafe bytes.withUnsafeBytes { unsafe clinux_send_packet(descriptor, $0.baseAddress, $0.count, passed, clinux_dontwait) }
+        _ = unsafe bytes.withUnsafeBytes {
+            unsafe clinux_send_packet(descriptor, $0.baseAddress, $0.count, passed, clinux_dontwait)
+        }
     }
 
     private var passed: Int32 = -1

@@ -11,7 +11,8 @@ import TransportTestSupport
         let pipe = try makePipe()
         let program = ChildProcess.programs.appendingPathComponent("rdmad").path
         let second = try ChildProcess(
-            [program, "serve", "--data", broker.dataPath, "--listen", "shm://\(broker.directory.path)/other"], error: pipe.write)
+            [program, "serve", "--data", broker.dataPath, "--listen", "shm://\(broker.directory.path)/other"],
+            error: pipe.write)
         close(pipe.write)
         let text = readToEnd(pipe.read)
         #expect(second.wait() == 1)
@@ -126,7 +127,8 @@ import TransportTestSupport
     @Test func wrongUsage() throws {
         for arguments in [
             ["serve", "--flush", "sometimes"], ["serve", "--arena-bytes", "5"], ["produce"], ["topic", "create"],
-            ["consume", "t", "--partitions", "x"], ["consume", "t", "--from", "yesterday"], ["consume", "t", "--format", "%q"],
+            ["consume", "t", "--partitions", "x"], ["consume", "t", "--from", "yesterday"],
+            ["consume", "t", "--format", "%q"],
             ["topic", "list", "--broker", "http://x"], ["serve", "--listen", "tcp://x"], ["nonsense"],
         ] {
             let (_, error, status) = try TestBroker.rdmad(arguments, broker: "shm:///tmp/none")

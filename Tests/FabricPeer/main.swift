@@ -4,7 +4,8 @@ import Glibc
 import RDMATransport
 import TransportTestSupport
 
-func run<F: Fabric>(_ fabric: F, _ connection: ConnectionID, attack: ((PeerCommand, RemoteSlice) -> PostResult)?) throws {
+func run<F: Fabric>(_ fabric: F, _ connection: ConnectionID, attack: ((PeerCommand, RemoteSlice) -> PostResult)?) throws
+{
     let driver = Driver(fabric)
     _ = try driver.waitEstablished()
     var writable: MemoryBlock?

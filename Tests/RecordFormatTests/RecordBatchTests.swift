@@ -19,10 +19,11 @@ func readRecords(_ bytes: [UInt8]) throws(RecordBatchError) -> [PlainRecord] {
         do throws(RecordBatchError) {
             var reader = unsafe try RecordReader(bytes)
             while let record = try reader.next() {
-                records.append(PlainRecord(
-                    offset: record.offset.rawValue, timestamp: record.timestampMilliseconds,
-                    key: unsafe record.key.map { unsafe [UInt8]($0) },
-                    value: unsafe record.value.map { unsafe [UInt8]($0) }, headers: record.headers.map(\.copy)))
+                records.append(
+                    PlainRecord(
+                        offset: record.offset.rawValue, timestamp: record.timestampMilliseconds,
+                        key: unsafe record.key.map { unsafe [UInt8]($0) },
+                        value: unsafe record.value.map { unsafe [UInt8]($0) }, headers: record.headers.map(\.copy)))
             }
         } catch { failure = error }
     }
@@ -50,8 +51,10 @@ func build(
     unsafe memory.withUnsafeMutableBytes { buffer in
         var builder = unsafe RecordBatchBuilder(buffer: buffer)
         for record in records {
-            guard builder.append(
-                key: record.key, value: record.value, headers: record.headers, timestampMilliseconds: record.timestamp)
+            guard
+                builder.append(
+                    key: record.key, value: record.value, headers: record.headers,
+                    timestampMilliseconds: record.timestamp)
             else { break }
             accepted += 1
         }
@@ -197,7 +200,7 @@ func build(
         #expect(code(forged(16, [1])) == .unsupportedMagic)
         #expect(code(forged(57, [0, 0, 0, 0])) == .wrongRecordCount)
         #expect(code(forged(57, [0, 0, 0, 5])) == .wrongRecordCount)
-        #expect(code(forged(23, [0xFF, 0xFF, 0xFF, 0xFF]) ) == .wrongRecordCount)
+        #expect(code(forged(23, [0xFF, 0xFF, 0xFF, 0xFF])) == .wrongRecordCount)
         #expect(code(forged(23, [0x7F, 0xFF, 0xFF, 0xFF])) == .wrongRecordCount)
         var flipped = good
         flipped[100] ^= 1

@@ -51,7 +51,8 @@ import Testing
         let broker = try Self.broker()
         #expect(try broker.rdmad(["topic", "create", "lines", "--partitions", "3"]).status == 0)
         let lines = (0..<2000).map { "k\($0 % 11):line \($0)" }
-        let produced = try broker.rdmad(["produce", "lines", "--key-delimiter", ":"], input: lines.joined(separator: "\n") + "\n")
+        let produced = try broker.rdmad(
+            ["produce", "lines", "--key-delimiter", ":"], input: lines.joined(separator: "\n") + "\n")
         #expect(produced.status == 0 && produced.error.hasPrefix("2000 records, "), "\(produced.error)")
         let consumed = try broker.rdmad(["consume", "lines", "--exit-at-end", "--format", "%k:%s\\n"])
         #expect(consumed.status == 0)

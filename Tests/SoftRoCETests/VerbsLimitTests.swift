@@ -1,7 +1,8 @@
 import Foundation
-@testable import RDMATransport
 import Testing
 import TransportTestSupport
+
+@testable import RDMATransport
 
 /// Queues, limits and peers that lie, over Soft-RoCE.
 @Suite(.serialized) struct VerbsLimitTests {
@@ -91,7 +92,9 @@ import TransportTestSupport
         for _ in 0..<1000 { try server.accept(try driver.waitRequest(), privateData: []) }
         for _ in 0..<1000 { _ = try driver.waitEstablished() }
         peer.kill()
-        for _ in 0..<1000 { _ = try driver.wait(for: "disconnect", seconds: 60) { if case .disconnected = $0 { true } else { nil } } }
+        for _ in 0..<1000 {
+            _ = try driver.wait(for: "disconnect", seconds: 60) { if case .disconnected = $0 { true } else { nil } }
+        }
         #expect(server.unreservedCompletions >= 32_000)
         let second = try PeerProcess("fabric-peer", ["storm", rxeHost, String(server.localPort), "1"])
         try server.accept(try driver.waitRequest(), privateData: [])
@@ -108,7 +111,9 @@ import TransportTestSupport
         for greeting in [[UInt8](), [1, 2, 3], [UInt8](repeating: 0xff, count: 50)] {
             client.greetingOverride = greeting
             _ = try client.connect(host: rxeHost, port: server.localPort, privateData: [])
-            let failure = try driver.wait(1, for: "rejection") { if case .rejected(_, let why) = $0 { why } else { nil } }
+            let failure = try driver.wait(1, for: "rejection") {
+                if case .rejected(_, let why) = $0 { why } else { nil }
+            }
             #expect(failure == .rejectedByPeer)
         }
         client.greetingOverride = nil

@@ -14,7 +14,8 @@ import TransportTestSupport
     /// A counter of rxe0's port.
     static func counter(_ name: String) throws -> Int {
         let path = "/sys/class/infiniband/rxe0/ports/1/hw_counters/\(name)"
-        return try #require(Int(try String(contentsOfFile: path, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)))
+        return try #require(
+            Int(try String(contentsOfFile: path, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)))
     }
 
     @Test func echo() throws { try Self.scenarios().echo() }

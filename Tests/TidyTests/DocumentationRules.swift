@@ -2,7 +2,9 @@
 enum DocumentationRules {
     private static let modules: Set = ["RDMATransport", "RdmadClient"]
     /// Requirements of the standard library's protocols: described there.
-    private static let standardWitnesses: Set = ["==", "<", "hash", "encode", "makeAsyncIterator", "next", "AsyncIterator"]
+    private static let standardWitnesses: Set = [
+        "==", "<", "hash", "encode", "makeAsyncIterator", "next", "AsyncIterator",
+    ]
 
     /// Types and functions that others see, and all that applications see, have a `///`.
     /// - Parameter witnessed: Names of requirements of our own protocols, with the file that declares them.
@@ -76,7 +78,8 @@ enum DocumentationRules {
             for (index, line) in file.lines.enumerated() {
                 if line.allSatisfy({ $0 == " " }) { hasReason = false }
                 if line.hasPrefix("//") { hasReason = true }
-                let isShim = !line.hasPrefix("//") && !line.hasPrefix(" ") && line.contains("static ") && line.contains("(")
+                let isShim =
+                    !line.hasPrefix("//") && !line.hasPrefix(" ") && line.contains("static ") && line.contains("(")
                 if isShim, !hasReason { found.append(file.violation(index + 1, "a shim without its reason")) }
             }
             return found

@@ -38,13 +38,16 @@ enum ImportRules {
     static func importedModule(_ line: String) -> String? {
         var words = line.split(separator: " ").map(String.init)[...]
         while let word = words.first, word != "import" {
-            guard ["public", "package", "internal", "fileprivate", "private"].contains(word) || word.hasPrefix("@") else {
+            guard ["public", "package", "internal", "fileprivate", "private"].contains(word) || word.hasPrefix("@")
+            else {
                 return nil
             }
             words.removeFirst()
         }
         words = words.dropFirst()
-        if let kind = words.first, ["struct", "class", "enum", "func", "protocol", "typealias", "var", "let"].contains(kind) {
+        if let kind = words.first,
+            ["struct", "class", "enum", "func", "protocol", "typealias", "var", "let"].contains(kind)
+        {
             words.removeFirst()
         }
         return words.first.map { String($0.prefix { $0 != "." }) }

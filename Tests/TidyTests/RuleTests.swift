@@ -27,13 +27,17 @@ import Testing
         let rule = LengthRules.functions
         #expect(found(rule, "Sources/M/A.swift", "func long() {\n\(lines(69))}\n") == [1])
         #expect(found(rule, "Sources/M/A.swift", "func short() {\n\(lines(68))}\n").isEmpty)
-        #expect(found(rule, "Sources/M/A.swift", "struct A {\n    init?(\n        a: Int\n    ) {\n\(lines(70))}\n}\n") == [2])
+        #expect(
+            found(rule, "Sources/M/A.swift", "struct A {\n    init?(\n        a: Int\n    ) {\n\(lines(70))}\n}\n") == [
+                2
+            ])
         #expect(found(rule, "Sources/M/A.swift", "deinit {\n\(lines(70))}\n") == [1])
         // Braces in strings, comments and default arguments are none of the body's.
         let braces = "func f(_ g: () -> Void = {}) {\n    let a = \"} \\(b(\"}\")) {\"  // }\n\(lines(68))}\n"
         #expect(found(rule, "Sources/M/A.swift", braces) == [1])
         // A requirement has no body, whatever follows.
-        let requirements = "protocol P {\n    func a(_ b: Int)\n    func c() -> Int\n}\nfunc d() {\n\(lines(10))}\n\(lines(80))"
+        let requirements =
+            "protocol P {\n    func a(_ b: Int)\n    func c() -> Int\n}\nfunc d() {\n\(lines(10))}\n\(lines(80))"
         #expect(found(rule, "Sources/M/A.swift", requirements).isEmpty)
     }
 
@@ -42,7 +46,9 @@ import Testing
         let code = CodeView.code(of: text)
         #expect(code.count == text.count)
         #expect(code.filter { $0 != " " } == "leta=b++c")
-        #expect(CodeView.code(of: "let a = #\"\\(x) \" {\"# + \"\"\"\n{\n\"\"\"\n+ d").filter { $0 != " " } == "leta=+\n\n\n+d")
+        #expect(
+            CodeView.code(of: "let a = #\"\\(x) \" {\"# + \"\"\"\n{\n\"\"\"\n+ d").filter { $0 != " " }
+                == "leta=+\n\n\n+d")
     }
 
     @Test func linesOfBothFormsMatch() {
@@ -62,7 +68,8 @@ import Testing
     }
 
     @Test func manifest() throws {
-        let good = #".target(name: "BrokerCore", dependencies: ["TopicLog"]), .executableTarget(name: "rdmad", dependencies: ["#
+        let good =
+            #".target(name: "BrokerCore", dependencies: ["TopicLog"]), .executableTarget(name: "rdmad", dependencies: ["#
             + #".product(name: "Logging", package: "swift-log")])"#
         #expect(try ImportRules.manifestViolations(good).isEmpty)
         #expect(try ImportRules.declaredDependencies(good) == ["BrokerCore": ["TopicLog"], "rdmad": ["Logging"]])
@@ -71,7 +78,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "let a = try! b()", "fatalError(\"no\")", "// TO" + "DO: later", "// FIX" + "ME", "print(a)", "    debug ? print(a) : b()",
+        "let a = try! b()", "fatalError(\"no\")", "// TO" + "DO: later", "// FIX" + "ME", "print(a)",
+        "    debug ? print(a) : b()",
         "flags.append(\"-Oun" + "checked\")",
     ])
     func bannedWord(_ line: String) {
@@ -88,7 +96,9 @@ import Testing
         #expect(found(WordRules.banned, "Sources/rdmad/A.swift", "try! a()") == [1])
     }
 
-    @Test(arguments: ["cd /ho" + "me/me/rdmad", "see \"/wo" + "rk/x\"", "https://pypi" + ".org/simple", "<<<<" + "<<< HEAD"])
+    @Test(arguments: [
+        "cd /ho" + "me/me/rdmad", "see \"/wo" + "rk/x\"", "https://pypi" + ".org/simple", "<<<<" + "<<< HEAD",
+    ])
     func foreignWord(_ line: String) {
         #expect(found(WordRules.foreignWords, "docs/page.md", "fine\n\(line)\n") == [2])
     }
@@ -100,8 +110,14 @@ import Testing
         let rule = DocumentationRules.comments(witnessed: ["poll": "Sources/RDMATransport/Fabric.swift"])
         let path = "Sources/RDMATransport/A.swift"
         #expect(found(rule, path, "public struct A {\n    package func b() {}\n    func c() {}\n}\n") == [1, 2])
-        #expect(found(rule, path, "/// A.\n@safe\npublic struct A {\n    package func poll() {}\n    package init() {}\n}\n").isEmpty)
-        #expect(found(rule, path, "    public init() {}\n    public private(set) var a = 1\n    package let b = 1\n") == [1, 2])
+        #expect(
+            found(
+                rule, path, "/// A.\n@safe\npublic struct A {\n    package func poll() {}\n    package init() {}\n}\n"
+            ).isEmpty)
+        #expect(
+            found(rule, path, "    public init() {}\n    public private(set) var a = 1\n    package let b = 1\n") == [
+                1, 2,
+            ])
         #expect(found(rule, path, "// Not a doc comment.\n@safe public final class A: B {\n") == [2])
         #expect(found(rule, path, "package extension A {}\n/// B.\n\npackage enum B {}\n") == [4])
         #expect(found(rule, "Sources/RDMATransport/Fabric.swift", "package protocol F {\n    func poll()\n}\n") == [1])
@@ -109,7 +125,8 @@ import Testing
     }
 
     @Test func requirements() {
-        let text = "protocol P {\n    func a()\n    var b: Int { get }\n    func c(_ d: Int)\n}\nextension P {\n    func e() {}\n}\n"
+        let text =
+            "protocol P {\n    func a()\n    var b: Int { get }\n    func c(_ d: Int)\n}\nextension P {\n    func e() {}\n}\n"
         let file = SourceFile(path: "P.swift", text: text)
         #expect(DocumentationRules.requirements([file]) == ["a": "P.swift", "c": "P.swift"])
     }
@@ -126,13 +143,18 @@ import Testing
         let rule = DocumentationRules.shims
         let path = "Sources/CLinux/shim.h"
         #expect(found(rule, path, "// Shims.\n\nstatic inline int a(void) { return 0; }\n") == [3])
-        #expect(found(rule, path, "// open is variadic.\nstatic inline int a(void) {\n  return 0;\n}\nstatic inline int b(void);\n").isEmpty)
+        #expect(
+            found(
+                rule, path,
+                "// open is variadic.\nstatic inline int a(void) {\n  return 0;\n}\nstatic inline int b(void);\n"
+            ).isEmpty)
         #expect(found(rule, path, "__attribute__((target(\"x\"))) static inline int a(void) {\n") == [1])
     }
 
     @Test func links() {
         let rule = DocumentationRules.links { $0 == "docs/a.md" || $0 == "README.md" }
-        #expect(found(rule, "docs/b.md", "[a](a.md#part) [up](../README.md) [web](https://swift.org) [here](#x)\n").isEmpty)
+        #expect(
+            found(rule, "docs/b.md", "[a](a.md#part) [up](../README.md) [web](https://swift.org) [here](#x)\n").isEmpty)
         #expect(found(rule, "docs/b.md", "fine\n[a](c.md) and [b](../a.md)\n") == [2, 2])
     }
 

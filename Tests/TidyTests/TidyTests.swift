@@ -38,14 +38,17 @@ import Testing
         let manifest = try #require(try Self.files.get().first { $0.path == "Package.swift" })
         let text = manifest.lines.joined(separator: "\n")
         let declared = try ImportRules.declaredDependencies(text)
-        #expect(declared["BrokerCore"] == ["RecordFormat", "TopicLog", "TopicProtocol"], "the manifest is not understood")
+        #expect(
+            declared["BrokerCore"] == ["RecordFormat", "TopicLog", "TopicProtocol"], "the manifest is not understood")
         for violation in try ImportRules.manifestViolations(text) { Issue.record("\(violation)") }
     }
 
     @Test func theArchitectureNamesEveryModule() throws {
         let page = try #require(try Self.files.get().first { $0.path == "docs/ARCHITECTURE.md" }).lines.joined()
         let modules = Set(try Self.files.get().compactMap(\.module))
-        for module in modules { #expect(page.contains("`\(module)`"), "docs/ARCHITECTURE.md says nothing of \(module)") }
+        for module in modules {
+            #expect(page.contains("`\(module)`"), "docs/ARCHITECTURE.md says nothing of \(module)")
+        }
     }
 
     /// A fixed place must leave the list, so that it does not come back.

@@ -24,7 +24,8 @@ enum WordRules {
                     found.append(file.violation(index + 1, "'\(word)': \(why)"))
                 }
                 if file.module != "rdmad", calls("print", file.code[index]) {
-                    found.append(file.violation(index + 1, "'print(': only the command line prints; a library logs or throws"))
+                    found.append(
+                        file.violation(index + 1, "'print(': only the command line prints; a library logs or throws"))
                 }
             }
             return found
@@ -33,7 +34,10 @@ enum WordRules {
     /// In pieces, so that this file passes its own check.
     private static let foreign =
         ["work", "home", "root", "Users", "mnt"].map { "/" + $0 + "/" }
-        + ["pypi" + ".org", "python" + "hosted", "npm" + "js", "proxy.golang" + ".org", "docker" + ".io", "ghcr" + ".io"]
+        + [
+            "pypi" + ".org", "python" + "hosted", "npm" + "js", "proxy.golang" + ".org", "docker" + ".io",
+            "ghcr" + ".io",
+        ]
         + ["<<<<" + "<<<", ">>>>" + ">>>"]
 
     /// What is true on one machine only, and hosts that a package manager knows by itself.
@@ -41,7 +45,9 @@ enum WordRules {
         name: "foreign words", applies: { _ in true },
         check: { file in
             file.lines.enumerated().flatMap { index, line in
-                foreign.filter { contains(line, $0) }.map { file.violation(index + 1, "'\($0)' means nothing elsewhere") }
+                foreign.filter { contains(line, $0) }.map {
+                    file.violation(index + 1, "'\($0)' means nothing elsewhere")
+                }
             }
         })
 

@@ -87,7 +87,9 @@ import Testing
         let calls = try Self.cutEverywhere { data in
             try data.createTopic(name: "keep", partitions: 2)
             data.partition(topic: "keep", index: 1)!.append(records: 3)
-        } _: { try $0.createTopic(name: "t", partitions: 3) } check: { path, cut, _, _ in
+        } _: {
+            try $0.createTopic(name: "t", partitions: 3)
+        } check: { path, cut, _, _ in
             outcomes.insert(try Self.checkStart(path, cut, recordsOfT: 0))
         }
         #expect(calls >= 15 && outcomes == [true, false])
@@ -145,7 +147,9 @@ import Testing
         _ = try Self.cutEverywhere(single: true) { data in
             try data.createTopic(name: "keep", partitions: 2)
             data.partition(topic: "keep", index: 1)!.append(records: 3)
-        } _: { try $0.createTopic(name: "t", partitions: 3) } check: { path, cut, survivor, failed in
+        } _: {
+            try $0.createTopic(name: "t", partitions: 3)
+        } check: { path, cut, survivor, failed in
             let data = survivor!
             if failed && retries { try data.createTopic(name: "t", partitions: 3) }
             data.dropLock()

@@ -65,7 +65,10 @@ import Testing
     /// What was submitted is finished before the thread ends, and the descriptors outlive their log.
     @Test func stopFinishesTheWork() throws {
         let synced = Counter()
-        let flusher = try Flusher { synced.next(); return fdatasync($0) == 0 ? 0 : -errno }
+        let flusher = try Flusher {
+            synced.next()
+            return fdatasync($0) == 0 ? 0 : -errno
+        }
         var tickets: [FlushTicket] = []
         for _ in 0..<10 {
             let own = TemporaryDirectory()
@@ -88,7 +91,10 @@ import Testing
         let synced = Counter()
         let gate = Mutex<Void>(())
         let log = try openLog(directory)
-        let flusher = try Flusher { _ in gate.withLock { _ in _ = synced.next() }; return 0 }
+        let flusher = try Flusher { _ in
+            gate.withLock { _ in _ = synced.next() }
+            return 0
+        }
         log.append()
         let first = log.takeFlushTicket()!
         gate.withLock { _ in

@@ -176,15 +176,16 @@ import Testing
             calls.withLock { $0.append("\(operation) \(path.split(separator: "/").last!)") }
             return 0
         }) { try data.deleteTopic(name: "t") }
-        #expect(calls.withLock { $0 } == [
-            "renaming t-0", "syncing directory data",
-            "creating topics.tmp", "writing topics.tmp", "syncing topics.tmp", "renaming topics.tmp",
-            "syncing directory data",
-            "removing 00000000000000000000.log", "removing directory t-0.delete",
-            "creating recovery-point-offset-checkpoint.tmp", "writing recovery-point-offset-checkpoint.tmp",
-            "syncing recovery-point-offset-checkpoint.tmp", "renaming recovery-point-offset-checkpoint.tmp",
-            "syncing directory data",
-        ])
+        #expect(
+            calls.withLock { $0 } == [
+                "renaming t-0", "syncing directory data",
+                "creating topics.tmp", "writing topics.tmp", "syncing topics.tmp", "renaming topics.tmp",
+                "syncing directory data",
+                "removing 00000000000000000000.log", "removing directory t-0.delete",
+                "creating recovery-point-offset-checkpoint.tmp", "writing recovery-point-offset-checkpoint.tmp",
+                "syncing recovery-point-offset-checkpoint.tmp", "renaming recovery-point-offset-checkpoint.tmp",
+                "syncing directory data",
+            ])
     }
 
     /// A topic made anew has nothing of the old one: no data, no recovery point.

@@ -74,9 +74,10 @@ import Testing
             Batch(producerID: 1, epoch: 0, sequence: 1), Batch(producerID: 1, epoch: 0, sequence: 3),
             Batch(producerID: 1, epoch: 0, sequence: 2),
         ])
-        #expect(results == [
-            appended(0, 0), appended(1, 1), duplicate(1, 1), .rejected(.outOfOrderSequence), appended(2, 2),
-        ])
+        #expect(
+            results == [
+                appended(0, 0), appended(1, 1), duplicate(1, 1), .rejected(.outOfOrderSequence), appended(2, 2),
+            ])
         #expect(log.statistics.writeCalls == 1)
     }
 

@@ -84,7 +84,8 @@ import Testing
         let size = bytes.count - lastStart
         var damaged = bytes
         damaged[size + 70] ^= 1
-        let torn = TemporaryDirectory(), fenced = TemporaryDirectory()
+        let torn = TemporaryDirectory()
+        let fenced = TemporaryDirectory()
         writeFile(firstSegment(torn), damaged)
         writeFile(firstSegment(fenced), damaged)
         let cut = try openLog(torn, bound: nil)
@@ -120,10 +121,11 @@ import Testing
             calls.withLock { $0.append("\(operation) \(path.hasSuffix(".torn") ? "torn" : "log")") }
             return 0
         }) { try openLog(directory) }
-        #expect(calls.withLock { $0 } == [
-            "syncing log", "creating torn", "writing torn", "syncing torn", "syncing directory log",
-            "truncating log", "syncing log",
-        ])
+        #expect(
+            calls.withLock { $0 } == [
+                "syncing log", "creating torn", "writing torn", "syncing torn", "syncing directory log",
+                "truncating log", "syncing log",
+            ])
     }
 
     /// A repair that is itself cut, before every call it makes: the next one finishes, and no byte is lost.
@@ -253,8 +255,10 @@ import Testing
         log.append()
         log.leaderEpoch = LeaderEpoch(2)
         log.append()
-        #expect(try PartitionLog.open(
-            directory: directory.path, durableBound: nil, leaderEpoch: LeaderEpoch(2)).logEndOffset == Offset(2))
+        #expect(
+            try PartitionLog.open(
+                directory: directory.path, durableBound: nil, leaderEpoch: LeaderEpoch(2)
+            ).logEndOffset == Offset(2))
         // Opened under an older epoch, the second batch cannot be.
         #expect(try openLog(directory).logEndOffset == Offset(1))
     }

@@ -157,7 +157,12 @@ final class Counter: Sendable {
     var now: Int { value.withLock { $0 } }
     func set(_ new: Int) { value.withLock { $0 = new } }
     /// Adds one, returns what it was.
-    @discardableResult func next() -> Int { value.withLock { $0 += 1; return $0 - 1 } }
+    @discardableResult func next() -> Int {
+        value.withLock {
+            $0 += 1
+            return $0 - 1
+        }
+    }
 }
 
 func appended(_ base: Int64, _ last: Int64) -> AppendResult { .appended(base: Offset(base), last: Offset(last)) }

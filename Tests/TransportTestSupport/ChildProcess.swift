@@ -35,7 +35,9 @@ package final class ChildProcess {
         }
         var pid: pid_t = 0
         let result = unsafe posix_spawnp(&pid, words[0], &actions, nil, &arguments, &variablePointers)
-        guard result == 0 else { throw ScenarioFailure("cannot start \(words[0]): \(unsafe String(cString: strerror(result)))") }
+        guard result == 0 else {
+            throw ScenarioFailure("cannot start \(words[0]): \(unsafe String(cString: strerror(result)))")
+        }
         self.pid = pid
     }
 
@@ -57,7 +59,9 @@ package final class ChildProcess {
     /// Waits for the end: the exit status, or 128 and the signal's number.
     @discardableResult package func wait() -> Int32 {
         var raw: Int32 = status ?? 0
-        while status == nil { if unsafe waitpid(pid, &raw, 0) == pid { status = raw } else if errno != EINTR { status = raw } }
+        while status == nil {
+            if unsafe waitpid(pid, &raw, 0) == pid { status = raw } else if errno != EINTR { status = raw }
+        }
         return raw & 0x7f == 0 ? raw >> 8 & 0xff : 128 + raw & 0x7f
     }
 

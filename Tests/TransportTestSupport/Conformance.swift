@@ -40,11 +40,13 @@ package struct Conformance<F: Fabric> {
         let driver = Driver(server, client)
         let atClient = try factory.connect(client, server, [1, 2, 3])
         let atServer = try driver.waitRequest(0)
-        try expect(server.privateData(of: atServer) == [1, 2, 3], "the hello arrived as \(server.privateData(of: atServer))")
+        try expect(
+            server.privateData(of: atServer) == [1, 2, 3], "the hello arrived as \(server.privateData(of: atServer))")
         try server.accept(atServer, privateData: [4, 5])
         _ = try driver.waitEstablished(1)
         _ = try driver.waitEstablished(0)
-        try expect(client.privateData(of: atClient) == [4, 5], "the welcome arrived as \(client.privateData(of: atClient))")
+        try expect(
+            client.privateData(of: atClient) == [4, 5], "the welcome arrived as \(client.privateData(of: atClient))")
         return Pair(driver: driver, server: server, client: client, atServer: atServer, atClient: atClient)
     }
 
@@ -88,16 +90,22 @@ package struct Conformance<F: Fabric> {
             }
             pair.driver.turn()
             try expect(monotonicNanoseconds() < deadline, "only \(received) of \(sent) messages arrived")
-            guard pair.driver.seen[0].contains(where: { if case .received = $0 { true } else { false } }) else { continue }
+            guard pair.driver.seen[0].contains(where: { if case .received = $0 { true } else { false } }) else {
+                continue
+            }
             let (message, bytes) = try pair.driver.waitMessage(0)
             try expect(
                 bytes == pattern(lengths[received % lengths.count], seed: UInt8(received & 0xff)),
                 "message \(received) differs")
             pair.server.release(message)
             // Answers travel against the stream, so that credits ride on them.
-            if received % 3 == 0 { try pair.driver.post(0) { send([UInt8(received & 0xff)], on: pair.atServer, of: $0) } }
+            if received % 3 == 0 {
+                try pair.driver.post(0) { send([UInt8(received & 0xff)], on: pair.atServer, of: $0) }
+            }
             received += 1
-            while let position = pair.driver.seen[1].firstIndex(where: { if case .received = $0 { true } else { false } }) {
+            while let position = pair.driver.seen[1].firstIndex(where: {
+                if case .received = $0 { true } else { false }
+            }) {
                 if case .received(let answer) = pair.driver.seen[1].remove(at: position) { pair.client.release(answer) }
             }
         }
@@ -112,7 +120,12 @@ package struct Conformance<F: Fabric> {
         var sent = 0
         var idleTurns = 0
         while idleTurns < 2000 {
-            if send([UInt8(sent)], on: pair.atClient, of: pair.client) == .posted { sent += 1; idleTurns = 0 } else { idleTurns += 1 }
+            if send([UInt8(sent)], on: pair.atClient, of: pair.client) == .posted {
+                sent += 1
+                idleTurns = 0
+            } else {
+                idleTurns += 1
+            }
             pair.driver.turn()
             try expect(sent < 64, "64 messages went to a receiver with 8 buffers")
         }
@@ -164,10 +177,13 @@ package struct Conformance<F: Fabric> {
             let result = pair.server.write(
                 on: pair.atServer, LocalSlice(region: region, offset: 0, count: 64),
                 LocalSlice(region: region, offset: 4096, count: 10_000),
-                to: RemoteSlice(key: shared.key, address: shared.address + 128 * token), immediate: immediate, token: token)
+                to: RemoteSlice(key: shared.key, address: shared.address + 128 * token), immediate: immediate,
+                token: token)
             try expect(result == .posted, "write answered \(result)")
         }
-        let value = try pair.driver.wait(1, for: "immediate") { if case .immediate(_, let value) = $0 { value } else { nil } }
+        let value = try pair.driver.wait(1, for: "immediate") {
+            if case .immediate(_, let value) = $0 { value } else { nil }
+        }
         try expect(value == 0xdead_beef, "the immediate was \(value)")
         let expected = unsafe Array(mine.bytes[..<64]) + Array(mine.bytes[4096..<14096])
         try expect(unsafe Array(theirs.bytes[256..<256 + 10_064]) == expected, "the bytes differ")
@@ -203,7 +219,8 @@ package struct Conformance<F: Fabric> {
     package func chains() throws {
         let pair = try pair()
         for number in 0..<40 {
-            try expect(send([UInt8(number)], on: pair.atClient, of: pair.client) == .posted, "post \(number) was refused")
+            try expect(
+                send([UInt8(number)], on: pair.atClient, of: pair.client) == .posted, "post \(number) was refused")
         }
         for number in 0..<40 {
             let (message, bytes) = try pair.driver.waitMessage(0)

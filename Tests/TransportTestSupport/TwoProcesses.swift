@@ -86,8 +86,8 @@ package struct TwoProcesses<F: Fabric> {
         try expect(integer(bytes, at: 0, as: UInt32.self) == 424_242, "the peer saw \(bytes)")
         link.server.release(message)
         let sum = integer(try link.ask(.checksum), at: 0, as: UInt64.self)
-            let expected = unsafe checksum(mine.bytes)
-            try expect(sum == expected, "the peer has other bytes")
+        let expected = unsafe checksum(mine.bytes)
+        try expect(sum == expected, "the peer has other bytes")
         link.close()
     }
 

@@ -14,9 +14,11 @@ import Glibc
         guard result == 0, let raw = unsafe raw else {
             if errno == ENOENT || errno == ENODEV {
                 throw FabricError(
-                    .noDevice, operation: "rdma_create_id", "no RDMA connection manager: /dev/infiniband/rdma_cm is missing")
+                    .noDevice, operation: "rdma_create_id",
+                    "no RDMA connection manager: /dev/infiniband/rdma_cm is missing")
             }
-            throw FabricError(.system, operation: "rdma_create_id", errorNumber: errno, "cannot reach the RDMA connection manager")
+            throw FabricError(
+                .system, operation: "rdma_create_id", errorNumber: errno, "cannot reach the RDMA connection manager")
         }
         unsafe self.raw = raw
         self.channel = channel
@@ -51,7 +53,9 @@ import Glibc
                 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size)
         let result = unsafe getnameinfo(address, length, &host, 64, &port, 16, NI_NUMERICHOST | NI_NUMERICSERV)
         guard result == 0 else { return "unknown peer" }
-        func text(_ chars: [CChar]) -> String { String(decoding: chars.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self) }
+        func text(_ chars: [CChar]) -> String {
+            String(decoding: chars.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        }
         return "\(text(host)):\(text(port))"
     }
 
@@ -83,7 +87,8 @@ import Glibc
     /// Sets the time without an acknowledgement after which a packet is sent again: 4.096 µs × 2^code.
     func setAcknowledgementTimeout(code: UInt8) {
         var code = code
-        _ = unsafe rdma_set_option(raw, Int32(RDMA_OPTION_ID.rawCode), Int32(RDMA_OPTION_ID_ACK_TIMEOUT.rawCode), &code, 1)
+        _ = unsafe rdma_set_option(
+            raw, Int32(RDMA_OPTION_ID.rawCode), Int32(RDMA_OPTION_ID_ACK_TIMEOUT.rawCode), &code, 1)
     }
 
     func connect(privateData: [UInt8], readDepth: UInt8) throws(FabricError) {
@@ -135,7 +140,8 @@ import Glibc
         let result = unsafe getaddrinfo(host, String(port), &hints, &list)
         guard result == 0, let first = unsafe list else {
             throw FabricError(
-                .address, operation: "getaddrinfo", "cannot resolve \(host): \(unsafe String(cString: gai_strerror(result)))")
+                .address, operation: "getaddrinfo",
+                "cannot resolve \(host): \(unsafe String(cString: gai_strerror(result)))")
         }
         defer { unsafe freeaddrinfo(list) }
         unsafe try body(first.pointee.ai_addr)

@@ -29,7 +29,8 @@ import Glibc
         let data = unsafe cverbs_private_data(event, &count)
         var privateData: [UInt8] = []
         let kind = unsafe event.pointee.event
-        let carriesData = [RDMA_CM_EVENT_CONNECT_REQUEST, RDMA_CM_EVENT_ESTABLISHED, RDMA_CM_EVENT_REJECTED].contains(kind)
+        let carriesData = [RDMA_CM_EVENT_CONNECT_REQUEST, RDMA_CM_EVENT_ESTABLISHED, RDMA_CM_EVENT_REJECTED].contains(
+            kind)
         if carriesData, let data = unsafe data {
             privateData = unsafe Array(UnsafeRawBufferPointer(start: data, count: Int(count)))
         }

@@ -22,7 +22,9 @@ struct ConnectionTable<Connection: AnyObject> {
         let isNew = Int(index) == slots.count
         let generation = isNew ? 1 : slots[Int(index)].generation &+ 1
         let connection = try make(ConnectionID(index: index, generation: generation))
-        if isNew { slots.append((generation, connection)) } else {
+        if isNew {
+            slots.append((generation, connection))
+        } else {
             free.removeLast()
             slots[Int(index)] = (generation, connection)
         }

@@ -53,7 +53,8 @@ package protocol Fabric: AnyObject {
 
     /// Copies from the peer's memory into ours: RDMA READ.
     /// - Parameter token: Comes back in `.completed`.
-    func read(on connection: ConnectionID, from remote: RemoteSlice, into local: LocalSlice, token: UInt64) -> PostResult
+    func read(on connection: ConnectionID, from remote: RemoteSlice, into local: LocalSlice, token: UInt64)
+        -> PostResult
 
     /// Gathers one or two pieces of our memory into one run of the peer's: RDMA WRITE, with an immediate value when
     /// given, which the peer sees as `.immediate` once the bytes are there.

@@ -37,5 +37,7 @@ public struct FabricError: Error, Sendable, CustomStringConvertible {
     }
 
     /// True when trying again later may help.
-    public var isRetriable: Bool { code == .limit || errorNumber == 11 /* EAGAIN */ || errorNumber == 111 /* ECONNREFUSED */ }
+    public var isRetriable: Bool {
+        code == .limit || errorNumber == 11 /* EAGAIN */ || errorNumber == 111 /* ECONNREFUSED */
+    }
 }

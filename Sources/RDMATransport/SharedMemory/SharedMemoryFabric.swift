@@ -33,7 +33,8 @@ package final class SharedMemoryFabric: Fabric {
         connections = ConnectionTable(capacity: configuration.connectionsMax)
         pollDescriptor = clinux_epoll_create()
         guard pollDescriptor >= 0 else {
-            throw FabricError(.system, operation: "epoll_create1", errorNumber: errno, "cannot create a poll descriptor")
+            throw FabricError(
+                .system, operation: "epoll_create1", errorNumber: errno, "cannot create a poll descriptor")
         }
         spareDescriptor = unsafe clinux_open("/dev/null", O_RDONLY | O_CLOEXEC, 0)
     }

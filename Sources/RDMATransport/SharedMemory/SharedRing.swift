@@ -98,10 +98,14 @@ internal import Synchronization
         }
         let slot = unsafe self.slot(position)
         let kind = unsafe slot.load(fromByteOffset: 4, as: UInt32.self)
-        if unsafe kind == Self.immediateKind { return unsafe .immediate(unsafe slot.load(fromByteOffset: 8, as: UInt32.self)) }
+        if unsafe kind == Self.immediateKind {
+            return unsafe .immediate(unsafe slot.load(fromByteOffset: 8, as: UInt32.self))
+        }
         // Read once: the peer can change it while we look.
         let byteCount = Int(unsafe slot.load(as: UInt32.self))
-        guard unsafe kind == Self.messageKind, unsafe byteCount <= slotBytes - Self.slotHeaderBytes else { return unsafe .violation }
+        guard unsafe kind == Self.messageKind, unsafe byteCount <= slotBytes - Self.slotHeaderBytes else {
+            return unsafe .violation
+        }
         return unsafe .message(UnsafeRawBufferPointer(start: slot + Self.slotHeaderBytes, count: byteCount))
     }
 

@@ -25,7 +25,9 @@ enum SocketPacket {
     static let bytesMax = 128
 
     var encoded: [UInt8] {
-        func words(_ value: UInt64, _ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) } }
+        func words(_ value: UInt64, _ count: Int) -> [UInt8] {
+            (0..<count).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
+        }
         switch self {
         case .hello(let version, let data): return [1, version, 0, 0] + words(UInt64(Self.magic), 4) + data
         case .accept(let version, let count, let bytes, let data):
@@ -44,7 +46,8 @@ enum SocketPacket {
             (0..<count).reduce(0) { $0 | UInt64(bytes[at + $1]) << ($1 * 8) }
         }
         switch (bytes.first, bytes.count) {
-        case (1, 8...) where word(4, 4) == UInt64(Self.magic): self = .hello(version: bytes[1], privateData: Array(bytes[8...]))
+        case (1, 8...) where word(4, 4) == UInt64(Self.magic):
+            self = .hello(version: bytes[1], privateData: Array(bytes[8...]))
         case (2, 12...):
             self = .accept(
                 version: bytes[1], slotCount: UInt32(word(4, 4)), slotBytes: UInt32(word(8, 4)),

@@ -128,7 +128,11 @@ public struct PortAttributes: Sendable {
 /// An address of a port.
 public struct GID: Sendable, Hashable, CustomStringConvertible {
     /// How packets to the address are framed.
-    public enum Kind: String, Sendable { case infiniBand = "IB", roceV1 = "RoCE v1", roceV2 = "RoCE v2" }
+    public enum Kind: String, Sendable {
+        case infiniBand = "IB"
+        case roceV1 = "RoCE v1"
+        case roceV2 = "RoCE v2"
+    }
     /// Place in the port's table.
     public let index: Int
     /// 16 bytes, network order.

@@ -16,7 +16,8 @@ struct TransportGreeting {
     var privateData: [UInt8]
 
     var encoded: [UInt8] {
-        let head = UInt64(Self.magic) | UInt64(Self.version) << 32 | UInt64(privateData.count) << 40
+        let head =
+            UInt64(Self.magic) | UInt64(Self.version) << 32 | UInt64(privateData.count) << 40
             | UInt64(messagesInFlight) << 48
         return (0..<8).map { UInt8(truncatingIfNeeded: head >> ($0 * 8)) }
             + (0..<4).map { UInt8(truncatingIfNeeded: messageBufferBytes >> ($0 * 8)) } + privateData

@@ -61,7 +61,8 @@ final class VerbsConnection {
     static let header = FabricConfiguration.messageHeaderBytes
     static let signalEvery = 16
 
-    init(id: ConnectionID, identifier: consuming ConnectionIdentifier, state: State, configuration: FabricConfiguration) {
+    init(id: ConnectionID, identifier: consuming ConnectionIdentifier, state: State, configuration: FabricConfiguration)
+    {
         self.id = id
         self.state = state
         self.identifier = consume identifier
@@ -149,7 +150,9 @@ final class VerbsConnection {
             address: memoryAddress + UInt64(offset), byteCount: byteCount, localKey: memoryKey)
     }
 
-    private func append(_ operation: SendChain.Operation, _ what: Posted, _ first: SendChain.Piece, _ second: SendChain.Piece?) {
+    private func append(
+        _ operation: SendChain.Operation, _ what: Posted, _ first: SendChain.Piece, _ second: SendChain.Piece?
+    ) {
         sends.append(operation, workID: workID(0, next), first, second)
         posted[Int(next % UInt32(posted.count))] = what
         next &+= 1

@@ -59,7 +59,8 @@ package final class VerbsFabric: Fabric {
         try self.init(context: context, channel: channel, configuration: configuration)
     }
 
-    private init(context: DeviceContext, channel: EventChannel, configuration: FabricConfiguration) throws(FabricError) {
+    private init(context: DeviceContext, channel: EventChannel, configuration: FabricConfiguration) throws(FabricError)
+    {
         precondition(configuration.connectionsMax <= 1 << 16, "a work request's id carries 16 bits of the connection")
         self.context = context
         self.channel = channel
@@ -71,7 +72,8 @@ package final class VerbsFabric: Fabric {
         readDepth = UInt8(clamping: min(attributes.readsInFlightMax, attributes.readsAsInitiatorMax, 16))
         domain = try ProtectionDomain(context: context)
         let depthMax = min(attributes.completionsMax, 32_767)
-        let depth = configuration.completionQueueDepth == 0 ? depthMax : min(configuration.completionQueueDepth, depthMax)
+        let depth =
+            configuration.completionQueueDepth == 0 ? depthMax : min(configuration.completionQueueDepth, depthMax)
         completions = try CompletionQueue(context: context, depth: depth)
         connections = ConnectionTable(capacity: configuration.connectionsMax)
         regions = RegionTable()
@@ -127,7 +129,8 @@ package final class VerbsFabric: Fabric {
             throw FabricError(
                 .limit, operation: "connect",
                 "no room for another connection: \(connections.count) of \(configuration.connectionsMax) taken, "
-                    + "\(unreservedCompletions) of \(completions.depth) completion queue entries left, \(needed) needed")
+                    + "\(unreservedCompletions) of \(completions.depth) completion queue entries left, \(needed) needed"
+            )
         }
         var owned: ConnectionIdentifier? = consume identifier
         let connection = try connections.insert { id throws(FabricError) in
