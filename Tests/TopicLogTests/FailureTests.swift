@@ -19,7 +19,8 @@ import Testing
                 fault.set(2)
                 var left = bytes
                 var some: [iovec] = unsafe []
-                // swift-format-ignore: it joins the two words
+                // The formatter would join the next line's two words.
+                // swift-format-ignore
                 for unsafe vector in unsafe vectors where left > 0 {
                     unsafe some.append(iovec(iov_base: vector.iov_base, iov_len: min(left, vector.iov_len)))
                     left -= unsafe some.last!.iov_len
