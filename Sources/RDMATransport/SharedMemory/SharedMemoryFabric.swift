@@ -11,21 +11,21 @@ import Glibc
 package final class SharedMemoryFabric: Fabric {
     package let limits: FabricLimits
     package let pollDescriptor: Int32
-    private let configuration: FabricConfiguration
-    private var connections: ConnectionTable<SharedMemoryConnection>
+    let configuration: FabricConfiguration
+    var connections: ConnectionTable<SharedMemoryConnection>
     private var regions: [UInt32: (memory: MemoryBlock, access: PeerAccess)] = [:]
     private var nextRegion: UInt32 = 1
     /// Events that calls outside of `poll` caused.
-    private var pending: [FabricEvent] = []
+    var pending: [FabricEvent] = []
     /// Reported as rejected; kept until the next poll, for their private data.
-    private var refused: [SharedMemoryConnection] = []
-    private var listener: Int32 = -1
+    var refused: [SharedMemoryConnection] = []
+    var listener: Int32 = -1
     private var listenerPath: String?
     /// Given up for a moment when the descriptor table is full, so that the connection can be taken and closed.
-    private var spareDescriptor: Int32
+    var spareDescriptor: Int32
     /// Polls until the sockets are looked at again: they matter less often than the rings.
-    private var pollsUntilSockets = 0
-    private static let listenerTag = UInt64.max
+    var pollsUntilSockets = 0
+    static let listenerTag = UInt64.max
 
     package init(configuration: FabricConfiguration) throws(FabricError) {
         self.configuration = configuration
@@ -277,199 +277,5 @@ package final class SharedMemoryFabric: Fabric {
             if let listenerPath { unsafe unlink(listenerPath) }
         }
         regions = [:]
-    }
-}
-
-// MARK: - The sockets
-
-extension SharedMemoryFabric {
-    private func pollSockets() {
-        pollsUntilSockets = 64
-        unsafe withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 64) { ready in
-            let count = unsafe epoll_wait(pollDescriptor, ready.baseAddress, 64, 0)
-            guard count > 0 else { return }
-            pollsUntilSockets = 1
-            for index in 0..<Int(count) {
-                let tag = unsafe clinux_epoll_tag(ready.baseAddress! + index)
-                if tag == Self.listenerTag {
-                    acceptSockets()
-                    continue
-                }
-                let id = ConnectionID(index: UInt32(truncatingIfNeeded: tag), generation: UInt32(tag >> 32))
-                if let connection = connections[id], connection.state != .dead { receivePackets(connection) }
-            }
-        }
-    }
-
-    private func acceptSockets() {
-        for _ in 0..<64 {
-            let descriptor = clinux_accept(listener)
-            guard descriptor >= 0 else {
-                guard errno == EMFILE || errno == ENFILE, spareDescriptor >= 0 else { return }
-                close(spareDescriptor)
-                let refused = clinux_accept(listener)
-                if refused >= 0 { close(refused) }
-                spareDescriptor = unsafe clinux_open("/dev/null", O_RDONLY | O_CLOEXEC, 0)
-                continue
-            }
-            // Those that never said hello make room for those that may.
-            if connections.isFull, let silent = connections.first(where: { $0.state == .greeting }) { bury(silent) }
-            if case .some(.some) = try? adopt(descriptor, state: .greeting) { continue }
-            _ = SocketPacket.reject(failure: 1, privateData: []).send(to: descriptor)
-            close(descriptor)
-        }
-    }
-
-    /// Makes a connection of a socket; nil (the socket still open) when the table is full.
-    private func adopt(
-        _ descriptor: Int32, state: SharedMemoryConnection.State
-    ) throws(FabricError) -> SharedMemoryConnection? {
-        let connection = try connections.insert { id in
-            SharedMemoryConnection(id: id, socket: descriptor, state: state, configuration: configuration)
-        }
-        guard let connection else {
-            if state == .requested { close(descriptor) }
-            return nil
-        }
-        let tag = UInt64(connection.id.generation) << 32 | UInt64(connection.id.index)
-        _ = clinux_epoll_add(pollDescriptor, descriptor, tag, UInt32(EPOLLIN.rawValue))
-        return connection
-    }
-
-    /// Takes every packet that is there.
-    private func receivePackets(_ connection: SharedMemoryConnection) {
-        while connection.state != .dead {
-            var descriptor: Int32 = -1
-            var isTruncated: Int32 = 0
-            var bytes = [UInt8](repeating: 0, count: SocketPacket.bytesMax)
-            let count = unsafe bytes.withUnsafeMutableBytes {
-                unsafe clinux_receive_packet(
-                    connection.socket, $0.baseAddress, $0.count, &descriptor, &isTruncated, clinux_dontwait)
-            }
-            if count < 0 {
-                if errno == EINTR { continue }
-                if errno != EAGAIN { end(connection.id, .closed) }
-                return
-            }
-            guard count > 0 else {
-                _ = connection.drain(into: &pending)
-                return end(connection.id, .closed)
-            }
-            let packet = isTruncated == 0 ? SocketPacket(bytes[..<count]) : nil
-            handle(packet, descriptor: descriptor, from: connection)
-        }
-    }
-
-    private func handle(_ packet: SocketPacket?, descriptor: Int32, from connection: SharedMemoryConnection) {
-        switch (packet, connection.state) {
-        case (.wake, .established):
-            break
-        case (.hello(let version, let privateData), .greeting):
-            guard version == SocketPacket.version, privateData.count <= limits.privateDataBytesMax else {
-                _ = SocketPacket.reject(failure: 2, privateData: []).send(to: connection.socket)
-                bury(connection)
-                break
-            }
-            connection.privateData = privateData
-            connection.state = .requested
-            pending.append(.requested(connection.id))
-        case (.accept(let version, let slotCount, let slotBytes, let privateData), .requested) where descriptor >= 0:
-            completeConnect(connection, version, slotCount, slotBytes, privateData, descriptor)
-            return
-        case (.reject(let failure, let privateData), .requested):
-            connection.privateData = privateData
-            pending.append(.rejected(connection.id, failure == 2 ? .versionMismatch : .rejectedByPeer))
-            connection.state = .dead
-            refused.append(connection)
-        case (.share(let access, let key, let byteCount), .established) where descriptor >= 0:
-            do throws(FabricError) {
-                try connection.addPeerRegion(
-                    key: key, access: access, byteCount: byteCount, descriptor: descriptor, limits: configuration)
-            } catch {
-                end(connection.id, .memoryRefused)
-            }
-            return
-        case (.end(let reason), .established):
-            _ = connection.drain(into: &pending)
-            end(connection.id, reason == 1 ? .memoryRefused : reason == 2 ? .protocolViolation : .closed)
-        default:
-            end(connection.id, .protocolViolation)
-        }
-        if descriptor >= 0 { close(descriptor) }
-    }
-
-    private func completeConnect(
-        _ connection: SharedMemoryConnection, _ version: UInt8, _ slotCount: UInt32, _ slotBytes: UInt32,
-        _ privateData: [UInt8], _ descriptor: Int32
-    ) {
-        let payloadMin = unsafe limits.messageBytesMax + SharedRing.slotHeaderBytes
-        guard version == SocketPacket.version, slotCount.nonzeroBitCount == 1, slotCount <= 4096,
-            slotBytes % 64 == 0, slotBytes <= 1 << 20, Int(slotBytes) >= payloadMin
-        else {
-            close(descriptor)
-            return end(connection.id, .protocolViolation)
-        }
-        let ringBytes = SharedMemoryConnection.ringBytes(slotCount: slotCount, slotBytes: Int(slotBytes))
-        do throws(FabricError) {
-            let rounded = UInt64((ringBytes + 4095) & ~4095)
-            let memory = try MemoryBlock(fromPeer: descriptor, byteCount: rounded, writable: true)
-            connection.attach(rings: memory, slotCount: slotCount, slotBytes: Int(slotBytes), isServer: false)
-        } catch {
-            return end(connection.id, .memoryRefused)
-        }
-        connection.privateData = privateData
-        connection.state = .established
-        pending.append(.established(connection.id))
-    }
-
-    /// Ends a connection: tells the peer why, closes the socket, queues `.disconnected` (or `.rejected`).
-    private func end(_ id: ConnectionID, _ reason: DisconnectReason) {
-        guard let connection = connections[id], connection.state != .dead else { return }
-        connection.publish()
-        if reason == .memoryRefused || reason == .protocolViolation {
-            _ = SocketPacket.end(reason: reason == .memoryRefused ? 1 : 2).send(to: connection.socket)
-        }
-        switch connection.state {
-        case .established: pending.append(.disconnected(id, reason))
-        case .requested where listener < 0: pending.append(.rejected(id, .unreachable))
-        case .requested: pending.append(.disconnected(id, reason))
-        default: break
-        }
-        bury(connection)
-    }
-
-    /// Closes the socket; the object stays while messages of it are held.
-    private func bury(_ connection: SharedMemoryConnection) {
-        connection.state = .dead
-        Glibc.shutdown(connection.socket, Int32(SHUT_RDWR))
-        _ = epoll_ctl(pollDescriptor, EPOLL_CTL_DEL, connection.socket, nil)
-        let isReported = pending.contains { event in
-            if case .received(let message) = event { message.connection == connection.id } else { false }
-        }
-        if !connection.holdsMessages, !isReported { connections.remove(connection.id) }
-    }
-
-    private static func makeSocket() throws(FabricError) -> Int32 {
-        let descriptor = clinux_packet_socket()
-        guard descriptor >= 0 else {
-            throw FabricError(.system, operation: "socket", errorNumber: errno, "cannot create a Unix socket")
-        }
-        return descriptor
-    }
-
-    private static func fill(_ address: inout sockaddr_un, path: String) throws(FabricError) -> socklen_t {
-        let length = unsafe clinux_unix_address(&address, path)
-        guard length > 0 else {
-            throw FabricError(.address, operation: "bind", "the socket path \(path) is longer than 107 bytes")
-        }
-        return length
-    }
-
-    private static func withSocketAddress<T>(
-        _ address: inout sockaddr_un, _ body: (UnsafePointer<sockaddr>) -> T
-    ) -> T {
-        unsafe withUnsafePointer(to: &address) {
-            unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe body($0) }
-        }
     }
 }

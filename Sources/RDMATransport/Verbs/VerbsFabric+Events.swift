@@ -1,0 +1,157 @@
+internal import CVerbs
+
+// What the device and the connection manager report, and the end of connections.
+extension VerbsFabric {
+    func pollCompletions(into events: inout [FabricEvent]) {
+        // Bounded, so that one busy peer cannot keep the caller here.
+        for _ in 0..<4 {
+            let count = completions.poll()
+            statistics.completions += count
+            for index in 0..<count { handle(completions[index], into: &events) }
+            if count < CompletionQueue.batchMax { return }
+        }
+    }
+
+    func handle(_ completion: WorkCompletion, into events: inout [FabricEvent]) {
+        let id = completion.workID
+        let index = UInt32(id >> 32 & 0xffff)
+        guard let connection = byIndex[index], connection.id.generation & 0x7fff == UInt32(id >> 48 & 0x7fff),
+            connection.state != .dead
+        else { return }
+        let number = UInt32(truncatingIfNeeded: id)
+        if connection.state == .accepting, completion.status == .success { establish(connection, into: &events) }
+        if id >> 63 == 1 {
+            if !connection.received(slot: number, completion, into: &events) { drain(connection, .protocolViolation) }
+        } else {
+            connection.completed(sequence: number, TransferStatus(completion.status), into: &events)
+        }
+        if completion.status != .success, connection.state == .established || connection.state == .accepting {
+            // The queue pair is in the error state already; a flush without a cause is the peer's hang-up.
+            let reason: DisconnectReason =
+                switch completion.status {
+                case .flushed: .closed
+                case .retryExceeded: .peerDead
+                default: .transportError
+                }
+            drain(connection, reason)
+        }
+    }
+
+    private func establish(_ connection: VerbsConnection, into events: inout [FabricEvent]) {
+        connection.established()
+        events.append(.established(connection.id))
+    }
+
+    func handle(_ event: ConnectionEvent, into events: inout [FabricEvent]) {
+        if event.kind == RDMA_CM_EVENT_CONNECT_REQUEST { return requested(event, into: &events) }
+        guard event.tag != 0 else { return }
+        let id = ConnectionID(
+            index: UInt32(truncatingIfNeeded: event.tag) - 1, generation: UInt32(event.tag >> 32))
+        guard let connection = connections[id], connection.state != .dead else { return }
+        do throws(FabricError) {
+            switch (event.kind, connection.state) {
+            case (RDMA_CM_EVENT_ADDR_RESOLVED, .resolvingAddress):
+                connection.state = .resolvingRoute
+                connection.identifier!.setAcknowledgementTimeout(code: 14)
+                try connection.identifier!.resolveRoute(timeoutMilliseconds: 5000)
+            case (RDMA_CM_EVENT_ROUTE_RESOLVED, .resolvingRoute):
+                connection.peer = connection.identifier!.describePeer()
+                connection.state = .connecting
+                try connection.prepare(completions: completions, domain: domain)
+                let hello = greetingOverride ?? greeting(connection.privateData).encoded
+                try connection.identifier!.connect(privateData: hello, readDepth: readDepth)
+            case (RDMA_CM_EVENT_ESTABLISHED, .connecting):
+                guard case .greeting(let greeting) = TransportGreeting.parse(event.privateData) else {
+                    return refuse(connection, .versionMismatch, into: &events)
+                }
+                connection.adopt(greeting)
+                establish(connection, into: &events)
+            case (RDMA_CM_EVENT_ESTABLISHED, .accepting):
+                establish(connection, into: &events)
+            case (RDMA_CM_EVENT_REJECTED, .connecting):
+                var failure = ConnectFailure.nobodyListens
+                switch TransportGreeting.parse(event.privateData) {
+                case .greeting(let greeting):
+                    connection.privateData = greeting.privateData
+                    failure = .rejectedByPeer
+                case .versionMismatch: failure = .versionMismatch
+                case .garbage: break
+                }
+                refuse(connection, failure, into: &events)
+            case (RDMA_CM_EVENT_REJECTED, .accepting):
+                drain(connection, .closed)
+            case (RDMA_CM_EVENT_ADDR_ERROR, _), (RDMA_CM_EVENT_ROUTE_ERROR, _), (RDMA_CM_EVENT_UNREACHABLE, _),
+                (RDMA_CM_EVENT_CONNECT_ERROR, _):
+                refuse(connection, .unreachable, into: &events)
+            case (RDMA_CM_EVENT_DISCONNECTED, _), (RDMA_CM_EVENT_DEVICE_REMOVAL, _):
+                // What arrived before the hang-up is still in the completion queue.
+                pollCompletions(into: &events)
+                if connection.state == .established || connection.state == .accepting { drain(connection, .closed) }
+            default: break
+            }
+        } catch {
+            lastError = error
+            refuse(connection, .localError, into: &events)
+        }
+    }
+
+    private func requested(_ event: ConnectionEvent, into events: inout [FabricEvent]) {
+        let identifier = unsafe ConnectionIdentifier(adopting: event.identifier, channel: channel)
+        guard case .greeting(let greeting) = TransportGreeting.parse(event.privateData),
+            unsafe identifier.raw.pointee.verbs == context.raw
+        else { return identifier.reject(privateData: self.greeting([]).encoded) }
+        let peer = identifier.describePeer()
+        guard let connection = try? insert(identifier, state: .requested) else { return }
+        connection.adopt(greeting)
+        connection.peer = peer
+        events.append(.requested(connection.id))
+    }
+
+    /// A connect that came to nothing.
+    private func refuse(_ connection: VerbsConnection, _ failure: ConnectFailure, into events: inout [FabricEvent]) {
+        guard connection.state != .accepting, connection.state != .established else {
+            return drain(connection, .transportError)
+        }
+        var flushed: [FabricEvent] = []
+        connection.destroy(into: &flushed)
+        events.append(.rejected(connection.id, failure))
+        refused.append(connection)
+    }
+
+    /// Begins a connection's end; `.disconnected` follows when everything posted has come back.
+    func drain(_ connection: VerbsConnection, _ reason: DisconnectReason) {
+        guard connection.state != .draining, connection.state != .dead else { return }
+        connection.reason = reason
+        connection.beginDrain()
+        connection.drainDeadline = monotonicNanoseconds() + 2_000_000_000
+        draining.append(connection)
+    }
+
+    func finishDrained(into events: inout [FabricEvent]) {
+        let now = monotonicNanoseconds()
+        draining.removeAll { connection in
+            guard connection.isDrained || now >= connection.drainDeadline else { return false }
+            connection.destroy(into: &events)
+            events.append(.disconnected(connection.id, connection.reason))
+            if !connection.holdsMessages { finish(connection) }
+            return true
+        }
+    }
+
+    func finish(_ connection: VerbsConnection) {
+        reservedCompletions -= VerbsConnection.completionsNeeded(configuration)
+        connections.remove(connection.id)
+        byIndex[connection.id.index] = nil
+    }
+}
+
+extension TransferStatus {
+    init(_ status: WorkCompletion.Status) {
+        switch status {
+        case .success: self = .success
+        case .flushed: self = .flushed
+        case .remoteAccess, .remoteInvalidRequest, .remoteOperation: self = .remoteAccessError
+        default: self = .failed(status.rawValue)
+        }
+    }
+}
