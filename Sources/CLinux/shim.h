@@ -2,6 +2,10 @@
 // Static inlines only, no logic; each says why it is here.
 #pragma once
 
+// libc belongs to Swift's Glibc module. Imported first, it owns every declaration that the headers below repeat; parsed
+// afresh, they would belong to this module or to that one by the order in which files happen to be compiled.
+#pragma clang module import SwiftGlibc
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>

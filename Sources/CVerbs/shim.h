@@ -1,6 +1,9 @@
 // libibverbs and librdmacm for Swift. Static inlines only, no logic; each says why it is here.
 #pragma once
 
+// See CLinux: libc belongs to Swift's Glibc module.
+#pragma clang module import SwiftGlibc
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <infiniband/verbs.h>
