@@ -1,16 +1,31 @@
 internal import CVerbs
 import Glibc
 
-/// One end of a connection as librdmacm knows it (`rdma_cm_id`). Destroyed with the value; destroy its queue pair
-/// first. Keeps its event channel open.
-@safe struct ConnectionIdentifier: ~Copyable {
+/// The service that a connection identifier asks for. Source: `rdma_create_id(3)`.
+public enum ConnectionService: Sendable {
+    /// Reliable connections (`RDMA_PS_TCP`).
+    case connected
+    /// Datagrams, and multicast groups (`RDMA_PS_UDP`).
+    case datagram
+}
+
+/// One end of a connection as librdmacm knows it (`rdma_cm_id`).
+///
+/// Life of an active end: ``resolveAddress(host:port:timeoutMilliseconds:)``,
+/// ``resolveRoute(timeoutMilliseconds:)``, a ``QueuePair``, ``connect(_:)``, each answered by an event on the channel.
+/// Of a passive one: ``bind(host:port:)``, ``listen(backlog:)``, then each request brings an identifier of its own, for
+/// a ``QueuePair`` and ``accept(_:)`` or ``reject(privateData:)``.
+/// - Ownership: destroyed with the last reference. Keeps its event channel open; kept alive by its queue pair.
+/// - Threading: one thread.
+@safe public final class ConnectionIdentifier {
     let raw: UnsafeMutablePointer<rdma_cm_id>
     private let channel: EventChannel?
 
     /// A new one, reporting to `channel` (nil: its calls block instead).
-    init(channel: EventChannel?) throws(FabricError) {
+    public init(channel: EventChannel?, service: ConnectionService = .connected) throws(FabricError) {
         var raw: UnsafeMutablePointer<rdma_cm_id>?
-        let result = unsafe rdma_create_id(channel?.raw, &raw, nil, RDMA_PS_TCP)
+        let space = service == .connected ? RDMA_PS_TCP : RDMA_PS_UDP
+        let result = unsafe rdma_create_id(channel?.raw, &raw, nil, space)
         guard result == 0, let raw = unsafe raw else {
             if errno == ENOENT || errno == ENODEV {
                 throw FabricError(
@@ -32,19 +47,20 @@ import Glibc
 
     deinit { unsafe rdma_destroy_id(raw) }
 
-    /// The user's number, which comes back with each event.
-    var tag: UInt64 {
+    /// A number of yours, which comes back with each event.
+    public var tag: UInt64 {
         get { unsafe UInt64(UInt(bitPattern: raw.pointee.context)) }
-        nonmutating set { unsafe raw.pointee.context = unsafe UnsafeMutableRawPointer(bitPattern: UInt(newValue)) }
+        set { unsafe raw.pointee.context = unsafe UnsafeMutableRawPointer(bitPattern: UInt(newValue)) }
     }
 
     /// The device, once the address is bound or resolved.
-    var context: DeviceContext? { unsafe raw.pointee.verbs.map { unsafe DeviceContext(borrowing: $0) } }
+    public var context: DeviceContext? { unsafe raw.pointee.verbs.map { unsafe DeviceContext(borrowing: $0) } }
 
-    var localPort: UInt16 { unsafe cverbs_local_port(raw) }
+    /// The port it is bound to.
+    public var localPort: UInt16 { unsafe cverbs_local_port(raw) }
 
     /// The peer's address as text.
-    func describePeer() -> String {
+    public func describePeer() -> String {
         var host = [CChar](repeating: 0, count: 64)
         var port = [CChar](repeating: 0, count: 16)
         guard let address = unsafe cverbs_peer_address(raw) else { return "unknown peer" }
@@ -59,7 +75,8 @@ import Glibc
         return "\(text(host)):\(text(port))"
     }
 
-    func bind(host: String, port: UInt16) throws(FabricError) {
+    /// Binds it to an address of a local device; port 0 takes a free one. `rdma_bind_addr(3)`.
+    public func bind(host: String, port: UInt16) throws(FabricError) {
         unsafe try withAddress(host, port, passive: true) { address throws(FabricError) in
             try VerbsCall.checkMinusOne(
                 "rdma_bind_addr", unsafe rdma_bind_addr(raw, address),
@@ -67,11 +84,13 @@ import Glibc
         }
     }
 
-    func listen(backlog: Int32) throws(FabricError) {
+    /// Takes connection requests: ``ConnectionEvent/Kind/connectRequest`` events. `rdma_listen(3)`.
+    public func listen(backlog: Int32) throws(FabricError) {
         try VerbsCall.checkMinusOne("rdma_listen", unsafe rdma_listen(raw, backlog), "cannot listen")
     }
 
-    func resolveAddress(host: String, port: UInt16, timeoutMilliseconds: Int32) throws(FabricError) {
+    /// Finds the device that reaches an address; ``ConnectionEvent/Kind/addressResolved`` follows. `rdma_resolve_addr(3)`.
+    public func resolveAddress(host: String, port: UInt16, timeoutMilliseconds: Int32) throws(FabricError) {
         unsafe try withAddress(host, port, passive: false) { address throws(FabricError) in
             try VerbsCall.checkMinusOne(
                 "rdma_resolve_addr", unsafe rdma_resolve_addr(raw, nil, address, timeoutMilliseconds),
@@ -79,52 +98,94 @@ import Glibc
         }
     }
 
-    func resolveRoute(timeoutMilliseconds: Int32) throws(FabricError) {
+    /// Finds the way; ``ConnectionEvent/Kind/routeResolved`` follows. `rdma_resolve_route(3)`.
+    public func resolveRoute(timeoutMilliseconds: Int32) throws(FabricError) {
         try VerbsCall.checkMinusOne(
             "rdma_resolve_route", unsafe rdma_resolve_route(raw, timeoutMilliseconds), "no route")
     }
 
-    /// Sets the time without an acknowledgement after which a packet is sent again: 4.096 µs × 2^code.
-    func setAcknowledgementTimeout(code: UInt8) {
+    /// Sets the time without an acknowledgement after which a packet is sent again: 4.096 µs × 2^code. Before
+    /// connecting. `rdma_set_option(3)`.
+    public func setAcknowledgementTimeout(code: UInt8) throws(FabricError) {
         var code = code
-        _ = unsafe rdma_set_option(
+        let result = unsafe rdma_set_option(
             raw, Int32(RDMA_OPTION_ID.rawCode), Int32(RDMA_OPTION_ID_ACK_TIMEOUT.rawCode), &code, 1)
+        try VerbsCall.checkMinusOne("rdma_set_option", result, "cannot set the acknowledgement timeout")
     }
 
-    func connect(privateData: [UInt8], readDepth: UInt8) throws(FabricError) {
-        unsafe try withParameters(privateData, readDepth) { parameters throws(FabricError) in
-            try VerbsCall.checkMinusOne("rdma_connect", unsafe rdma_connect(raw, parameters), "cannot connect")
+    /// Lets an address be bound again while an old connection of it lingers. Before binding.
+    public func setReuseAddress(_ isOn: Bool) throws(FabricError) {
+        var value: Int32 = isOn ? 1 : 0
+        let result = unsafe rdma_set_option(
+            raw, Int32(RDMA_OPTION_ID.rawCode), Int32(RDMA_OPTION_ID_REUSEADDR.rawCode), &value, 4)
+        try VerbsCall.checkMinusOne("rdma_set_option", result, "cannot reuse the address")
+    }
+
+    /// Asks the peer; ``ConnectionEvent/Kind/established`` or ``ConnectionEvent/Kind/rejected`` follows.
+    /// `rdma_connect(3)`.
+    public func connect(_ parameters: ConnectionParameters = ConnectionParameters()) throws(FabricError) {
+        unsafe try with(parameters) { raw throws(FabricError) in
+            try VerbsCall.checkMinusOne("rdma_connect", unsafe rdma_connect(self.raw, raw), "cannot connect")
         }
     }
 
-    func accept(privateData: [UInt8], readDepth: UInt8) throws(FabricError) {
-        unsafe try withParameters(privateData, readDepth) { parameters throws(FabricError) in
-            try VerbsCall.checkMinusOne("rdma_accept", unsafe rdma_accept(raw, parameters), "cannot accept")
+    /// Agrees to a request; ``ConnectionEvent/Kind/established`` follows. `rdma_accept(3)`.
+    public func accept(_ parameters: ConnectionParameters = ConnectionParameters()) throws(FabricError) {
+        unsafe try with(parameters) { raw throws(FabricError) in
+            try VerbsCall.checkMinusOne("rdma_accept", unsafe rdma_accept(self.raw, raw), "cannot accept")
         }
     }
 
-    func reject(privateData: [UInt8]) {
+    /// Agrees to a datagram request: tells the peer which queue pair to send to.
+    public func accept(datagrams queuePair: UInt32, privateData: [UInt8] = []) throws(FabricError) {
+        var parameters = ConnectionParameters()
+        parameters.privateData = privateData
+        parameters.queuePair = queuePair
+        try accept(parameters)
+    }
+
+    /// Refuses a request. `rdma_reject(3)`.
+    public func reject(privateData: [UInt8]) {
         _ = unsafe privateData.withUnsafeBytes { unsafe rdma_reject(raw, $0.baseAddress, UInt8($0.count)) }
     }
 
-    func disconnect() { _ = unsafe rdma_disconnect(raw) }
+    /// Ends the connection: both ends get ``ConnectionEvent/Kind/disconnected``, and what is posted comes back flushed.
+    /// `rdma_disconnect(3)`.
+    public func disconnect() { _ = unsafe rdma_disconnect(raw) }
 
-    /// Zeroed parameters would allow no RDMA READ at all; retry counts must be given as well.
-    private func withParameters(
-        _ privateData: [UInt8], _ readDepth: UInt8,
+    /// Joins a multicast group with the identifier's queue pair; ``ConnectionEvent/Kind/multicastJoined`` follows and
+    /// says where to send. `rdma_join_multicast(3)`.
+    public func joinMulticast(_ group: String) throws(FabricError) {
+        unsafe try withAddress(group, 0, passive: false) { address throws(FabricError) in
+            try VerbsCall.checkMinusOne(
+                "rdma_join_multicast", unsafe rdma_join_multicast(raw, address, nil), "cannot join \(group)")
+        }
+    }
+
+    /// Leaves a multicast group. `rdma_leave_multicast(3)`.
+    public func leaveMulticast(_ group: String) throws(FabricError) {
+        unsafe try withAddress(group, 0, passive: false) { address throws(FabricError) in
+            try VerbsCall.checkMinusOne(
+                "rdma_leave_multicast", unsafe rdma_leave_multicast(raw, address), "cannot leave \(group)")
+        }
+    }
+
+    private func with(
+        _ parameters: ConnectionParameters,
         _ body: (UnsafeMutablePointer<rdma_conn_param>) throws(FabricError) -> Void
     ) throws(FabricError) {
+        precondition(parameters.privateData.count <= 255)
         var failure: FabricError?
-        unsafe privateData.withUnsafeBytes { data in
-            var parameters = unsafe rdma_conn_param()
-            unsafe parameters.private_data = data.baseAddress
-            unsafe parameters.private_data_len = UInt8(data.count)
-            unsafe parameters.responder_resources = readDepth
-            unsafe parameters.initiator_depth = readDepth
-            unsafe parameters.retry_count = 7
-            // Finite: 7 would wait for ever and turn a credit bug into a hang.
-            unsafe parameters.rnr_retry_count = 6
-            do throws(FabricError) { unsafe try body(&parameters) } catch { failure = error }
+        unsafe parameters.privateData.withUnsafeBytes { data in
+            var raw = unsafe rdma_conn_param()
+            unsafe raw.private_data = data.baseAddress
+            unsafe raw.private_data_len = UInt8(data.count)
+            unsafe raw.responder_resources = parameters.readsServedMax
+            unsafe raw.initiator_depth = parameters.readsInFlightMax
+            unsafe raw.retry_count = parameters.retryCount
+            unsafe raw.rnr_retry_count = parameters.receiverNotReadyRetryCount
+            unsafe raw.qp_num = parameters.queuePair
+            do throws(FabricError) { unsafe try body(&raw) } catch { failure = error }
         }
         if let failure { throw failure }
     }
@@ -146,4 +207,24 @@ import Glibc
         defer { unsafe freeaddrinfo(list) }
         unsafe try body(first.pointee.ai_addr)
     }
+}
+
+/// What the two ends of a connection agree on. librdmacm's own zeros would allow no RDMA READ at all. Source:
+/// `rdma_connect(3)`.
+public struct ConnectionParameters: Sendable {
+    /// Bytes for the peer to see: 56 with a connect, 196 with an accept; it may see zeros behind them.
+    public var privateData: [UInt8] = []
+    /// RDMA READs and atomics of the peer's served at once.
+    public var readsServedMax: UInt8 = 16
+    /// RDMA READs and atomics of ours under way at once.
+    public var readsInFlightMax: UInt8 = 16
+    /// How often a packet is sent again before the connection fails: 0...7.
+    public var retryCount: UInt8 = 7
+    /// How often a packet is sent again that met no receive: 0...6. 7 would wait for ever and turn a bug into a hang.
+    public var receiverNotReadyRetryCount: UInt8 = 6
+    /// The queue pair, where the identifier has none of its own (datagrams).
+    public var queuePair: UInt32 = 0
+
+    /// The defaults.
+    public init() {}
 }

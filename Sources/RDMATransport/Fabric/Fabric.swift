@@ -144,11 +144,14 @@ package struct RemoteRegion: Hashable, Sendable {
     }
 }
 
-/// A run of the peer's memory.
-package struct RemoteSlice: Sendable {
-    package var key: UInt32
-    package var address: UInt64
-    package init(key: UInt32, address: UInt64) {
+/// A place in the peer's memory.
+public struct RemoteSlice: Sendable, Hashable {
+    /// The peer's key for the region, or window.
+    public var key: UInt32
+    /// Address of the first byte, as the peer gives it.
+    public var address: UInt64
+    /// What the peer told us.
+    public init(key: UInt32, address: UInt64) {
         self.key = key
         self.address = address
     }

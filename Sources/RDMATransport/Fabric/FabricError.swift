@@ -16,6 +16,8 @@ public struct FabricError: Error, Sendable, CustomStringConvertible {
         public static let address = Code(rawValue: "address")
         /// A table or queue is full.
         public static let limit = Code(rawValue: "limit")
+        /// The device, its driver or the kernel does not have it.
+        public static let unsupported = Code(rawValue: "unsupported")
         /// The connection is not in a state for it.
         public static let state = Code(rawValue: "state")
     }

@@ -7,14 +7,14 @@ import Glibc
 /// access of ours fault.
 /// - Ownership: unmaps and closes when the last reference goes. A registration keeps its block alive.
 /// - Threading: immutable after creation; the bytes are the user's to synchronise.
-@safe package final class MemoryBlock: @unchecked Sendable {
+@safe public final class MemoryBlock: @unchecked Sendable {
     /// The memfd.
-    package let descriptor: Int32
+    public let descriptor: Int32
     /// The mapping.
-    package let bytes: UnsafeMutableRawBufferPointer
+    public let bytes: UnsafeMutableRawBufferPointer
 
-    /// Creates zeroed memory. `byteCount` is rounded up to whole pages.
-    package init(byteCount: Int, name: String) throws(FabricError) {
+    /// Creates zeroed memory of `byteCount` bytes, rounded up to whole pages. The name is for debugging.
+    public init(byteCount: Int, name: String = "rdma") throws(FabricError) {
         precondition(byteCount > 0)
         let rounded = (byteCount + 4095) & ~4095
         let descriptor = unsafe clinux_memfd_create(name)

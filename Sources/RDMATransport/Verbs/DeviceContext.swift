@@ -1,4 +1,5 @@
 internal import CVerbs
+import Glibc
 
 /// An open RDMA device. Everything made from it keeps it open.
 ///
@@ -18,6 +19,8 @@ internal import CVerbs
         for index in 0..<Int(count) where unsafe String(cString: ibv_get_device_name(list[index]!)) == name {
             unsafe raw = try VerbsCall.nonNull("ibv_open_device", ibv_open_device(list[index]), "cannot open \(name)")
             isOwned = true
+            let flags = unsafe fcntl(raw.pointee.async_fd, F_GETFL)
+            _ = unsafe fcntl(raw.pointee.async_fd, F_SETFL, flags | O_NONBLOCK)
             return
         }
         throw FabricError(.noDevice, operation: "ibv_open_device", "there is no RDMA device named \(name)")
@@ -33,49 +36,99 @@ internal import CVerbs
     /// The device's name, such as `mlx5_0`.
     public var name: String { unsafe String(cString: ibv_get_device_name(raw.pointee.device)) }
 
-    /// What the device can do. Verb: `ibv_query_device(3)`.
-    public func attributes() throws(FabricError) -> DeviceAttributes {
-        var raw = ibv_device_attr()
-        try VerbsCall.check("ibv_query_device", unsafe ibv_query_device(self.raw, &raw), "cannot query \(name)")
-        return unsafe DeviceAttributes(
-            firmware: withUnsafeBytes(of: raw.fw_ver) { unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) },
-            portCount: Int(raw.phys_port_cnt), queuePairsMax: Int(raw.max_qp), workRequestsMax: Int(raw.max_qp_wr),
-            scatterGatherMax: Int(raw.max_sge), completionsMax: Int(raw.max_cqe), regionsMax: Int(raw.max_mr),
-            regionBytesMax: raw.max_mr_size, readsInFlightMax: Int(raw.max_qp_rd_atom),
-            readsAsInitiatorMax: Int(raw.max_qp_init_rd_atom))
-    }
-
-    /// A port's state. Ports are numbered from 1. Verb: `ibv_query_port(3)`.
-    public func port(_ number: Int) throws(FabricError) -> PortAttributes {
-        var raw = ibv_port_attr()
-        let result = unsafe cverbs_query_port(self.raw, UInt8(number), &raw)
-        try VerbsCall.check("ibv_query_port", result, "cannot query port \(number) of \(name)")
-        return PortAttributes(
-            isActive: raw.state == IBV_PORT_ACTIVE, mtuBytes: 128 << Int(raw.active_mtu.rawValue),
-            messageBytesMax: Int(raw.max_msg_sz), isEthernet: Int32(raw.link_layer) == IBV_LINK_LAYER_ETHERNET.rawCode,
-            gidCount: Int(raw.gid_tbl_len))
-    }
-
-    /// The port's addresses, in table order, without the empty ones. Verb: `ibv_query_gid_ex(3)`.
-    public func gids(port: Int) throws(FabricError) -> [GID] {
-        var result: [GID] = []
-        for index in 0..<min(try self.port(port).gidCount, 1024) {
-            var entry = ibv_gid_entry()
-            guard unsafe cverbs_query_gid_entry(raw, UInt32(port), UInt32(index), &entry) == 0 else { continue }
-            let bytes = unsafe withUnsafeBytes(of: entry.gid.raw) { unsafe Array($0) }
-            guard bytes.contains(where: { $0 != 0 }) else { continue }
-            let kind: GID.Kind = entry.gid_type == 2 ? .roceV2 : entry.gid_type == 1 ? .roceV1 : .infiniBand
-            result.append(GID(index: index, bytes: bytes, kind: kind))
-        }
-        return result
-    }
-
     /// Names of the devices that this kernel knows, in its order. Empty when there is none or no RDMA support.
+    /// Verb: `ibv_get_device_list(3)`.
     public static func deviceNames() -> [String] {
         var count: Int32 = 0
         guard let list = unsafe cverbs_get_device_list(&count) else { return [] }
         defer { unsafe ibv_free_device_list(list) }
         return (0..<Int(count)).map { unsafe String(cString: ibv_get_device_name(list[$0]!)) }
+    }
+
+    /// Lets the process fork while it has registered memory: a child then does not see it, and the parent keeps it.
+    /// Before anything else of this library, when at all; kernels ≥ 5.12 need no such call. Verb: `ibv_fork_init(3)`.
+    public static func prepareForFork() throws(FabricError) {
+        try VerbsCall.check("ibv_fork_init", ibv_fork_init(), "cannot prepare for forks")
+    }
+
+    /// What a fork does to registered memory. Verb: `ibv_is_fork_initialized(3)`.
+    public static var forkSafety: ForkSafety {
+        switch ibv_is_fork_initialized() {
+        case IBV_FORK_UNNEEDED: .unneeded
+        case IBV_FORK_ENABLED: .prepared
+        default: .unsafe
+        }
+    }
+
+    /// What a fork does to registered memory.
+    public enum ForkSafety: Sendable {
+        /// The kernel copies pinned pages for the child: nothing to do.
+        case unneeded
+        /// ``DeviceContext/prepareForFork()`` was called.
+        case prepared
+        /// A fork may part the device from the parent's memory.
+        case `unsafe`
+    }
+
+    // MARK: Events
+
+    /// Readable when ``nextEvent()`` has something.
+    public var eventDescriptor: Int32 { unsafe raw.pointee.async_fd }
+
+    /// The next event of the device or of something made on it, or nil; never blocks on a device opened by name.
+    /// Acknowledged before it is returned, so that nothing waits for it. Verb: `ibv_get_async_event(3)`.
+    public func nextEvent() -> DeviceEvent? {
+        var event = unsafe ibv_async_event()
+        guard unsafe ibv_get_async_event(raw, &event) == 0 else { return nil }
+        defer { unsafe ibv_ack_async_event(&event) }
+        return unsafe DeviceEvent(
+            kind: DeviceEvent.Kind(rawValue: UInt32(event.event_type.rawCode)), element: cverbs_event_element(&event))
+    }
+}
+
+/// Something that happened to a device, a port, a queue pair or a queue. Source: `ibv_get_async_event(3)`.
+public struct DeviceEvent: Sendable, Hashable {
+    /// What happened.
+    public let kind: Kind
+    /// The queue pair's number, the port's, or 0.
+    public let element: UInt32
+
+    /// What happened: verbs' own numbers.
+    public struct Kind: Hashable, Sendable, CustomStringConvertible {
+        /// The number of `enum ibv_event_type`.
+        public let rawValue: UInt32
+        /// A kind of any number: devices may report ones that are not named here.
+        public init(rawValue: UInt32) { self.rawValue = rawValue }
+        /// A completion queue overflowed: it is dead.
+        public static let completionQueueError = Kind(rawValue: 0)
+        /// A queue pair failed in a way that no completion could tell.
+        public static let queuePairFatal = Kind(rawValue: 1)
+        /// A peer's request was invalid.
+        public static let queuePairRequestError = Kind(rawValue: 2)
+        /// A peer's request named memory that it may not.
+        public static let queuePairAccessError = Kind(rawValue: 3)
+        /// The first message came before the connection manager knew that the peer is connected.
+        public static let connectionEstablished = Kind(rawValue: 4)
+        /// Everything posted before ``QueuePair/drainSendQueue()`` is done.
+        public static let sendQueueDrained = Kind(rawValue: 5)
+        /// The device failed or was removed: close everything of it.
+        public static let deviceFatal = Kind(rawValue: 8)
+        /// A port can send.
+        public static let portActive = Kind(rawValue: 9)
+        /// A port cannot send any more.
+        public static let portError = Kind(rawValue: 10)
+        /// A shared receive queue is dead.
+        public static let sharedReceiveQueueError = Kind(rawValue: 14)
+        /// A shared receive queue has fewer receives than ``SharedReceiveQueue/arm(limit:)`` said.
+        public static let sharedReceiveLimitReached = Kind(rawValue: 15)
+        /// A failed queue pair will take nothing more from its shared receive queue.
+        public static let lastWorkReached = Kind(rawValue: 16)
+        /// A port's table of addresses changed.
+        public static let addressesChanged = Kind(rawValue: 18)
+        /// libibverbs' words for it.
+        public var description: String {
+            unsafe String(cString: ibv_event_type_str(ibv_event_type(numericCast(rawValue))))
+        }
     }
 }
 
@@ -85,68 +138,4 @@ extension RawRepresentable where RawValue: BinaryInteger {
 }
 extension BinaryInteger {
     var rawCode: Int32 { Int32(self) }
-}
-
-/// What a device can do. Counts are per device unless named otherwise.
-public struct DeviceAttributes: Sendable {
-    /// The firmware's version; empty where there is none.
-    public let firmware: String
-    /// Ports, numbered from 1.
-    public let portCount: Int
-    /// Queue pairs at once.
-    public let queuePairsMax: Int
-    /// Work requests per queue.
-    public let workRequestsMax: Int
-    /// Pieces per work request.
-    public let scatterGatherMax: Int
-    /// Entries per completion queue.
-    public let completionsMax: Int
-    /// Registered regions at once.
-    public let regionsMax: Int
-    /// Longest region, in bytes.
-    public let regionBytesMax: UInt64
-    /// RDMA READs and atomics that a queue pair serves at once.
-    public let readsInFlightMax: Int
-    /// RDMA READs and atomics that a queue pair asks at once.
-    public let readsAsInitiatorMax: Int
-}
-
-/// A port's state.
-public struct PortAttributes: Sendable {
-    /// True when packets can be sent.
-    public let isActive: Bool
-    /// Path MTU that the port's link allows, in bytes.
-    public let mtuBytes: Int
-    /// Longest message of any kind, in bytes.
-    public let messageBytesMax: Int
-    /// True for RoCE and iWARP, false for InfiniBand.
-    public let isEthernet: Bool
-    /// Places in the port's table of addresses, empty ones included.
-    public let gidCount: Int
-}
-
-/// An address of a port.
-public struct GID: Sendable, Hashable, CustomStringConvertible {
-    /// How packets to the address are framed.
-    public enum Kind: String, Sendable {
-        case infiniBand = "IB"
-        case roceV1 = "RoCE v1"
-        case roceV2 = "RoCE v2"
-    }
-    /// Place in the port's table.
-    public let index: Int
-    /// 16 bytes, network order.
-    public let bytes: [UInt8]
-    /// How packets to it are framed.
-    public let kind: Kind
-
-    /// True for an IPv4 address in IPv6 form.
-    public var isIPv4: Bool { bytes[..<10].allSatisfy { $0 == 0 } && bytes[10] == 0xff && bytes[11] == 0xff }
-
-    /// The address as text: `10.9.0.1`, or eight groups of hexadecimal digits.
-    public var description: String {
-        if isIPv4 { return bytes[12...].map(String.init).joined(separator: ".") }
-        return stride(from: 0, to: 16, by: 2)
-            .map { String(UInt16(bytes[$0]) << 8 | UInt16(bytes[$0 + 1]), radix: 16) }.joined(separator: ":")
-    }
 }

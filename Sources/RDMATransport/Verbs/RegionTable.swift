@@ -29,18 +29,17 @@ struct RegionTable {
 
     func remote(_ id: RegionID) -> RemoteRegion {
         guard let box = boxes[id.rawValue] else { preconditionFailure("region not registered") }
-        let count = unsafe box.region.memory.bytes.count
-        return RemoteRegion(key: box.region.remoteKey, address: box.region.address, byteCount: UInt64(count))
+        return RemoteRegion(
+            key: box.region.remoteKey, address: box.region.address, byteCount: box.region.byteCount)
     }
 
-    mutating func piece(_ slice: LocalSlice) -> SendChain.Piece {
+    mutating func piece(_ slice: LocalSlice) -> ScatterGatherElement {
         if last?.id != slice.region.rawValue {
             guard let box = boxes[slice.region.rawValue] else { preconditionFailure("region not registered") }
-            let count = unsafe box.region.memory.bytes.count
-            last = (slice.region.rawValue, box.region.address, box.region.localKey, count)
+            last = (slice.region.rawValue, box.region.address, box.region.localKey, Int(box.region.byteCount))
         }
         precondition(slice.offset >= 0 && slice.count >= 0 && slice.count <= last!.byteCount - slice.offset)
-        return SendChain.Piece(
+        return ScatterGatherElement(
             address: last!.address + UInt64(slice.offset), byteCount: slice.count, localKey: last!.localKey)
     }
 }

@@ -25,6 +25,14 @@ enum VerbsCall {
     }
 
     private static func error(_ operation: String, _ number: Int32, _ detail: String) -> FabricError {
-        FabricError(.system, operation: operation, errorNumber: number, detail)
+        FabricError.verbs(operation, number, detail)
+    }
+}
+
+extension FabricError {
+    /// A verb's failure. What the device, its driver or the kernel does not have is told apart from what went wrong.
+    static func verbs(_ operation: String, _ number: Int32, _ detail: String) -> FabricError {
+        let isUnsupported = number == EOPNOTSUPP || number == ENOSYS || number == EPROTONOSUPPORT
+        return FabricError(isUnsupported ? .unsupported : .system, operation: operation, errorNumber: number, detail)
     }
 }

@@ -61,11 +61,11 @@ final class VerbsConnection {
     static let header = FabricConfiguration.messageHeaderBytes
     static let signalEvery = 16
 
-    init(id: ConnectionID, identifier: consuming ConnectionIdentifier, state: State, configuration: FabricConfiguration)
+    init(id: ConnectionID, identifier: ConnectionIdentifier, state: State, configuration: FabricConfiguration)
     {
         self.id = id
         self.state = state
-        self.identifier = consume identifier
+        self.identifier = identifier
         self.configuration = configuration
         privateData = []
         sends = SendChain(capacity: configuration.postedMax)
@@ -91,7 +91,8 @@ final class VerbsConnection {
         self.memory = memory
         self.region = consume region
         let depths = QueuePairDepths(send: configuration.postedMax, receive: configuration.messagesInFlight)
-        queuePair = try QueuePair(identifier!, depths: depths, completions: completions, domain: domain)
+        queuePair = try QueuePair(
+            QueuePairOptions(depths: depths), on: identifier!, in: domain, sends: completions, receives: completions)
         for slot in 0..<UInt32(configuration.messagesInFlight) { appendReceive(slot) }
         guard postReceives() else {
             throw FabricError(.system, operation: "ibv_post_recv", "cannot post receives")
@@ -110,7 +111,7 @@ final class VerbsConnection {
 
     func established() {
         state = .established
-        queuePair?.setReceiverNotReadyTimer(code: 12)
+        try? queuePair?.setReceiverNotReadyTimer(code: 12)
     }
 
     /// Stops: everything posted comes back as flushed.
@@ -144,16 +145,16 @@ final class VerbsConnection {
 
     private var buffers: UnsafeMutableRawBufferPointer { unsafe memory!.bytes }
 
-    private func piece(buffer: Int, byteCount: Int) -> SendChain.Piece {
+    private func piece(buffer: Int, byteCount: Int) -> ScatterGatherElement {
         let offset = buffer * configuration.messageBufferBytes
-        return SendChain.Piece(
+        return ScatterGatherElement(
             address: memoryAddress + UInt64(offset), byteCount: byteCount, localKey: memoryKey)
     }
 
     private func append(
-        _ operation: SendChain.Operation, _ what: Posted, _ first: SendChain.Piece, _ second: SendChain.Piece?
+        _ operation: SendOperation, _ what: Posted, _ first: ScatterGatherElement, _ second: ScatterGatherElement?
     ) {
-        sends.append(operation, workID: workID(0, next), first, second)
+        unsafe sends.append(operation, workID: workID(0, next), first, second)
         posted[Int(next % UInt32(posted.count))] = what
         next &+= 1
         unsignaled += 1
@@ -186,7 +187,7 @@ final class VerbsConnection {
     }
 
     func transfer(
-        _ operation: SendChain.Operation, _ first: SendChain.Piece, _ second: SendChain.Piece?, token: UInt64
+        _ operation: SendOperation, _ first: ScatterGatherElement, _ second: ScatterGatherElement?, token: UInt64
     ) -> PostResult {
         guard state == .established else { return .closed }
         var takesCredit = false
@@ -212,13 +213,13 @@ final class VerbsConnection {
         }
         statistics.requestsPosted += sends.count
         statistics.doorbells += 1
-        return sends.post(to: queuePair!) == 0
+        return sends.post(to: queuePair!) == .posted
     }
 
     // MARK: Receiving
 
     private func appendReceive(_ slot: UInt32) {
-        receives.append(
+        unsafe receives.append(
             workID: workID(1, slot), piece(buffer: Int(slot), byteCount: configuration.messageBufferBytes))
     }
 
@@ -227,7 +228,7 @@ final class VerbsConnection {
         guard count > 0 else { return true }
         receivesPosted += count
         owedCredits += count
-        return receives.post(to: queuePair!) == 0
+        return receives.post(to: queuePair!) == .posted
     }
 
     /// Gives a receive buffer back to the queue pair, at the next flush.

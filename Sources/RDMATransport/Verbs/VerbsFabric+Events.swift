@@ -43,32 +43,32 @@ extension VerbsFabric {
     }
 
     func handle(_ event: ConnectionEvent, into events: inout [FabricEvent]) {
-        if event.kind == RDMA_CM_EVENT_CONNECT_REQUEST { return requested(event, into: &events) }
+        if event.kind == .connectRequest { return requested(event, into: &events) }
         guard event.tag != 0 else { return }
         let id = ConnectionID(
             index: UInt32(truncatingIfNeeded: event.tag) - 1, generation: UInt32(event.tag >> 32))
         guard let connection = connections[id], connection.state != .dead else { return }
         do throws(FabricError) {
             switch (event.kind, connection.state) {
-            case (RDMA_CM_EVENT_ADDR_RESOLVED, .resolvingAddress):
+            case (.addressResolved, .resolvingAddress):
                 connection.state = .resolvingRoute
-                connection.identifier!.setAcknowledgementTimeout(code: 14)
+                try connection.identifier!.setAcknowledgementTimeout(code: 14)
                 try connection.identifier!.resolveRoute(timeoutMilliseconds: 5000)
-            case (RDMA_CM_EVENT_ROUTE_RESOLVED, .resolvingRoute):
+            case (.routeResolved, .resolvingRoute):
                 connection.peer = connection.identifier!.describePeer()
                 connection.state = .connecting
                 try connection.prepare(completions: completions, domain: domain)
                 let hello = greetingOverride ?? greeting(connection.privateData).encoded
-                try connection.identifier!.connect(privateData: hello, readDepth: readDepth)
-            case (RDMA_CM_EVENT_ESTABLISHED, .connecting):
+                try connection.identifier!.connect(parameters(hello))
+            case (.established, .connecting):
                 guard case .greeting(let greeting) = TransportGreeting.parse(event.privateData) else {
                     return refuse(connection, .versionMismatch, into: &events)
                 }
                 connection.adopt(greeting)
                 establish(connection, into: &events)
-            case (RDMA_CM_EVENT_ESTABLISHED, .accepting):
+            case (.established, .accepting):
                 establish(connection, into: &events)
-            case (RDMA_CM_EVENT_REJECTED, .connecting):
+            case (.rejected, .connecting):
                 var failure = ConnectFailure.nobodyListens
                 switch TransportGreeting.parse(event.privateData) {
                 case .greeting(let greeting):
@@ -78,12 +78,12 @@ extension VerbsFabric {
                 case .garbage: break
                 }
                 refuse(connection, failure, into: &events)
-            case (RDMA_CM_EVENT_REJECTED, .accepting):
+            case (.rejected, .accepting):
                 drain(connection, .closed)
-            case (RDMA_CM_EVENT_ADDR_ERROR, _), (RDMA_CM_EVENT_ROUTE_ERROR, _), (RDMA_CM_EVENT_UNREACHABLE, _),
-                (RDMA_CM_EVENT_CONNECT_ERROR, _):
+            case (.addressError, _), (.routeError, _), (.unreachable, _),
+                (.connectError, _):
                 refuse(connection, .unreachable, into: &events)
-            case (RDMA_CM_EVENT_DISCONNECTED, _), (RDMA_CM_EVENT_DEVICE_REMOVAL, _):
+            case (.disconnected, _), (.deviceRemoval, _):
                 // What arrived before the hang-up is still in the completion queue.
                 pollCompletions(into: &events)
                 if connection.state == .established || connection.state == .accepting { drain(connection, .closed) }
@@ -96,7 +96,7 @@ extension VerbsFabric {
     }
 
     private func requested(_ event: ConnectionEvent, into events: inout [FabricEvent]) {
-        let identifier = unsafe ConnectionIdentifier(adopting: event.identifier, channel: channel)
+        let identifier = event.request!
         guard case .greeting(let greeting) = TransportGreeting.parse(event.privateData),
             unsafe identifier.raw.pointee.verbs == context.raw
         else { return identifier.reject(privateData: self.greeting([]).encoded) }

@@ -43,7 +43,7 @@ package final class VerbsFabric: Fabric {
         try self.init(context: context, channel: channel, configuration: configuration)
         listener.tag = 0
         try listener.listen(backlog: 128)
-        self.listener = consume listener
+        self.listener = listener
     }
 
     /// A fabric on the device that reaches an address.
@@ -92,7 +92,7 @@ package final class VerbsFabric: Fabric {
     }
 
     /// The device that an address belongs to; for a wildcard address the first there is.
-    private static func context(of listener: borrowing ConnectionIdentifier) throws(FabricError) -> DeviceContext {
+    private static func context(of listener: ConnectionIdentifier) throws(FabricError) -> DeviceContext {
         if let context = listener.context { return context }
         var count: Int32 = 0
         guard let list = unsafe rdma_get_devices(&count), count > 0, let first = unsafe list[0] else {
@@ -121,7 +121,7 @@ package final class VerbsFabric: Fabric {
     }
 
     func insert(
-        _ identifier: consuming ConnectionIdentifier, state: VerbsConnection.State
+        _ identifier: ConnectionIdentifier, state: VerbsConnection.State
     ) throws(FabricError) -> VerbsConnection {
         let needed = VerbsConnection.completionsNeeded(configuration)
         guard unreservedCompletions >= needed, !connections.isFull else {
@@ -132,9 +132,7 @@ package final class VerbsFabric: Fabric {
                     + "\(unreservedCompletions) of \(completions.depth) completion queue entries left, \(needed) needed"
             )
         }
-        var owned: ConnectionIdentifier? = consume identifier
         let connection = try connections.insert { id throws(FabricError) in
-            let identifier = owned.take()!
             identifier.tag = UInt64(id.generation) << 32 | UInt64(id.index) + 1
             return VerbsConnection(id: id, identifier: identifier, state: state, configuration: configuration)
         }!
@@ -149,14 +147,22 @@ package final class VerbsFabric: Fabric {
             privateData: privateData)
     }
 
+    func parameters(_ privateData: [UInt8]) -> ConnectionParameters {
+        var parameters = ConnectionParameters()
+        parameters.privateData = privateData
+        parameters.readsServedMax = readDepth
+        parameters.readsInFlightMax = readDepth
+        return parameters
+    }
+
     package func accept(_ id: ConnectionID, privateData: [UInt8]) throws(FabricError) {
         guard let connection = connections[id], connection.state == .requested else {
             throw FabricError(.state, operation: "accept", "\(id) is not waiting to be accepted")
         }
         do throws(FabricError) {
-            connection.identifier!.setAcknowledgementTimeout(code: 14)
+            try connection.identifier!.setAcknowledgementTimeout(code: 14)
             try connection.prepare(completions: completions, domain: domain)
-            try connection.identifier!.accept(privateData: greeting(privateData).encoded, readDepth: readDepth)
+            try connection.identifier!.accept(parameters(greeting(privateData).encoded))
             connection.state = .accepting
         } catch {
             connection.identifier?.reject(privateData: greeting([]).encoded)
@@ -214,7 +220,7 @@ package final class VerbsFabric: Fabric {
         on id: ConnectionID, _ first: LocalSlice, _ second: LocalSlice?, to remote: RemoteSlice, immediate: UInt32?,
         token: UInt64
     ) -> PostResult {
-        let operation: SendChain.Operation =
+        let operation: SendOperation =
             if let immediate { .writeWithImmediate(remote, immediate) } else { .write(remote) }
         return connections[id]?.transfer(
             operation, regions.piece(first), second.map { regions.piece($0) }, token: token) ?? .closed
