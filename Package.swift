@@ -24,7 +24,10 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "CVerbs", providers: [.apt(["libibverbs-dev", "librdmacm-dev"])]),
-        .target(name: "RDMATransport", dependencies: ["CLinux", "CVerbs"], swiftSettings: settings),
+        .target(
+            name: "RDMATransport", dependencies: ["CLinux", "CVerbs"],
+            // For spans over registered buffers. Without it they would be closures: `withBytes { span in … }`.
+            swiftSettings: settings + [.enableExperimentalFeature("Lifetimes")]),
         .target(name: "RecordFormat", dependencies: ["CLinux"], swiftSettings: settings),
         .target(name: "TopicProtocol", swiftSettings: settings),
         .target(name: "TopicLog", dependencies: ["CLinux", "RecordFormat"], swiftSettings: settings),

@@ -113,6 +113,7 @@ static inline const void *cverbs_private_data(const struct rdma_cm_event *event,
   return event->param.conn.private_data;
 }
 
+// Of the same union, for datagrams.
 static inline const struct rdma_ud_param *cverbs_datagram_parameters(const struct rdma_cm_event *event) {
   return &event->param.ud;
 }

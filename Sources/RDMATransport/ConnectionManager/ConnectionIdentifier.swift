@@ -89,7 +89,8 @@ public enum ConnectionService: Sendable {
         try VerbsCall.checkMinusOne("rdma_listen", unsafe rdma_listen(raw, backlog), "cannot listen")
     }
 
-    /// Finds the device that reaches an address; ``ConnectionEvent/Kind/addressResolved`` follows. `rdma_resolve_addr(3)`.
+    /// Finds the device that reaches an address; ``ConnectionEvent/Kind/addressResolved`` follows.
+    /// `rdma_resolve_addr(3)`.
     public func resolveAddress(host: String, port: UInt16, timeoutMilliseconds: Int32) throws(FabricError) {
         unsafe try withAddress(host, port, passive: false) { address throws(FabricError) in
             try VerbsCall.checkMinusOne(

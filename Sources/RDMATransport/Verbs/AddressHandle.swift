@@ -50,6 +50,8 @@ internal import CVerbs
 }
 
 /// A queue pair somewhere, and the queue key that it wants. Names an ``AddressHandle`` without keeping it.
+///
+/// - Threading: thread-safe: the handle's C struct never changes.
 @safe public struct DatagramDestination: @unchecked Sendable {
     let handle: UnsafeMutablePointer<ibv_ah>
     /// The peer's queue pair.

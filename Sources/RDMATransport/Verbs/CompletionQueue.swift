@@ -44,8 +44,9 @@ import Glibc
         } else {
             unsafe extended = nil
         }
-        let plain =
-            unsafe fields == nil ? ibv_create_cq(context.raw, Int32(depth), nil, channel, 0) : extended.map { unsafe ibv_cq_ex_to_cq($0) }
+        let plain = unsafe fields == nil
+            ? ibv_create_cq(context.raw, Int32(depth), nil, channel, 0)
+            : extended.map { unsafe ibv_cq_ex_to_cq($0) }
         guard let plain = unsafe plain else {
             if fields == nil { number = errno }
             unsafe ibv_destroy_comp_channel(channel)

@@ -56,12 +56,19 @@ public struct DeviceAttributes: Sendable {
 
         /// Bits of `enum ibv_odp_transport_cap_bits`.
         public struct Operations: OptionSet, Sendable {
+            /// Bits of `enum ibv_odp_transport_cap_bits`.
             public let rawValue: UInt32
+            /// Any bits.
             public init(rawValue: UInt32) { self.rawValue = rawValue }
+            /// Sends.
             public static let send = Operations(rawValue: 1)
+            /// Receives.
             public static let receive = Operations(rawValue: 2)
+            /// RDMA writes.
             public static let write = Operations(rawValue: 4)
+            /// RDMA reads.
             public static let read = Operations(rawValue: 8)
+            /// Atomics.
             public static let atomic = Operations(rawValue: 16)
         }
     }

@@ -10,7 +10,7 @@ internal import CVerbs
     public enum Kind: UInt32, Sendable {
         /// Bound with ``MemoryWindow/bind(to:offset:byteCount:access:on:workID:flags:)``; the library picks the key.
         case type1 = 1
-        /// Bound with ``SendOperation/bindWindow(_:)``; you pick the key's last byte, and either side may invalidate it.
+        /// Bound with ``SendOperation/bindWindow(_:)``; you pick the key's last byte, and either side may end it.
         case type2 = 2
     }
 
@@ -69,6 +69,8 @@ internal import CVerbs
 }
 
 /// What a type 2 window is to be bound to. Names the window and the region without keeping them.
+///
+/// - Threading: thread-safe: names and numbers; only posting needs a thread.
 @safe public struct WindowBinding: @unchecked Sendable {
     let window: UnsafeMutablePointer<ibv_mw>
     let region: UnsafeMutablePointer<ibv_mr>

@@ -85,6 +85,11 @@ internal import CVerbs
     /// The number that completions, and peers, name.
     public var number: UInt32 { unsafe raw.pointee.qp_num }
 
+    /// Where its completions are reported: two queues, or one.
+    var completionQueues: [CompletionQueue] {
+        parents.sends === parents.receives ? [parents.sends] : [parents.sends, parents.receives]
+    }
+
     /// Destroys it.
     public consuming func close() {}
 

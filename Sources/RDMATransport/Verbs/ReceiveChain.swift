@@ -81,7 +81,7 @@ internal import CVerbs
             return .posted
         }
         if let refused = unsafe refused { start = unsafe refused - requests }
-        return abs(result) == 12 ? .queueFull : .failed(errorNumber: abs(result))
+        return PostOutcome(errorNumber: abs(result))
     }
 
     private mutating func next(_ workID: UInt64) -> Int {

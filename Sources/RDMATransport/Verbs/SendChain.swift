@@ -112,8 +112,7 @@ internal import CVerbs
             return .posted
         }
         if let refused = unsafe refused { start = unsafe refused - requests }
-        // ENOMEM is what libibverbs' providers say of a full queue.
-        return abs(result) == 12 ? .queueFull : .failed(errorNumber: abs(result))
+        return PostOutcome(errorNumber: abs(result))
     }
 
     /// Drops everything that was not posted.
@@ -147,7 +146,7 @@ public enum PostOutcome: Sendable, Equatable {
     case failed(errorNumber: Int32)
 }
 
-private func encode(_ operation: SendOperation, into request: UnsafeMutablePointer<ibv_send_wr>) {
+func encode(_ operation: SendOperation, into request: UnsafeMutablePointer<ibv_send_wr>) {
     switch operation {
     case .send: unsafe request.pointee.opcode = IBV_WR_SEND
     case .sendWithImmediate(let value):

@@ -109,6 +109,6 @@ extension QueuePair {
         unsafe ibv_wr_start(extended)
         unsafe body(WorkRequestWriter(extended, options.extendedOperations))
         let result = abs(unsafe ibv_wr_complete(extended))
-        return result == 0 ? .posted : result == 12 ? .queueFull : .failed(errorNumber: result)
+        return result == 0 ? .posted : PostOutcome(errorNumber: result)
     }
 }
