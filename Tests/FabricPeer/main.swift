@@ -1,5 +1,5 @@
 // The other process of two-process transport tests: connects, does what it is told, leaves when the tester does.
-// Usage: fabric-peer shm PATH | rdma HOST PORT | storm HOST PORT COUNT
+// Usage: fabric-peer shm PATH | rdma HOST PORT | storm HOST PORT COUNT | ends
 import Glibc
 import RDMATransport
 import TransportTestSupport
@@ -76,6 +76,8 @@ do {
             default: fabric.compareAndSwap(on: id, remote, compare: 0, swap: 1, into: slice, token: 99)
             }
         }
+    } else if arguments.count == 2, arguments[1] == "ends" {
+        VerbsEnds().serve()
     } else if arguments.count == 5, arguments[1] == "storm" {
         // Many connections that do nothing.
         var configuration = FabricConfiguration()

@@ -4,6 +4,8 @@ internal import CVerbs
 public struct QueuePairState: Hashable, Sendable, CustomStringConvertible {
     /// The number of `enum ibv_qp_state`.
     public let rawValue: UInt32
+    /// A state of any number.
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
     /// Just made.
     public static let reset = QueuePairState(rawValue: 0)
     /// Has a port; receives may be posted.

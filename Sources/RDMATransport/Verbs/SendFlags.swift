@@ -10,8 +10,9 @@ public struct SendFlags: OptionSet, Sendable {
     public static let signaled = SendFlags(rawValue: 2)
     /// Wakes a receiver that armed its queue for solicited events only.
     public static let solicited = SendFlags(rawValue: 4)
-    /// The bytes were copied while posting. Set by the functions that post inline.
-    static let inline = SendFlags(rawValue: 8)
+    /// The bytes are copied while posting. A chain sets it by itself; a ``WorkRequestWriter`` must be told when the
+    /// request begins, since some devices (rxe) look at it then.
+    public static let inline = SendFlags(rawValue: 8)
 }
 
 /// What one work request of a send queue does. Source: `ibv_post_send(3)`.

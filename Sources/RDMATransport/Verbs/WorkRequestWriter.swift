@@ -8,10 +8,12 @@ internal import CVerbs
 @safe public struct WorkRequestWriter: ~Copyable {
     private let raw: UnsafeMutablePointer<ibv_qp_ex>
     private let allowed: ExtendedOperations
+    private let inlineBytesMax: Int
 
-    init(_ raw: UnsafeMutablePointer<ibv_qp_ex>, _ allowed: ExtendedOperations) {
+    init(_ raw: UnsafeMutablePointer<ibv_qp_ex>, _ options: QueuePairOptions) {
         unsafe self.raw = raw
-        self.allowed = allowed
+        allowed = options.extendedOperations
+        inlineBytesMax = options.inlineBytesMax
     }
 
     /// Begins a send.
@@ -79,8 +81,11 @@ internal import CVerbs
             unsafe ibv_wr_set_sge_list(raw, list.count, list.baseAddress)
         }
     }
-    /// Ends a request with bytes that are copied now: at most ``QueuePairOptions/inlineBytesMax``.
+    /// Ends a request with bytes that are copied now: at most ``QueuePairOptions/inlineBytesMax``. The request must have
+    /// begun with ``SendFlags/inline``.
     public func set(inline bytes: RawSpan) {
+        precondition(bytes.byteCount <= inlineBytesMax, "the queue pair takes \(inlineBytesMax) inline bytes")
+        precondition(unsafe raw.pointee.wr_flags & SendFlags.inline.rawValue != 0, "begin the request with .inline")
         unsafe bytes.withUnsafeBytes { source in
             unsafe ibv_wr_set_inline_data(raw, UnsafeMutableRawPointer(mutating: source.baseAddress), source.count)
         }
@@ -107,8 +112,9 @@ extension QueuePair {
             preconditionFailure("the queue pair was made without extended operations: use a SendChain")
         }
         unsafe ibv_wr_start(extended)
-        unsafe body(WorkRequestWriter(extended, options.extendedOperations))
+        unsafe body(WorkRequestWriter(extended, options))
         let result = abs(unsafe ibv_wr_complete(extended))
-        return result == 0 ? .posted : PostOutcome(errorNumber: result)
+        // A full queue is ENOMEM to some providers and ENOSPC (28) to others, such as rxe.
+        return result == 0 ? .posted : PostOutcome(errorNumber: result == 28 ? 12 : result)
     }
 }
