@@ -84,7 +84,8 @@ import Glibc
     public subscript(index: Int) -> WorkCompletion { unsafe WorkCompletion(raw: batch[index]) }
 
     /// Asks for one event on ``descriptor``. Poll until empty afterwards: what came before it makes no event.
-    /// - Parameter solicitedOnly: Only for messages sent ``SendFlags/solicited``, and for failures (rxe leaves these out).
+    /// - Parameter solicitedOnly: Only for messages sent ``SendFlags/solicited``, and for failures
+    ///   (which rxe leaves out).
     public func arm(solicitedOnly: Bool = false) {
         let result = unsafe ibv_req_notify_cq(raw, solicitedOnly ? 1 : 0)
         precondition(result == 0, "ibv_req_notify_cq failed")

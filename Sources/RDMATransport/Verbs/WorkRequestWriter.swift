@@ -81,8 +81,8 @@ internal import CVerbs
             unsafe ibv_wr_set_sge_list(raw, list.count, list.baseAddress)
         }
     }
-    /// Ends a request with bytes that are copied now: at most ``QueuePairOptions/inlineBytesMax``. The request must have
-    /// begun with ``SendFlags/inline``.
+    /// Ends a request with bytes that are copied now: at most ``QueuePairOptions/inlineBytesMax``. The request must
+    /// have begun with ``SendFlags/inline``.
     public func set(inline bytes: RawSpan) {
         precondition(bytes.byteCount <= inlineBytesMax, "the queue pair takes \(inlineBytesMax) inline bytes")
         precondition(unsafe raw.pointee.wr_flags & SendFlags.inline.rawValue != 0, "begin the request with .inline")
