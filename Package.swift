@@ -43,10 +43,11 @@ let package = Package(
         .target(
             name: "RdmadClient", dependencies: ["CLinux", "RDMATransport", "RecordFormat", "TopicProtocol"],
             swiftSettings: settings),
+        .target(name: "TransportBench", dependencies: ["CLinux", "RDMATransport"], swiftSettings: settings),
         .executableTarget(
             name: "rdmad",
             dependencies: [
-                "RDMATransport", "RecordFormat", "TopicProtocol", "TopicLog", "BrokerCore", "FabricFrontend",
+                "TransportBench", "RDMATransport", "RecordFormat", "TopicProtocol", "TopicLog", "BrokerCore", "FabricFrontend",
                 "RdmadClient", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),

@@ -18,8 +18,9 @@ enum ImportRules {
         "RdmadClient": ["CLinux", "Glibc", "RDMATransport", "RecordFormat", "Synchronization", "TopicProtocol"],
         "rdmad": [
             "ArgumentParser", "BrokerCore", "CLinux", "FabricFrontend", "Glibc", "Logging", "RDMATransport",
-            "RdmadClient", "RecordFormat", "Synchronization", "TopicLog", "TopicProtocol",
+            "RdmadClient", "RecordFormat", "Synchronization", "TopicLog", "TopicProtocol", "TransportBench",
         ],
+        "TransportBench": ["CLinux", "Glibc", "RDMATransport"],
     ]
 
     static let imports = Rule(

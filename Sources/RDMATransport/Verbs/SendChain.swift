@@ -115,6 +115,15 @@ internal import CVerbs
         return PostOutcome(errorNumber: abs(result))
     }
 
+    /// Posts everything and keeps it, to be posted again: for requests that are the same each time, such as writes to
+    /// one place. Only with room in the queue for all: a refusal in the middle leaves those before it posted.
+    public borrowing func postAndKeep(to queuePair: borrowing QueuePair) -> PostOutcome {
+        guard count > 0 else { return .posted }
+        var refused: UnsafeMutablePointer<ibv_send_wr>?
+        let result = unsafe ibv_post_send(queuePair.raw, requests + start, &refused)
+        return result == 0 ? .posted : PostOutcome(errorNumber: abs(result))
+    }
+
     /// Drops everything that was not posted.
     public mutating func removeAll() {
         start = 0
