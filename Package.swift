@@ -54,6 +54,15 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // Examples: programs to read, built and tested with the rest.
+        .executableTarget(
+            name: "rdma-echo", dependencies: ["RDMATransport"], path: "Examples/Echo", swiftSettings: settings),
+        .executableTarget(
+            name: "rdma-kv", dependencies: ["RDMATransport"], path: "Examples/KeyValue", swiftSettings: settings),
+        .executableTarget(
+            name: "rdma-chat", dependencies: ["RDMATransport"], path: "Examples/MulticastChat",
+            swiftSettings: settings),
+
         // Tests: a folder per target. The Soft-RoCE ones fail where there is no rxe0 (make test gives them a guest).
         .target(
             name: "TransportTestSupport", dependencies: ["RDMATransport"], path: "Tests/TransportTestSupport",
@@ -91,7 +100,7 @@ let package = Package(
             name: "SoftRoCETests",
             dependencies: [
                 "RDMATransport", "TransportTestSupport", "CLinux", "fabric-peer", "BrokerTestSupport", "RdmadClient",
-                "rdmad",
+                "rdmad", "rdma-echo", "rdma-kv", "rdma-chat",
             ],
             swiftSettings: settings),
     ],

@@ -51,6 +51,32 @@ import Glibc
     }
 }
 
+extension EventChannel {
+    /// Waits for one kind of event; for programs that do one thing at a time. Blocks the thread.
+    /// - Throws: ``FabricError`` with code `state` when another event comes first (a rejection says what the peer said),
+    ///   or none within `seconds`.
+    public func wait(for kind: ConnectionEvent.Kind, seconds: Int = 10) throws(FabricError) -> ConnectionEvent {
+        let deadline = monotonicNanoseconds() + UInt64(seconds) * 1_000_000_000
+        while true {
+            if let event = next() {
+                if event.kind == kind { return event }
+                if event.kind == .timeWaitEnded { continue }
+                let said = String(decoding: event.privateData.prefix { $0 != 0 }, as: UTF8.self)
+                throw FabricError(
+                    .state, operation: "rdma_get_cm_event",
+                    "waited for \(kind), got \(event.kind)"
+                        + (event.kind == .rejected && !said.isEmpty ? ": \(said)" : ""))
+            }
+            let now = monotonicNanoseconds()
+            guard now < deadline else {
+                throw FabricError(.state, operation: "rdma_get_cm_event", "no \(kind) within \(seconds) s")
+            }
+            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            _ = unsafe poll(&entry, 1, Int32((deadline - now) / 1_000_000 + 1))
+        }
+    }
+}
+
 /// Something that happened to a connection. Source: `rdma_get_cm_event(3)`.
 public struct ConnectionEvent {
     /// What happened.

@@ -114,6 +114,12 @@ internal import Synchronization
         }
     }
 
+    /// Copies `source` to the front and makes it the buffer's contents.
+    public mutating func copy(from source: [UInt8]) { unsafe copy(from: source.span.bytes) }
+
+    /// A copy of ``bytes``.
+    public func contents() -> [UInt8] { unsafe bytes.withUnsafeBytes { unsafe Array($0) } }
+
     /// What a peer must know to reach the buffer. Only with access rights; the peer may then touch it at any time.
     public func remote() -> RemoteSlice {
         unsafe RemoteSlice(key: state.pointee.remoteKey, address: state.pointee.address(of: slot))

@@ -107,6 +107,22 @@ import Glibc
         return count
     }
 
+    /// Takes completions as ``poll()`` does, sleeping until there is one; for programs that do one thing at a time.
+    /// - Parameter milliseconds: At most so long; −1: for ever.
+    /// - Returns: How many there are; 0 when the time is up.
+    public func wait(milliseconds: Int32 = -1) -> Int {
+        let count = Int(poll())
+        guard count == 0 else { return count }
+        arm()
+        // What came before the queue was armed makes no event.
+        let late = Int(poll())
+        guard late == 0 else { return late }
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        _ = unsafe Glibc.poll(&entry, 1, milliseconds)
+        takeEvents()
+        return poll()
+    }
+
     /// Has events wait until there are `count` completions, or the oldest is `microseconds` old. Verb:
     /// `ibv_modify_cq(3)`.
     /// - Throws: ``FabricError`` with code `unsupported` where the device cannot.

@@ -6,6 +6,14 @@ public enum BufferPosting: ~Copyable {
     case posted
     /// It was not posted, and is yours again: the queue is full, or the queue pair is not in a state for it.
     case refused(RegisteredBuffer, PostOutcome)
+
+    /// For programs that know there is room: a refusal is an error, and the buffer goes back to its pool.
+    /// - Throws: ``FabricError`` with code `limit` when the queue is full, else `state`.
+    public consuming func get() throws(FabricError) {
+        guard case .refused(_, let outcome) = consume self else { return }
+        throw FabricError(
+            outcome == .queueFull ? .limit : .state, operation: "ibv_post_send", "a buffer was not posted: \(outcome)")
+    }
 }
 
 extension QueuePair {
