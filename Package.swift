@@ -65,7 +65,7 @@ let package = Package(
 
         // Tests: a folder per target. The Soft-RoCE ones fail where there is no rxe0 (make test gives them a guest).
         .target(
-            name: "TransportTestSupport", dependencies: ["RDMATransport"], path: "Tests/TransportTestSupport",
+            name: "TransportTestSupport", dependencies: ["RDMATransport", "CLinux"], path: "Tests/TransportTestSupport",
             swiftSettings: settings),
         .executableTarget(
             name: "fabric-peer", dependencies: ["RDMATransport", "TransportTestSupport"], path: "Tests/FabricPeer",

@@ -66,7 +66,8 @@ import Glibc
         func ring(_ start: Int) -> SharedRing {
             let base = unsafe memory.bytes.baseAddress! + start
             return unsafe SharedRing(
-                control: base, slots: base + SharedRing.controlBytes, slotCount: slotCount, slotBytes: slotBytes)
+                control: base, slots: base + SharedRing.controlBytes, slotCount: slotCount, slotBytes: slotBytes,
+                messageBytesMax: bufferBytes - FabricConfiguration.messageHeaderBytes)
         }
         ringMemory = memory
         unsafe incoming = ring(isServer ? 0 : half)

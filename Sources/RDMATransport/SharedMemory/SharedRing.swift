@@ -20,6 +20,8 @@ internal import Synchronization
     private let slots: UnsafeMutableRawPointer
     let slotCount: UInt32
     let slotBytes: Int
+    /// Longest message that is taken.
+    private let messageBytesMax: Int
     /// Next slot to produce or consume, on this side.
     private(set) var position: UInt32 = 0
     /// Position last shown to the other side.
@@ -27,8 +29,13 @@ internal import Synchronization
     /// The other side's position, as last seen.
     private var otherSeen: UInt32 = 0
 
-    init(control: UnsafeMutableRawPointer, slots: UnsafeMutableRawPointer, slotCount: UInt32, slotBytes: Int) {
+    init(
+        control: UnsafeMutableRawPointer, slots: UnsafeMutableRawPointer, slotCount: UInt32, slotBytes: Int,
+        messageBytesMax: Int
+    ) {
         precondition(slotCount.nonzeroBitCount == 1)
+        unsafe precondition(messageBytesMax <= slotBytes - Self.slotHeaderBytes)
+        unsafe self.messageBytesMax = messageBytesMax
         unsafe self.control = control
         unsafe self.slots = slots
         unsafe self.slotCount = slotCount
@@ -103,7 +110,7 @@ internal import Synchronization
         }
         // Read once: the peer can change it while we look.
         let byteCount = Int(unsafe slot.load(as: UInt32.self))
-        guard unsafe kind == Self.messageKind, unsafe byteCount <= slotBytes - Self.slotHeaderBytes else {
+        guard unsafe kind == Self.messageKind, unsafe byteCount <= messageBytesMax else {
             return unsafe .violation
         }
         return unsafe .message(UnsafeRawBufferPointer(start: slot + Self.slotHeaderBytes, count: byteCount))
