@@ -179,6 +179,9 @@ static inline void clinux_pause(void) {
 #endif
 }
 
+// Fetches a cache line that is about to be read: an instruction.
+static inline void clinux_prefetch(const void *line) { __builtin_prefetch(line, 0, 3); }
+
 // CRC-32C instructions. clinux_has_crc32c says whether clinux_crc32c_* may be called on this CPU.
 #if defined(__x86_64__)
 static inline int clinux_has_crc32c(void) { return __builtin_cpu_supports("sse4.2") != 0; }

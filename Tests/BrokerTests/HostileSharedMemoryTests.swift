@@ -48,16 +48,16 @@ import TransportTestSupport
     }
 
     /// What the shared ring may say that is not true.
-    @Test(arguments: ["index", "length", "too long", "kind"])
+    @Test(arguments: ["sequence", "length", "too long", "kind"])
     func liesInTheRing(lie: String) throws {
         let broker = try TestBroker()
         let socket = try HandSocket(broker.socketPath)
-        let ring = unsafe try socket.handshake()
+        let ring = unsafe try socket.handshake(Array("rdmd".utf8) + [1, 0, 1, 0])
         // One byte more than a message may have would still fit into the slot.
         let length: UInt32 = lie == "length" ? 0xffff_ffff : lie == "too long" ? 8185 : 8
-        unsafe ring.storeBytes(of: length, toByteOffset: 256, as: UInt32.self)
-        unsafe ring.storeBytes(of: UInt32(lie == "kind" ? 77 : 1), toByteOffset: 260, as: UInt32.self)
-        unsafe ring.storeBytes(of: UInt32(lie == "index" ? 0x8000_0000 : 1), toByteOffset: 0, as: UInt32.self)
+        unsafe ring.storeBytes(of: length, toByteOffset: 384 + 4, as: UInt32.self)
+        unsafe ring.storeBytes(of: UInt32(lie == "kind" ? 77 : 1), toByteOffset: 384 + 8, as: UInt32.self)
+        unsafe ring.storeBytes(of: UInt32(lie == "sequence" ? 0x8000_0000 : 1), toByteOffset: 384, as: UInt32.self)
         socket.send([5])
         #expect(socket.receive(seconds: 10)?.prefix(2) == [6, 2], "cut off for a protocol violation")
         #expect(try isServed(broker))
@@ -69,7 +69,7 @@ import TransportTestSupport
     func memoryThatMustNotBeMapped(kind: String) throws {
         let broker = try TestBroker()
         let socket = try HandSocket(broker.socketPath)
-        _ = unsafe try socket.handshake()
+        _ = unsafe try socket.handshake(Array("rdmd".utf8) + [1, 0, 1, 0])
         for number in 1...(kind == "many" ? 20 : 1) as ClosedRange<UInt8> {
             let path = "/dev/shm/rdmad-hostile-\(getpid())-\(UInt32.random(in: 0 ... .max))"
             let descriptor =
@@ -93,24 +93,24 @@ import TransportTestSupport
     @Test func unreadWakeUpsBlockNobody() throws {
         let broker = try TestBroker()
         let socket = try HandSocket(broker.socketPath)
-        let ring = unsafe try socket.handshake()
-        let half = 256 + 64 * 8256
+        let ring = unsafe try socket.handshake(Array("rdmd".utf8) + [1, 0, 1, 0])
+        let half = 384 + 64 * 8320
         // LIST_TOPICS, again and again; each answer is a wake-up.
         for number in 0..<3000 as Range<UInt32> {
-            let slot = 256 + Int(number % 64) * 8256
+            let slot = 384 + Int(number % 64) * 8320
             unsafe ring.storeBytes(of: UInt32(1), toByteOffset: half + 128, as: UInt32.self)
-            unsafe ring.storeBytes(of: UInt32(10), toByteOffset: slot, as: UInt32.self)
-            unsafe ring.storeBytes(of: UInt32(1), toByteOffset: slot + 4, as: UInt32.self)
+            unsafe ring.storeBytes(of: UInt32(10), toByteOffset: slot + 4, as: UInt32.self)
+            unsafe ring.storeBytes(of: UInt32(1), toByteOffset: slot + 8, as: UInt32.self)
             for (offset, byte) in ([3, 0, 0, 0, 1, 0, 0, 0, 0, 0] as [UInt8]).enumerated() {
                 unsafe ring.storeBytes(of: byte, toByteOffset: slot + 16 + offset, as: UInt8.self)
             }
-            unsafe ring.storeBytes(of: number + 1, toByteOffset: 0, as: UInt32.self)
+            unsafe ring.storeBytes(of: number + 1, toByteOffset: slot, as: UInt32.self)
             socket.send([5])
             let deadline = Date() + 10
-            while unsafe ring.load(fromByteOffset: half, as: UInt32.self) != number + 1 {
+            while unsafe ring.load(fromByteOffset: half + slot, as: UInt32.self) != number + 1 {
                 try #require(Date() < deadline, "the broker stopped at answer \(number)")
             }
-            unsafe ring.storeBytes(of: number + 1, toByteOffset: half + 64, as: UInt32.self)
+            unsafe ring.storeBytes(of: number + 1, toByteOffset: half, as: UInt32.self)
         }
         #expect(try isServed(broker))
         #expect(broker.stop() == 0)

@@ -51,8 +51,8 @@ internal import Foundation
     }
 
     /// Says hello as a client does, and maps the rings.
-    package func handshake() throws -> UnsafeMutableRawPointer {
-        send([1, 1, 0, 0] + Array("rdms".utf8) + Array("rdmd".utf8) + [1, 0, 1, 0])
+    package func handshake(_ privateData: [UInt8]) throws -> UnsafeMutableRawPointer {
+        send([1, 2, 0, 0] + Array("rdms".utf8) + privateData)
         let packet = receive(seconds: 10)
         try expect(packet?.first == 2 && passed >= 0, "not accepted: \(packet ?? [])")
         var status = stat()

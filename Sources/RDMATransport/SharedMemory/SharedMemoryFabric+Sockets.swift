@@ -3,12 +3,24 @@ import Glibc
 
 // What comes over the Unix sockets: connections, handshakes, shared regions, wake-ups, hang-ups.
 extension SharedMemoryFabric {
-    func pollSockets() {
-        pollsUntilSockets = 64
+    /// Polls between two looks at the clock, and nanoseconds between two looks at the sockets of a side that is awake:
+    /// they matter less often than the rings, and each look is a system call.
+    private static var pollsPerClock: UInt32 { 64 }
+    private static var socketsNanoseconds: UInt64 { 50_000 }
+
+    /// Looks at the sockets when they are due.
+    @inline(never) func lookAtSockets() {
+        unsafe lanes.pointee.pollsUntilClock = Self.pollsPerClock
+        buryRefused()
+        let now = monotonicNanoseconds()
+        guard unsafe now >= lanes.pointee.socketsDue else { return }
+        unsafe lanes.pointee.socketsDue = now + Self.socketsNanoseconds
         unsafe withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 64) { ready in
             let count = unsafe epoll_wait(pollDescriptor, ready.baseAddress, 64, 0)
             guard count > 0 else { return }
-            pollsUntilSockets = 1
+            // More may follow at once.
+            unsafe lanes.pointee.pollsUntilClock = 1
+            unsafe lanes.pointee.socketsDue = 0
             for index in 0..<Int(count) {
                 let tag = unsafe clinux_epoll_tag(ready.baseAddress! + index)
                 if tag == Self.listenerTag {
@@ -19,6 +31,13 @@ extension SharedMemoryFabric {
                 if let connection = connections[id], connection.state != .dead { receivePackets(connection) }
             }
         }
+    }
+
+    /// Their `.rejected` has been taken, and the user had a poll's time to read their private data.
+    private func buryRefused() {
+        guard !refused.isEmpty, unsafe lanes.pointee.pending.count == 0 else { return }
+        for connection in refused { bury(connection) }
+        refused.removeAll()
     }
 
     private func acceptSockets() {
@@ -45,7 +64,7 @@ extension SharedMemoryFabric {
         _ descriptor: Int32, state: SharedMemoryConnection.State
     ) throws(FabricError) -> SharedMemoryConnection? {
         let connection = try connections.insert { id in
-            SharedMemoryConnection(id: id, socket: descriptor, state: state, configuration: configuration)
+            SharedMemoryConnection(id: id, socket: descriptor, state: state)
         }
         guard let connection else {
             if state == .requested { close(descriptor) }
@@ -72,7 +91,7 @@ extension SharedMemoryFabric {
                 return
             }
             guard count > 0 else {
-                _ = connection.drain(into: &pending)
+                drain(connection)
                 return end(connection.id, .closed)
             }
             let packet = isTruncated == 0 ? SocketPacket(bytes[..<count]) : nil
@@ -92,13 +111,14 @@ extension SharedMemoryFabric {
             }
             connection.privateData = privateData
             connection.state = .requested
-            pending.append(.requested(connection.id))
+            unsafe lanes.pointee.pending.append(.requested(connection.id))
         case (.accept(let version, let slotCount, let slotBytes, let privateData), .requested) where descriptor >= 0:
             completeConnect(connection, version, slotCount, slotBytes, privateData, descriptor)
             return
         case (.reject(let failure, let privateData), .requested):
             connection.privateData = privateData
-            pending.append(.rejected(connection.id, failure == 2 ? .versionMismatch : .rejectedByPeer))
+            unsafe lanes.pointee.pending.append(
+                .rejected(connection.id, failure == 2 ? .versionMismatch : .rejectedByPeer))
             connection.state = .dead
             refused.append(connection)
         case (.share(let access, let key, let byteCount), .established) where descriptor >= 0:
@@ -110,7 +130,7 @@ extension SharedMemoryFabric {
             }
             return
         case (.end(let reason), .established):
-            _ = connection.drain(into: &pending)
+            drain(connection)
             end(connection.id, reason == 1 ? .memoryRefused : reason == 2 ? .protocolViolation : .closed)
         default:
             end(connection.id, .protocolViolation)
@@ -124,7 +144,7 @@ extension SharedMemoryFabric {
     ) {
         let payloadMin = unsafe limits.messageBytesMax + SharedRing.slotHeaderBytes
         guard version == SocketPacket.version, slotCount.nonzeroBitCount == 1, slotCount <= 4096,
-            slotBytes % 64 == 0, slotBytes <= 1 << 20, Int(slotBytes) >= payloadMin
+            unsafe Int(slotBytes) % SharedRing.slotAlignment == 0, slotBytes <= 1 << 20, Int(slotBytes) >= payloadMin
         else {
             close(descriptor)
             return end(connection.id, .protocolViolation)
@@ -133,40 +153,51 @@ extension SharedMemoryFabric {
         do throws(FabricError) {
             let rounded = UInt64((ringBytes + 4095) & ~4095)
             let memory = try MemoryBlock(fromPeer: descriptor, byteCount: rounded, writable: true)
-            connection.attach(rings: memory, slotCount: slotCount, slotBytes: Int(slotBytes), isServer: false)
+            connection.privateData = privateData
+            establish(connection, rings: memory, slotCount: slotCount, slotBytes: Int(slotBytes), isServer: false)
         } catch {
-            return end(connection.id, .memoryRefused)
+            end(connection.id, .memoryRefused)
         }
-        connection.privateData = privateData
-        connection.state = .established
-        pending.append(.established(connection.id))
+    }
+
+    /// Takes what a connection that ends has sent.
+    private func drain(_ connection: SharedMemoryConnection) {
+        guard let lane = unsafe connection.lane, unsafe lane.pointee.isOpen else { return }
+        var events: [FabricEvent] = []
+        _ = unsafe lane.pointee.drain(into: &events)
+        for event in events { unsafe lanes.pointee.pending.append(event) }
     }
 
     /// Ends a connection: tells the peer why, closes the socket, queues `.disconnected` (or `.rejected`).
     func end(_ id: ConnectionID, _ reason: DisconnectReason) {
         guard let connection = connections[id], connection.state != .dead else { return }
-        connection.publish()
+        flush()
         if reason == .memoryRefused || reason == .protocolViolation {
             _ = SocketPacket.end(reason: reason == .memoryRefused ? 1 : 2).send(to: connection.socket)
         }
         switch connection.state {
-        case .established: pending.append(.disconnected(id, reason))
-        case .requested where listener < 0: pending.append(.rejected(id, .unreachable))
-        case .requested: pending.append(.disconnected(id, reason))
+        case .established: unsafe lanes.pointee.pending.append(.disconnected(id, reason))
+        case .requested where listener < 0: unsafe lanes.pointee.pending.append(.rejected(id, .unreachable))
+        case .requested: unsafe lanes.pointee.pending.append(.disconnected(id, reason))
         default: break
         }
         bury(connection)
     }
 
-    /// Closes the socket; the object stays while messages of it are held.
+    /// Closes the socket and unmaps what was shared; the object stays while messages of it are held.
     func bury(_ connection: SharedMemoryConnection) {
         connection.state = .dead
         Glibc.shutdown(connection.socket, Int32(SHUT_RDWR))
         _ = epoll_ctl(pollDescriptor, EPOLL_CTL_DEL, connection.socket, nil)
-        let isReported = pending.contains { event in
-            if case .received(let message) = event { message.connection == connection.id } else { false }
-        }
-        if !connection.holdsMessages, !isReported { connections.remove(connection.id) }
+        if let lane = unsafe connection.lane { unsafe lanes.pointee.close(lane) }
+        connection.unmap()
+        if !connection.holdsMessages { remove(connection) }
+    }
+
+    /// Forgets a dead connection.
+    func remove(_ connection: SharedMemoryConnection) {
+        if let lane = unsafe connection.lane { unsafe lanes.pointee.remove(lane) }
+        connections.remove(connection.id)
     }
 
     static func makeSocket() throws(FabricError) -> Int32 {

@@ -4,145 +4,62 @@ internal import Synchronization
 /// One direction of a connection: a ring of fixed slots in memory that both processes map, one producer, one consumer.
 ///
 /// ```
-/// control:  producer u32 @0 | consumer u32 @64 | consumer sleeps u32 @128 | producer waits u32 @192   (256 bytes)
-/// slot:     byte count u32 | kind u32 | immediate u32 | 0 u32 | payload …
+/// control:  consumed u32 @0 | consumer sleeps u32 @128 | producer waits u32 @256           (384 bytes)
+/// slot:     sequence u32 @0 | byte count u32 @4 | kind u32 @8 | immediate u32 @12 | payload @16 …
 /// ```
-/// The indices count slots and wrap at 2³²; each side keeps a copy of its own and caches the other's, so that a
-/// shared cache line is touched once per group of messages. Nothing read here is trusted: an index or length outside
-/// its range is a protocol violation.
+/// A slot's sequence is the number of its message, from 1, modulo 2³²: the message is there when the consumer finds the
+/// number it expects. There is no index of the producer's, so a short message costs the transfer of the lines it lies
+/// in and no other. The consumer says how far it is (`consumed`) once per quarter of the ring, and the producer looks
+/// there when it has run out of slots it knows to be free. Every word has a pair of cache lines of its own, because
+/// processors fetch lines by pairs.
+///
+/// Nothing read here is trusted: each word is loaded once and checked, and what is outside its range is a violation.
 @unsafe struct SharedRing {
-    static let controlBytes = 256
+    static let controlBytes = 384
     static let slotHeaderBytes = 16
+    /// Slots begin at a pair of cache lines.
+    static let slotAlignment = 128
     static let messageKind: UInt32 = 1
     static let immediateKind: UInt32 = 2
 
+    static let consumedOffset = 0
+    static let consumerSleepsOffset = 128
+    static let producerWaitsOffset = 256
+
     private let control: UnsafeMutableRawPointer
     private let slots: UnsafeMutableRawPointer
-    let slotCount: UInt32
+    private let slotMask: UInt32
     let slotBytes: Int
-    /// Longest message that is taken.
-    private let messageBytesMax: Int
-    /// Next slot to produce or consume, on this side.
-    private(set) var position: UInt32 = 0
-    /// Position last shown to the other side.
-    private var published: UInt32 = 0
-    /// The other side's position, as last seen.
-    private var otherSeen: UInt32 = 0
 
-    init(
-        control: UnsafeMutableRawPointer, slots: UnsafeMutableRawPointer, slotCount: UInt32, slotBytes: Int,
-        messageBytesMax: Int
-    ) {
+    /// Bytes of a ring with its control words.
+    static func byteCount(slotCount: UInt32, slotBytes: Int) -> Int { unsafe controlBytes + Int(slotCount) * slotBytes }
+
+    /// The size of slots for messages of `messageBytes`.
+    static func slotBytes(forMessages messageBytes: Int) -> Int {
+        unsafe (messageBytes + slotHeaderBytes + slotAlignment - 1) & ~(slotAlignment - 1)
+    }
+
+    init(at base: UnsafeMutableRawPointer, slotCount: UInt32, slotBytes: Int) {
         precondition(slotCount.nonzeroBitCount == 1)
-        unsafe precondition(messageBytesMax <= slotBytes - Self.slotHeaderBytes)
-        unsafe self.messageBytesMax = messageBytesMax
-        unsafe self.control = control
-        unsafe self.slots = slots
-        unsafe self.slotCount = slotCount
+        unsafe control = base
+        unsafe slots = base + Self.controlBytes
+        unsafe slotMask = slotCount - 1
         unsafe self.slotBytes = slotBytes
     }
 
-    private func word(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt32>> {
-        unsafe (control + offset).assumingMemoryBound(to: Atomic<UInt32>.self)
+    var slotCount: UInt32 { unsafe slotMask &+ 1 }
+
+    @inline(__always) func slot(_ position: UInt32) -> UnsafeMutableRawPointer {
+        unsafe slots + Int(position & slotMask) &* slotBytes
     }
 
-    private func slot(_ position: UInt32) -> UnsafeMutableRawPointer {
-        unsafe slots + Int(position & (slotCount - 1)) * slotBytes
+    @inline(__always) func controlWord(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt32>> {
+        unsafe Self.word(control, offset)
     }
 
-    // MARK: Producer
-
-    /// Free slots, looking at the consumer's index only when the cached one says full. Nil: the peer lies.
-    mutating func freeSlots() -> UInt32? {
-        if unsafe position &- otherSeen >= slotCount {
-            unsafe otherSeen = unsafe word(64).pointee.load(ordering: .acquiring)
-            guard unsafe position &- otherSeen <= slotCount else { return nil }
-        }
-        return unsafe slotCount - (position &- otherSeen)
+    /// A word that the peer may change at any moment: an atomic load reads it exactly once.
+    @inline(__always)
+    static func word(_ base: UnsafeMutableRawPointer, _ offset: Int) -> UnsafeMutablePointer<Atomic<UInt32>> {
+        unsafe (base + offset).assumingMemoryBound(to: Atomic<UInt32>.self)
     }
-
-    /// The payload of the next slot. Call only when there is a free one; then ``produce(byteCount:kind:immediate:)``.
-    var nextPayload: UnsafeMutableRawBufferPointer {
-        unsafe UnsafeMutableRawBufferPointer(
-            start: slot(position) + Self.slotHeaderBytes, count: slotBytes - Self.slotHeaderBytes)
-    }
-
-    mutating func produce(byteCount: Int, kind: UInt32, immediate: UInt32) {
-        let slot = unsafe self.slot(position)
-        unsafe slot.storeBytes(of: UInt32(byteCount), as: UInt32.self)
-        unsafe slot.storeBytes(of: kind, toByteOffset: 4, as: UInt32.self)
-        unsafe slot.storeBytes(of: immediate, toByteOffset: 8, as: UInt32.self)
-        unsafe position &+= 1
-    }
-
-    /// Shows what was produced. Returns true when the consumer sleeps and must be woken.
-    mutating func publishProduced() -> Bool {
-        guard unsafe position != published else { return false }
-        unsafe published = unsafe position
-        unsafe word(0).pointee.store(position, ordering: .releasing)
-        // Either we see its flag, or it sees our index: it stores the flag, fences, and looks again.
-        atomicMemoryFence(ordering: .sequentiallyConsistent)
-        guard unsafe word(128).pointee.load(ordering: .relaxed) != 0 else { return false }
-        return unsafe word(128).pointee.exchange(0, ordering: .acquiringAndReleasing) != 0
-    }
-
-    /// Asks to be woken when a slot becomes free. Returns false when there is one already.
-    mutating func waitForSpace() -> Bool {
-        unsafe word(192).pointee.store(1, ordering: .relaxed)
-        atomicMemoryFence(ordering: .sequentiallyConsistent)
-        return unsafe freeSlots() == 0
-    }
-
-    // MARK: Consumer
-
-    /// What the next slot holds; `.empty` when there is none.
-    mutating func next() -> SharedRingItem {
-        if unsafe position == otherSeen {
-            unsafe otherSeen = unsafe word(0).pointee.load(ordering: .acquiring)
-            let ready = unsafe otherSeen &- position
-            if ready == 0 { return unsafe .empty }
-            guard unsafe ready <= slotCount else { return unsafe .violation }
-        }
-        let slot = unsafe self.slot(position)
-        let kind = unsafe slot.load(fromByteOffset: 4, as: UInt32.self)
-        if unsafe kind == Self.immediateKind {
-            return unsafe .immediate(unsafe slot.load(fromByteOffset: 8, as: UInt32.self))
-        }
-        // Read once: the peer can change it while we look.
-        let byteCount = Int(unsafe slot.load(as: UInt32.self))
-        guard unsafe kind == Self.messageKind, unsafe byteCount <= messageBytesMax else {
-            return unsafe .violation
-        }
-        return unsafe .message(UnsafeRawBufferPointer(start: slot + Self.slotHeaderBytes, count: byteCount))
-    }
-
-    mutating func consume() { unsafe position &+= 1 }
-
-    /// Gives consumed slots back. Returns true when the producer waits for space and must be woken.
-    mutating func publishConsumed() -> Bool {
-        guard unsafe position != published else { return false }
-        unsafe published = unsafe position
-        unsafe word(64).pointee.store(position, ordering: .releasing)
-        atomicMemoryFence(ordering: .sequentiallyConsistent)
-        guard unsafe word(192).pointee.load(ordering: .relaxed) != 0 else { return false }
-        return unsafe word(192).pointee.exchange(0, ordering: .acquiringAndReleasing) != 0
-    }
-
-    /// Announces sleep. Returns false when something arrived meanwhile.
-    mutating func prepareToSleep() -> Bool {
-        unsafe word(128).pointee.store(1, ordering: .relaxed)
-        atomicMemoryFence(ordering: .sequentiallyConsistent)
-        return unsafe word(0).pointee.load(ordering: .acquiring) == position
-    }
-
-    /// Takes the announcement back.
-    func awake() { unsafe word(128).pointee.store(0, ordering: .relaxed) }
-}
-
-/// What a ring's next slot holds. The message's bytes are shared with the peer: copy before looking.
-@unsafe enum SharedRingItem {
-    case empty
-    case message(UnsafeRawBufferPointer)
-    case immediate(UInt32)
-    case violation
 }

@@ -21,7 +21,7 @@ enum SocketPacket {
     case end(reason: UInt8)
 
     static let magic: UInt32 = 0x736d_6472
-    static let version: UInt8 = 1
+    static let version: UInt8 = 2
     static let bytesMax = 128
 
     var encoded: [UInt8] {
