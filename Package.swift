@@ -63,6 +63,9 @@ let package = Package(
             name: "rdma-chat", dependencies: ["RDMATransport"], path: "Examples/MulticastChat",
             swiftSettings: settings),
 
+        .executableTarget(
+            name: "shm-bench", dependencies: ["RDMATransport"], path: "Benchmarks/ShmBench", swiftSettings: settings),
+
         // Tests: a folder per target. The Soft-RoCE ones fail where there is no rxe0 (make test gives them a guest).
         .target(
             name: "TransportTestSupport", dependencies: ["RDMATransport", "CLinux"], path: "Tests/TransportTestSupport",
