@@ -79,17 +79,3 @@ private func number(_ value: [UInt8]) -> Int {
     }
     return number
 }
-
-/// Steele, Lea and Flood's SplitMix64.
-package struct SplitMix {
-    package var state: UInt64
-    package init(state: UInt64) { self.state = state }
-    package mutating func next() -> UInt64 {
-        // Arithmetic modulo 2⁶⁴ by definition.
-        state = state &+ 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}

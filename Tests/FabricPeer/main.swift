@@ -93,8 +93,18 @@ do {
             driver.seen[0].removeAll()
             usleep(1000)
         }
+    } else if arguments.count == 4, arguments[1] == "agitate" {
+        try Endurance.agitate(path: arguments[2], seed: UInt64(arguments[3])!)
+    } else if arguments.count == 5, arguments[1] == "endure" {
+        var endurance = try Endurance(seed: UInt64(arguments[4])!)
+        switch arguments[2] {
+        case "deaths": try endurance.deaths(Int(arguments[3])!)
+        case "lies": try endurance.lies(Int(arguments[3])!)
+        default: try endurance.connects(Int(arguments[3])!)
+        }
     } else {
-        print("usage: fabric-peer shm PATH | rdma HOST PORT")
+        print(
+            "usage: fabric-peer shm PATH | rdma HOST PORT | agitate PATH SEED | endure deaths|lies|connects COUNT SEED")
         exit(64)
     }
 } catch {

@@ -52,7 +52,15 @@ internal import Foundation
 
     /// Says hello as a client does, and maps the rings.
     package func handshake(_ privateData: [UInt8]) throws -> UnsafeMutableRawPointer {
-        send([1, 2, 0, 0] + Array("rdms".utf8) + privateData)
+        hello(privateData)
+        return unsafe try rings().baseAddress!
+    }
+
+    /// Asks for a connection.
+    package func hello(_ privateData: [UInt8]) { send([1, 2, 0, 0] + Array("rdms".utf8) + privateData) }
+
+    /// Waits until the server accepts, and maps the rings.
+    package func rings() throws -> UnsafeMutableRawBufferPointer {
         let packet = receive(seconds: 10)
         try expect(packet?.first == 2 && passed >= 0, "not accepted: \(packet ?? [])")
         var status = stat()
@@ -60,6 +68,7 @@ internal import Foundation
         mapped = Int(status.st_size)
         unsafe mapping = unsafe clinux_map(passed, mapped, 1)
         close(passed)
-        return unsafe mapping!
+        passed = -1
+        return unsafe UnsafeMutableRawBufferPointer(start: mapping, count: mapped)
     }
 }

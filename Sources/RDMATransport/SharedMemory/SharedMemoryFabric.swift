@@ -143,6 +143,9 @@ import Glibc
 
     package func peerDescription(of id: ConnectionID) -> String { connections[id]?.peerDescription ?? "gone" }
 
+    /// Connections in any state, those included whose messages are still held.
+    package var connectionCount: Int { connections.count }
+
     package func disconnect(_ id: ConnectionID) { end(id, .closed) }
 
     // MARK: Memory
