@@ -27,9 +27,13 @@ run_uml() {
   fi
 
   ulimit -c 0
+  local device=()
+  # The mtu bounds what the device may be set to; its buffers are as large.
+  [ -z "$link" ] || device=("vec0:transport=fd,fd=${link#*:},mtu=9000,mac=02:00:0a:09:01:0${link%%:*}")
   # con0 is the kernel's console. A panic ends the process (and, through its exit handler, its own group only).
   supervise "$kernel" "mem=$memory" root=/dev/root rootfstype=hostfs rootflags=/ ro "init=$scratch/init" \
     "uml_dir=$scratch/" umid=uml con=null con0=null,fd:1 "con1=$input,fd:6" con2=null,fd:7 panic=-1 \
+    ${device[@]+"${device[@]}"} \
     </dev/null >"$scratch/console" 2>&1 6>"$scratch/out" 7>"$scratch/err"
   exec 6>&- 7>&-
   [ -z "$interactive" ] || exec 8<&-
@@ -70,7 +74,8 @@ uml_kernel() {
 uml_describe_command() {
   mkdir "$scratch/guest"
   printf '%s\0' "$@" >"$scratch/guest/command"
-  printf '%s\0' "$PWD" "$writable" "$interactive" "$(stty size 2>/dev/null <&"$kept_input" || true)" >"$scratch/guest/settings"
+  printf '%s\0' "$PWD" "$writable" "$interactive" "$(stty size 2>/dev/null <&"$kept_input" || true)" "${link%%:*}" \
+    >"$scratch/guest/settings"
   env -0 | grep -zE '^(PATH|HOME|USER|LANG|TERM|CI|FABRIC|RDMAD_[A-Z0-9_]*)=' >"$scratch/guest/environment" || true
   # perftest reads "cpu MHz", which the guest's own file lacks; the guest has one processor.
   sed '/^$/q' /proc/cpuinfo >"$scratch/guest/cpuinfo"
