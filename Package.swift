@@ -47,8 +47,8 @@ let package = Package(
         .executableTarget(
             name: "rdmad",
             dependencies: [
-                "TransportBench", "RDMATransport", "RecordFormat", "TopicProtocol", "TopicLog", "BrokerCore", "FabricFrontend",
-                "RdmadClient", "CLinux",
+                "TransportBench", "RDMATransport", "RecordFormat", "TopicProtocol", "TopicLog", "BrokerCore",
+                "FabricFrontend", "RdmadClient", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -76,6 +76,9 @@ let package = Package(
         .testTarget(
             name: "RecordFormatTests", dependencies: ["RecordFormat"], exclude: ["golden"], swiftSettings: settings),
         .testTarget(name: "TopicLogTests", dependencies: ["TopicLog", "RecordFormat"], swiftSettings: settings),
+        .testTarget(
+            name: "CompileFailTests", dependencies: ["RDMATransport", "TransportTestSupport"],
+            swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(
             name: "RdmadClientTests",

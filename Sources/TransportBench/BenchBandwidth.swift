@@ -53,7 +53,8 @@ extension BenchEnd {
         var taken = 0
         var announced = 0
         var announcements = 0
-        let perSignal = max(1, min(parameters.moderation, parameters.sendDepth) / parameters.postList)
+        let perSignal =
+            max(1, min(parameters.moderation, parameters.sendDepth) / parameters.postList)
             * parameters.postList
         let total = max(perSignal, parameters.iterations / perSignal * perSignal)
         let step = max(1, parameters.receiveDepth / 4)
@@ -63,7 +64,9 @@ extension BenchEnd {
             _ = try reap(&done, &arrived, perSend: 1)
             announcements -= done
             taken += arrived
-            for _ in 0..<arrived where receives.count < receives.capacity { unsafe receives.append(workID: 2, incoming) }
+            for _ in 0..<arrived where receives.count < receives.capacity {
+                unsafe receives.append(workID: 2, incoming)
+            }
             if receives.count >= step || taken == total {
                 receives.post(to: queuePair)
                 guard taken - announced >= step, announcements < 8 else { continue }

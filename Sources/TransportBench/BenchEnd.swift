@@ -37,7 +37,9 @@ struct BenchEnd: ~Copyable {
         options.inlineBytesMax = parameters.inlineBytes
         queuePair = try QueuePair(options, on: identifier, in: domain, sends: completions, receives: completions)
         self.region = region
-        (self.parameters, self.identifier, self.memory, self.completions) = (parameters, identifier, memory, completions)
+        (self.parameters, self.identifier, self.memory, self.completions) = (
+            parameters, identifier, memory, completions
+        )
     }
 
     var outgoing: ScatterGatherElement { region.element(offset: 0, byteCount: parameters.size) }

@@ -45,7 +45,9 @@ package struct BenchOptions: Sendable {
 
     /// Says what is wrong with the numbers, or nil.
     package func problem() -> String? {
-        if let size = sizes.first(where: { $0 < 1 || $0 > 1 << 30 }) { return "a size of \(size) bytes is not 1...2^30" }
+        if let size = sizes.first(where: { $0 < 1 || $0 > 1 << 30 }) {
+            return "a size of \(size) bytes is not 1...2^30"
+        }
         if iterations < 5 { return "\(iterations) iterations are fewer than 5" }
         if sendDepth < 1 || sendDepth > 16384 { return "a depth of \(sendDepth) is not 1...16384" }
         if receiveDepth < 2 || receiveDepth > 16384 { return "a receive depth of \(receiveDepth) is not 2...16384" }

@@ -22,7 +22,9 @@ import TransportTestSupport
         let pair = try BufferedPair()
         let seen = Seen()
         nonisolated(unsafe) let queue = pair.queue
-        let poller = unsafe try CompletionPoller(queue) { completion in seen.completions.withLock { $0.append(completion) } }
+        let poller = unsafe try CompletionPoller(queue) { completion in
+            seen.completions.withLock { $0.append(completion) }
+        }
         for round in 0..<3 {
             expectPosted(pair.second.postReceive(pair.pool.take()!))
             var buffer = pair.pool.take()!

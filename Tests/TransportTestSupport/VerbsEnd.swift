@@ -180,11 +180,13 @@ package final class VerbsEnd {
                     writer.compareAndSwap(remote, compare: post.first, swap: post.second, workID: id, flags: flags)
                 case .fetchAndAdd: writer.fetchAndAdd(remote, post.first, workID: id, flags: flags)
                 case .atomicWrite: writer.atomicWrite(remote, post.first, workID: id, flags: flags)
-                case .localInvalidate, .bindWindow: writer.invalidate(remoteKey: post.remoteKey, workID: id, flags: flags)
+                case .localInvalidate, .bindWindow:
+                    writer.invalidate(remoteKey: post.remoteKey, workID: id, flags: flags)
                 }
                 if let destination { writer.setDestination(destination) }
                 if post.isInline {
-                    let bytes = unsafe Array(memory.bytes[post.runs[0].offset..<post.runs[0].offset + post.runs[0].count])
+                    let bytes = unsafe Array(
+                        memory.bytes[post.runs[0].offset..<post.runs[0].offset + post.runs[0].count])
                     unsafe writer.set(inline: bytes.span.bytes)
                 } else if post.runs.count == 1 {
                     unsafe writer.set(region.element(offset: post.runs[0].offset, byteCount: post.runs[0].count))

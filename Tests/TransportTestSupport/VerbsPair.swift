@@ -57,7 +57,8 @@ package final class VerbsEndHandle {
 
     /// Posts one request, which must be taken.
     package func post(
-        _ operation: VerbsPost.Operation, _ offset: Int = 0, _ count: Int = 0, _ change: (inout VerbsPost) -> Void = { _ in }
+        _ operation: VerbsPost.Operation, _ offset: Int = 0, _ count: Int = 0,
+        _ change: (inout VerbsPost) -> Void = { _ in }
     ) throws {
         var post = VerbsPost(operation)
         if count > 0 { post.runs = [VerbsRun(offset, count)] }

@@ -53,8 +53,8 @@ import Glibc
 
 extension EventChannel {
     /// Waits for one kind of event; for programs that do one thing at a time. Blocks the thread.
-    /// - Throws: ``FabricError`` with code `state` when another event comes first (a rejection says what the peer said),
-    ///   or none within `seconds`.
+    /// - Throws: ``FabricError`` with code `state` when another event comes first (a rejection says what the peer
+    ///   said), or none within `seconds`.
     public func wait(for kind: ConnectionEvent.Kind, seconds: Int = 10) throws(FabricError) -> ConnectionEvent {
         let deadline = monotonicNanoseconds() + UInt64(seconds) * 1_000_000_000
         while true {
