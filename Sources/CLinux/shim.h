@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -145,6 +146,14 @@ static inline int clinux_packet_socket(void) {
 }
 static inline int clinux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
 static inline int clinux_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+// Swift's Glibc module has no sys/timerfd.h. A timer that expires again and again.
+static inline int clinux_timer(uint64_t nanoseconds) {
+  struct timespec t = {.tv_sec = (time_t)(nanoseconds / 1000000000), .tv_nsec = (long)(nanoseconds % 1000000000)};
+  struct itimerspec s = {.it_interval = t, .it_value = t};
+  int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  if (fd >= 0) timerfd_settime(fd, 0, &s, NULL);
+  return fd;
+}
 
 // epoll_event is packed with a union in it: one 64-bit tag is all we use.
 static inline int clinux_epoll_add(int epoll, int fd, uint64_t tag, uint32_t events) {

@@ -103,6 +103,25 @@ import TransportTestSupport
         server.shutdown()
     }
 
+    /// An idle connection's peer is asked for a sign of life: nobody sees it but the devices, and a sleeper wakes for it.
+    @Test func anIdleConnectionIsProbed() throws {
+        var configuration = FabricConfiguration.client
+        configuration.peerTimeoutMilliseconds = 100
+        let (driver, _, atClient) = try pair(.client, configuration)
+        let (server, client) = (driver.fabrics[0], driver.fabrics[1])
+        let (posted, seenByServer) = (client.statistics.requestsPosted, server.statistics.completions)
+        while client.statistics.requestsPosted < posted + 3 {
+            driver.turn()
+            if client.prepareToSleep() { #expect(becomesReadable(client.pollDescriptor)) }
+        }
+        let seen = driver.seen.flatMap { $0 }
+        #expect(seen.isEmpty, "\(seen)")
+        #expect(server.statistics.completions == seenByServer)
+        #expect(send([7], on: atClient, of: client) == .posted)
+        server.release(try driver.waitMessage(0).message)
+        for fabric in driver.fabrics { fabric.shutdown() }
+    }
+
     /// A client that speaks no version of the transport is turned away.
     @Test func garbageInTheGreeting() throws {
         let server = try VerbsFabric(listening: rxeHost, port: 0, configuration: .client)

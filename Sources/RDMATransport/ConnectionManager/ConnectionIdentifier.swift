@@ -219,8 +219,8 @@ public struct ConnectionParameters: Sendable {
     public var readsServedMax: UInt8 = 16
     /// RDMA READs and atomics of ours under way at once.
     public var readsInFlightMax: UInt8 = 16
-    /// How often a packet is sent again before the connection fails: 0...7.
-    public var retryCount: UInt8 = 7
+    /// How often a packet is sent again before the connection fails: 0...7. Soft-RoCE takes 7 for "for ever".
+    public var retryCount: UInt8 = 6
     /// How often a packet is sent again that met no receive: 0...6. 7 would wait for ever and turn a bug into a hang.
     public var receiverNotReadyRetryCount: UInt8 = 6
     /// The queue pair, where the identifier has none of its own (datagrams).

@@ -15,6 +15,10 @@ package struct FabricConfiguration: Sendable {
     /// Completion queue entries, 0: as many as the device allows, at most 32,767 (verbs only). Connections that the
     /// queue cannot hold in the worst case are refused.
     package var completionQueueDepth = 0
+    /// A peer that has not answered for so long is gone: its connection ends with ``DisconnectReason/peerDead``,
+    /// whether or not anything was under way. In milliseconds, 100...600,000 (verbs only: over shared memory a peer's
+    /// socket closes with it).
+    package var peerTimeoutMilliseconds = 10_000
 
     /// Bytes of each message buffer that are the fabric's own.
     package static let messageHeaderBytes = 8

@@ -62,8 +62,8 @@ public struct QueuePairSending: Sendable {
     public var packetSequence: UInt32 = 0
     /// Time without an acknowledgement after which a packet is sent again (RC): 4.096 µs × 2^code; 14 is 67 ms.
     public var acknowledgementTimeoutCode: UInt8 = 14
-    /// How often a packet is sent again before the queue pair fails (RC): 0...7.
-    public var retryCount: UInt8 = 7
+    /// How often a packet is sent again before the queue pair fails (RC): 0...7. Soft-RoCE takes 7 for "for ever".
+    public var retryCount: UInt8 = 6
     /// How often a packet is sent again that met no receive (RC): 0...6; 7 waits for ever.
     public var receiverNotReadyRetryCount: UInt8 = 6
     /// RDMA READs and atomics of ours under way at once (RC).

@@ -23,6 +23,7 @@ final class VerbsConnection {
     enum Posted {
         case message(slot: UInt32)
         case transfer(token: UInt64)
+        case probe
     }
 
     let id: ConnectionID
@@ -152,7 +153,7 @@ final class VerbsConnection {
     }
 
     private func append(
-        _ operation: SendOperation, _ what: Posted, _ first: ScatterGatherElement, _ second: ScatterGatherElement?
+        _ operation: SendOperation, _ what: Posted, _ first: ScatterGatherElement?, _ second: ScatterGatherElement?
     ) {
         unsafe sends.append(operation, workID: workID(0, next), first, second)
         posted[Int(next % UInt32(posted.count))] = what
@@ -199,6 +200,13 @@ final class VerbsConnection {
         if takesCredit { credits -= 1 }
         append(operation, .transfer(token: token), first, second)
         return .posted
+    }
+
+    /// Queues a WRITE of no bytes when nothing else is under way: the peer's device acknowledges it, its process never
+    /// sees it, and it takes no credit and no memory.
+    func probe() {
+        guard state == .established, isIdle else { return }
+        append(.write(RemoteSlice(key: 0, address: 0)), .probe, nil, nil)
     }
 
     /// Posts what was queued. False: the queue pair refused, and the connection must end.
@@ -287,6 +295,7 @@ final class VerbsConnection {
             switch posted[Int(oldest % UInt32(posted.count))] {
             case .message(let slot): freeSendSlots.append(slot)
             case .transfer(let token): events.append(.completed(id, token: token, status))
+            case .probe: break
             }
             oldest &+= 1
         }

@@ -52,7 +52,7 @@ extension VerbsFabric {
             switch (event.kind, connection.state) {
             case (.addressResolved, .resolvingAddress):
                 connection.state = .resolvingRoute
-                try connection.identifier!.setAcknowledgementTimeout(code: 14)
+                try connection.identifier!.setAcknowledgementTimeout(code: peerTimeout.acknowledgementTimeoutCode)
                 try connection.identifier!.resolveRoute(timeoutMilliseconds: 5000)
             case (.routeResolved, .resolvingRoute):
                 connection.peer = connection.identifier!.describePeer()

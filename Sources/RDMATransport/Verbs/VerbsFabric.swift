@@ -17,6 +17,10 @@ package final class VerbsFabric: Fabric {
     let channel: EventChannel
     let completions: CompletionQueue
     let readDepth: UInt8
+    let peerTimeout: PeerTimeout
+    /// Ends a sleep when the idle connections must be probed.
+    let probeTimer: Int32
+    var nextProbe: UInt64
     private var listener: ConnectionIdentifier?
     var connections: ConnectionTable<VerbsConnection>
     /// Generations by table index, for matching the 15 bits in a work request's id.
@@ -77,10 +81,14 @@ package final class VerbsFabric: Fabric {
         completions = try CompletionQueue(context: context, depth: depth)
         connections = ConnectionTable(capacity: configuration.connectionsMax)
         regions = RegionTable()
+        peerTimeout = PeerTimeout(milliseconds: configuration.peerTimeoutMilliseconds)
+        nextProbe = monotonicNanoseconds() + peerTimeout.probeNanoseconds
+        probeTimer = clinux_timer(peerTimeout.probeNanoseconds)
         pollDescriptor = clinux_epoll_create()
-        guard pollDescriptor >= 0,
+        guard pollDescriptor >= 0, probeTimer >= 0,
             clinux_epoll_add(pollDescriptor, channel.descriptor, 0, UInt32(EPOLLIN.rawValue)) == 0,
-            clinux_epoll_add(pollDescriptor, completions.descriptor, 1, UInt32(EPOLLIN.rawValue)) == 0
+            clinux_epoll_add(pollDescriptor, completions.descriptor, 1, UInt32(EPOLLIN.rawValue)) == 0,
+            clinux_epoll_add(pollDescriptor, probeTimer, 2, UInt32(EPOLLIN.rawValue)) == 0
         else {
             throw FabricError(.system, operation: "epoll_ctl", errorNumber: errno, "cannot watch the device")
         }
@@ -89,6 +97,7 @@ package final class VerbsFabric: Fabric {
     deinit {
         shutdown()
         close(pollDescriptor)
+        close(probeTimer)
     }
 
     /// The device that an address belongs to; for a wildcard address the first there is.
@@ -152,6 +161,7 @@ package final class VerbsFabric: Fabric {
         parameters.privateData = privateData
         parameters.readsServedMax = readDepth
         parameters.readsInFlightMax = readDepth
+        parameters.retryCount = PeerTimeout.retryCount
         return parameters
     }
 
@@ -160,7 +170,7 @@ package final class VerbsFabric: Fabric {
             throw FabricError(.state, operation: "accept", "\(id) is not waiting to be accepted")
         }
         do throws(FabricError) {
-            try connection.identifier!.setAcknowledgementTimeout(code: 14)
+            try connection.identifier!.setAcknowledgementTimeout(code: peerTimeout.acknowledgementTimeoutCode)
             try connection.prepare(completions: completions, domain: domain)
             try connection.identifier!.accept(parameters(greeting(privateData).encoded))
             connection.state = .accepting
@@ -262,6 +272,7 @@ package final class VerbsFabric: Fabric {
         if pollsUntilEvents == 0 {
             pollsUntilEvents = 64
             while let event = channel.next() { handle(event, into: &events) }
+            probeWhenDue()
         }
         pollsUntilEvents -= 1
         pollCompletions(into: &events)
