@@ -73,6 +73,9 @@ let package = Package(
         .executableTarget(
             name: "fabric-peer", dependencies: ["RDMATransport", "TransportTestSupport"], path: "Tests/FabricPeer",
             swiftSettings: settings),
+        .executableTarget(
+            name: "link-peer", dependencies: ["RDMATransport", "TransportTestSupport"], path: "Tests/LinkPeer",
+            swiftSettings: settings),
         .testTarget(
             name: "RecordFormatTests", dependencies: ["RecordFormat"], exclude: ["golden"], swiftSettings: settings),
         .testTarget(name: "TopicLogTests", dependencies: ["TopicLog", "RecordFormat"], swiftSettings: settings),
