@@ -16,6 +16,9 @@ import Glibc
     /// Entries that fit. More outstanding work than this may end the queue: count before posting.
     public let depth: Int
     private var unacknowledgedEvents: UInt32 = 0
+    /// Events that there may be: at most one for each time it was armed.
+    private var eventsExpected = 0
+    private var isBlocking = false
     /// Completions taken by one ``poll()``.
     public static let batchMax = 32
 
@@ -44,7 +47,8 @@ import Glibc
         } else {
             unsafe extended = nil
         }
-        let plain = unsafe fields == nil
+        let plain =
+            unsafe fields == nil
             ? ibv_create_cq(context.raw, Int32(depth), nil, channel, 0)
             : extended.map { unsafe ibv_cq_ex_to_cq($0) }
         guard let plain = unsafe plain else {
@@ -58,8 +62,7 @@ import Glibc
         self.depth = depth
         unsafe batch = .allocate(capacity: Self.batchMax)
         unsafe batch.initialize(repeating: ibv_wc())
-        let flags = unsafe fcntl(channel.pointee.fd, F_GETFL)
-        _ = unsafe fcntl(channel.pointee.fd, F_SETFL, flags | O_NONBLOCK)
+        setBlocking(false)
     }
 
     deinit {
@@ -89,22 +92,53 @@ import Glibc
     public func arm(solicitedOnly: Bool = false) {
         let result = unsafe ibv_req_notify_cq(raw, solicitedOnly ? 1 : 0)
         precondition(result == 0, "ibv_req_notify_cq failed")
+        eventsExpected += 1
     }
 
-    /// Takes the events off the descriptor; returns how many. Acknowledged in groups: each acknowledgement takes a
-    /// lock.
+    /// Takes the events off the descriptor; returns how many. Never blocks.
     @discardableResult
     public func takeEvents() -> Int {
+        if isBlocking { setBlocking(false) }
+        var count = 0
+        while eventsExpected > 0 {
+            guard takeEvent() else {
+                // Armed several times it makes one event more.
+                eventsExpected = 1
+                break
+            }
+            count += 1
+        }
+        return count
+    }
+
+    /// Sleeps until the event that ``arm(solicitedOnly:)`` asked for, in one system call, and takes it: for who waits
+    /// for nothing else than this queue. Not armed, it returns at once.
+    /// - Returns: False when a signal handler ran instead.
+    public func waitForEvent() -> Bool {
+        guard eventsExpected > 0 else { return true }
+        if !isBlocking { setBlocking(true) }
+        return takeEvent()
+    }
+
+    /// Acknowledges in groups: each acknowledgement takes a lock.
+    private func takeEvent() -> Bool {
         var queue: UnsafeMutablePointer<ibv_cq>?
         var user: UnsafeMutableRawPointer?
-        var count = 0
-        while unsafe ibv_get_cq_event(channel, &queue, &user) == 0 { count += 1 }
-        unacknowledgedEvents += UInt32(count)
+        guard unsafe ibv_get_cq_event(channel, &queue, &user) == 0 else { return false }
+        eventsExpected -= 1
+        unacknowledgedEvents += 1
         if unacknowledgedEvents >= 64 {
             unsafe ibv_ack_cq_events(raw, unacknowledgedEvents)
             unacknowledgedEvents = 0
         }
-        return count
+        return true
+    }
+
+    private func setBlocking(_ isWanted: Bool) {
+        let flags = unsafe fcntl(channel.pointee.fd, F_GETFL)
+        let result = unsafe fcntl(channel.pointee.fd, F_SETFL, isWanted ? flags & ~O_NONBLOCK : flags | O_NONBLOCK)
+        precondition(result == 0, "fcntl failed on a completion channel")
+        isBlocking = isWanted
     }
 
     /// Takes completions as ``poll()`` does, sleeping until there is one; for programs that do one thing at a time.

@@ -13,6 +13,8 @@ public struct WorkCompletion: Sendable {
     public var vendorError: UInt32 { raw.vendor_err }
     /// How it ended.
     public var status: Status { Status(rawValue: UInt32(raw.status.rawCode)) }
+    /// True when it is done: the same as ``status`` of ``Status/success``, for hot loops.
+    public var isSuccess: Bool { raw.status.rawCode == 0 }
 
     /// What was done.
     public var operation: Operation {
