@@ -2,81 +2,117 @@ import Glibc
 import RDMATransport
 
 // Bandwidth and message rate: as many requests under way as the depth allows.
+
+/// The client's requests, built once and posted again and again, as perftest does.
+private struct BenchStream: ~Copyable {
+    /// A list without completion, one with, and one that makes the last completion.
+    let plain: SendChain
+    let signaled: SendChain
+    let last: SendChain
+    let list: Int
+    /// Completions fall on ends of lists: so many lists to each.
+    let listsPerSignal: Int
+    /// Messages in all.
+    var total: Int
+    var posted = 0
+    /// When to end, where no number was asked for.
+    let deadline: UInt64?
+
+    init(_ end: borrowing BenchEnd) {
+        list = end.parameters.postList
+        listsPerSignal = max(1, min(end.parameters.moderation, end.parameters.sendDepth) / list)
+        let perSignal = list * listsPerSignal
+        let seconds = end.parameters.durationSeconds
+        total = seconds == 0 ? end.parameters.messageCount : Int.max
+        deadline = seconds == 0 ? nil : monotonicNanoseconds() + UInt64(seconds) * 1_000_000_000
+        let rest = end.parameters.messageCount % perSignal
+        plain = end.chain(list)
+        signaled = end.chain(list, standsFor: perSignal)
+        last = end.chain(list, standsFor: rest == 0 ? perSignal : rest)
+    }
+}
+
 extension BenchEnd {
-    /// The client's side: posts `iterations` requests; the time from the first to the last completion.
-    ///
-    /// One completion stands for `moderation` requests, and one doorbell for `postList`. Both chains are built once and
-    /// posted again and again, as perftest does.
-    func runBandwidth() throws(BenchError) -> Double {
-        let list = parameters.postList
-        // Signals fall on ends of lists, so the lists between two of them are a whole number.
-        let listsPerSignal = max(1, min(parameters.moderation, parameters.sendDepth) / list)
-        let perSignal = listsPerSignal * list
-        let plain = chain(list, isSignaled: false)
-        let signaled = chain(list, isSignaled: true)
-        let total = max(perSignal, parameters.iterations / perSignal * perSignal)
-        var posted = 0
-        var completed = 0
-        var receives = 0
-        var listsUntilSignal = listsPerSignal
+    /// The client's side: posts until all is done; the messages, and the time from the first to the last completion.
+    func runBandwidth() throws(BenchError) -> (messages: Int, seconds: Double) {
+        var stream = BenchStream(self)
+        var progress = BenchProgress()
+        // Gives back the receives that the peer's counts have taken.
+        var receives = ReceiveChain(capacity: Self.countReceives)
         let start = monotonicNanoseconds()
-        while completed < total {
-            let room = parameters.sendDepth - list
-            while posted < total, posted - completed <= room, !isBehind(posted) {
-                listsUntilSignal -= 1
-                let outcome: PostOutcome
-                if listsUntilSignal == 0 {
-                    outcome = signaled.postAndKeep(to: queuePair)
-                    listsUntilSignal = listsPerSignal
-                } else {
-                    outcome = plain.postAndKeep(to: queuePair)
-                }
-                guard outcome == .posted else { throw BenchError("a request was refused: \(outcome)") }
-                posted += list
+        while progress.sends < stream.total {
+            try post(&stream, &progress)
+            try reap(&progress)
+            if progress.receives > 0 {
+                for _ in 0..<progress.receives { unsafe receives.append(workID: Self.receiveID, nil) }
+                receives.post(to: queuePair)
+                progress.receives = 0
             }
-            _ = try reap(&completed, &receives, perSend: perSignal)
+            if let deadline = stream.deadline, stream.total == .max, monotonicNanoseconds() >= deadline {
+                let perSignal = stream.list * stream.listsPerSignal
+                stream.total = (stream.posted + perSignal - 1) / perSignal * perSignal
+            }
         }
-        return Double(monotonicNanoseconds() - start) / 1e9 * Double(parameters.iterations) / Double(total)
+        return (stream.total, Double(monotonicNanoseconds() - start) / 1e9)
     }
 
-    /// True when the peer has no receive for another list: it counts what it took in our memory.
-    private func isBehind(_ posted: Int) -> Bool {
-        guard parameters.test.isSend else { return false }
-        let taken = unsafe memory.bytes.load(fromByteOffset: countOffset, as: UInt64.self)
-        return posted - Int(truncatingIfNeeded: taken) > parameters.receiveDepth - parameters.postList
+    /// Posts as many lists as there is room for, here and with the peer.
+    @inline(never) private func post(
+        _ stream: inout BenchStream, _ progress: inout BenchProgress
+    ) throws(BenchError) {
+        let room = parameters.sendDepth - stream.list
+        let receives = UInt32(truncatingIfNeeded: parameters.receiveDepth - stream.list)
+        let isSend = parameters.test.isSend
+        while stream.posted < stream.total, stream.posted - progress.sends <= room {
+            // The peer says how many messages it has taken: none may come that it has no receive for.
+            if isSend, UInt32(truncatingIfNeeded: stream.posted) &- progress.taken > receives { return }
+            stream.posted += stream.list
+            let outcome: PostOutcome
+            if stream.posted == stream.total, stream.deadline == nil {
+                outcome = stream.last.postAndKeep(to: queuePair)
+            } else if stream.posted / stream.list % stream.listsPerSignal == 0 {
+                outcome = stream.signaled.postAndKeep(to: queuePair)
+            } else {
+                outcome = stream.plain.postAndKeep(to: queuePair)
+            }
+            guard outcome == .posted else { throw Self.refused(outcome) }
+        }
     }
 
-    /// The server's side of sends: takes messages and says how many.
-    func takeMessages() throws(BenchError) {
+    /// The server's side of sends: takes messages, and says how many, until all or the client has gone.
+    func takeMessages(_ progress: inout BenchProgress) throws(BenchError) {
+        let total = parameters.durationSeconds == 0 ? parameters.messageCount : Int.max
         var count = SendChain(capacity: 1, elementsMax: 1)
         var receives = ReceiveChain(capacity: parameters.receiveDepth)
-        var taken = 0
-        var announced = 0
-        var announcements = 0
-        let perSignal =
-            max(1, min(parameters.moderation, parameters.sendDepth) / parameters.postList)
-            * parameters.postList
-        let total = max(perSignal, parameters.iterations / perSignal * perSignal)
+        var (taken, announced) = (0, 0)
+        // Often enough that the client need not stop, seldom enough to cost nothing.
         let step = max(1, parameters.receiveDepth / 4)
         while taken < total {
-            var arrived = 0
-            var done = 0
-            _ = try reap(&done, &arrived, perSend: 1)
-            announcements -= done
-            taken += arrived
-            for _ in 0..<arrived where receives.count < receives.capacity {
-                unsafe receives.append(workID: 2, incoming)
+            do throws(BenchError) {
+                try reap(&progress)
+            } catch  where parameters.durationSeconds > 0 && progress.isPeerGone {
+                return
             }
-            if receives.count >= step || taken == total {
-                receives.post(to: queuePair)
-                guard taken - announced >= step, announcements < 8 else { continue }
-                announced = taken
-                unsafe memory.bytes.storeBytes(of: UInt64(taken), toByteOffset: countOffset + 8, as: UInt64.self)
-                let element = region.element(offset: countOffset + 8, byteCount: 8)
-                unsafe count.append(.write(peerCount), workID: 1, flags: .signaled, element)
-                count.post(to: queuePair)
-                announcements += 1
-            }
+            taken += restore(&receives, &progress, step)
+            // Those with a receive again.
+            let offered = taken - receives.count
+            guard offered - announced >= step else { continue }
+            announced = offered
+            unsafe count.append(
+                .writeWithImmediate(peerIncoming, UInt32(truncatingIfNeeded: offered)), workID: 1, flags: .signaled)
+            let outcome = count.post(to: queuePair)
+            guard outcome == .posted else { throw Self.refused(outcome) }
         }
+    }
+
+    /// Gives back the receives that messages took, `step` of them at once; returns how many messages came.
+    @inline(never) private func restore(
+        _ receives: inout ReceiveChain, _ progress: inout BenchProgress, _ step: Int
+    ) -> Int {
+        let arrived = progress.receives
+        progress.receives = 0
+        for _ in 0..<arrived { unsafe receives.append(workID: Self.receiveID, incoming) }
+        if receives.count >= step { receives.post(to: queuePair) }
+        return arrived
     }
 }

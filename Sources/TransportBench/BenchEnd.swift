@@ -2,11 +2,10 @@ import CLinux
 import Glibc
 import RDMATransport
 
-/// One side of one measurement: a connection with memory for one message in each direction, and eight bytes behind
-/// them for counts.
+/// One side of one measurement: a connection, with memory for one message in each direction.
 ///
 /// ```
-/// | what we send: size | what we receive: size | count of the peer's u64 | our count u64 |
+/// | what we send: size, then up to a cache line | what we receive: the same |
 /// ```
 struct BenchEnd: ~Copyable {
     let parameters: BenchParameters
@@ -15,31 +14,40 @@ struct BenchEnd: ~Copyable {
     let completions: CompletionQueue
     let queuePair: QueuePair
     let identifier: ConnectionIdentifier
+    /// Says when the peer has gone.
+    let channel: EventChannel
+    /// One processor: who spins there takes it from the peer, so polling gives way.
+    let isAlone = sysconf(Int32(_SC_NPROCESSORS_ONLN)) == 1
     /// Filled in when the peer has said where its memory is.
     var peer = RemoteSlice(key: 0, address: 0)
 
-    static func stride(_ size: Int) -> Int { (size + 63) & ~63 }
-    var countOffset: Int { 2 * Self.stride(parameters.size) }
+    /// The work id of receives. That of any other request is the number of requests that its completion stands for.
+    static let receiveID: UInt64 = 1 << 32
+    /// Receives for the peer's counts, which never has more under way.
+    static let countReceives = 16
 
-    init(_ parameters: BenchParameters, on identifier: ConnectionIdentifier) throws(FabricError) {
+    static func stride(_ size: Int) -> Int { (size + 63) & ~63 }
+
+    init(
+        _ parameters: BenchParameters, on identifier: ConnectionIdentifier, _ channel: EventChannel
+    ) throws(FabricError) {
         guard let context = identifier.context else {
             throw FabricError(benchState: "the connection has no device")
         }
         let domain = try ProtectionDomain(context: context)
-        let memory = try MemoryBlock(byteCount: 2 * Self.stride(parameters.size) + 64)
+        let memory = try MemoryBlock(byteCount: 2 * Self.stride(parameters.size))
         let region = try MemoryRegion(
             memory, access: [.localWrite, .remoteWrite, .remoteRead, .remoteAtomic], in: domain)
-        let completions = try CompletionQueue(
-            context: context, depth: parameters.sendDepth + parameters.receiveDepth + 64)
+        let receives = max(parameters.receiveDepth, Self.countReceives)
+        let completions = try CompletionQueue(context: context, depth: parameters.sendDepth + receives + 64)
         var options = QueuePairOptions(
-            depths: .init(send: parameters.sendDepth + 16, receive: parameters.receiveDepth))
+            depths: .init(send: parameters.sendDepth + Self.countReceives, receive: receives))
         options.sendElementsMax = 1
         options.inlineBytesMax = parameters.inlineBytes
         queuePair = try QueuePair(options, on: identifier, in: domain, sends: completions, receives: completions)
         self.region = region
-        (self.parameters, self.identifier, self.memory, self.completions) = (
-            parameters, identifier, memory, completions
-        )
+        (self.parameters, self.identifier, self.channel) = (parameters, identifier, channel)
+        (self.memory, self.completions) = (memory, completions)
     }
 
     var outgoing: ScatterGatherElement { region.element(offset: 0, byteCount: parameters.size) }
@@ -50,8 +58,6 @@ struct BenchEnd: ~Copyable {
     var peerIncoming: RemoteSlice {
         RemoteSlice(key: peer.key, address: peer.address + UInt64(Self.stride(parameters.size)))
     }
-    /// Where the peer counts ours.
-    var peerCount: RemoteSlice { RemoteSlice(key: peer.key, address: peer.address + UInt64(countOffset)) }
 
     /// The request that the test repeats.
     var operation: SendOperation {
@@ -63,55 +69,34 @@ struct BenchEnd: ~Copyable {
         }
     }
 
-    /// A chain of `count` of them, with a completion for the last if wanted.
-    func chain(_ count: Int, isSignaled: Bool) -> SendChain {
+    /// A chain of `count` of them. With `standsFor` the last makes a completion, for so many requests.
+    func chain(_ count: Int, standsFor: Int? = nil) -> SendChain {
         var chain = SendChain(capacity: count, elementsMax: 1, inlineBytesMax: parameters.inlineBytes)
-        let isInline = parameters.size <= parameters.inlineBytes && (parameters.test.isSend || isWrite)
-        for _ in 0..<count {
-            if isInline {
-                let bytes = unsafe RawSpan(_unsafeBytes: memory.bytes[..<parameters.size])
-                chain.append(operation, workID: 1, inline: bytes)
-            } else {
-                unsafe chain.append(operation, workID: 1, outgoing)
-            }
+        for number in 1...count {
+            let workID = number == count ? UInt64(standsFor ?? 0) : 0
+            append(to: &chain, workID: workID, flags: workID == 0 ? [] : .signaled)
         }
-        if isSignaled { chain.signalLast() }
         return chain
     }
-    private var isWrite: Bool { parameters.test == .writeBandwidth || parameters.test == .writeLatency }
 
-    /// One processor: who spins there takes it from the peer, so polling gives way.
-    static let isAlone = sysconf(Int32(_SC_NPROCESSORS_ONLN)) == 1
-
-    /// Sleeps until the queue may have something.
-    func wait() {
-        var entry = pollfd(fd: completions.descriptor, events: Int16(POLLIN), revents: 0)
-        // A second at most: the peer may have gone, which the caller then sees.
-        _ = unsafe poll(&entry, 1, 1000)
-        completions.takeEvents()
+    /// Adds the test's request.
+    func append(to chain: inout SendChain, workID: UInt64, flags: SendFlags) {
+        if parameters.travelsInline {
+            let bytes = unsafe RawSpan(_unsafeBytes: memory.bytes[..<parameters.size])
+            chain.append(operation, workID: workID, flags: flags, inline: bytes)
+        } else {
+            unsafe chain.append(operation, workID: workID, flags: flags, outgoing)
+        }
     }
 
-    /// Takes completions; returns how many requests of ours they stand for, and how many receives.
-    @inline(never) func reap(_ sends: inout Int, _ receives: inout Int, perSend: Int) throws(BenchError) -> Bool {
-        var count = completions.poll()
-        if count == 0, parameters.usesEvents {
-            completions.arm()
-            count = completions.poll()
-            if count == 0 {
-                wait()
-                count = completions.poll()
-            }
-        } else if count == 0, Self.isAlone {
-            sched_yield()
-        }
-        for index in 0..<count {
-            let completion = completions[index]
-            guard completion.status == .success else {
-                throw BenchError("a request of the bench failed: \(completion.status)")
-            }
-            if completion.workID == 2 { receives += 1 } else if completion.workID == 1 { sends += perSend }
-        }
-        return count > 0
+    /// Posts what the peer may fill before it knows that we are there.
+    func postReceives(asServer: Bool) throws(BenchError) {
+        guard parameters.test.isSend else { return }
+        // A client that measures bandwidth gets nothing but counts.
+        let isCounted = !asServer && !parameters.test.isLatency
+        var chain = ReceiveChain(capacity: isCounted ? Self.countReceives : parameters.receiveDepth)
+        while !chain.isFull { unsafe chain.append(workID: Self.receiveID, isCounted ? nil : incoming) }
+        guard chain.post(to: queuePair) == .posted else { throw BenchError("receives were refused") }
     }
 }
 

@@ -6,100 +6,101 @@ extension BenchEnd {
     /// The client's side: microseconds of each message, sorted. Half of a round trip for messages and writes.
     func runLatency() throws(BenchError) -> [Double] {
         var times = [UInt64](repeating: 0, count: parameters.iterations + 1)
+        var span = times.mutableSpan
+        var progress = BenchProgress()
         switch parameters.test {
-        case .sendLatency: try exchangeSends(&times, isFirst: true)
-        case .writeLatency: try exchangeWrites(&times, isFirst: true)
-        default: try repeatOneSided(&times)
+        case .sendLatency: try exchangeSends(&span, &progress, isFirst: true)
+        case .writeLatency: try exchangeWrites(&span, &progress, isFirst: true)
+        default: try repeatOneSided(&span, &progress)
         }
         let ways = parameters.test.countsBothWays ? 1.0 : 2.0
         return zip(times, times.dropFirst()).map { Double($1 - $0) / 1e3 / ways }.sorted()
     }
 
     /// The server's side of the tests that need one.
-    func answerLatency() throws(BenchError) {
+    func answerLatency(_ progress: inout BenchProgress) throws(BenchError) {
         var times = [UInt64](repeating: 0, count: parameters.iterations + 1)
+        var span = times.mutableSpan
         if parameters.test == .sendLatency {
-            try exchangeSends(&times, isFirst: false)
+            try exchangeSends(&span, &progress, isFirst: false)
         } else {
-            try exchangeWrites(&times, isFirst: false)
+            try exchangeWrites(&span, &progress, isFirst: false)
         }
     }
 
-    private func exchangeSends(_ times: inout [UInt64], isFirst: Bool) throws(BenchError) {
+    @inline(never) private func exchangeSends(
+        _ times: inout MutableSpan<UInt64>, _ progress: inout BenchProgress, isFirst: Bool
+    ) throws(BenchError) {
         // Sends are signaled now and then only, to free their places.
-        let plain = chain(1, isSignaled: false)
-        let signaled = chain(1, isSignaled: true)
+        let plain = chain(1)
         let signalEvery = max(1, min(parameters.sendDepth / 2, 64))
+        let signaled = chain(1, standsFor: signalEvery)
         var receives = ReceiveChain(capacity: 1)
-        var received = 0
-        var sent = 0
-        var freed = 0
         times[0] = monotonicNanoseconds()
-        for number in 0..<parameters.iterations {
-            if isFirst { try post(&sent, plain, signaled, signalEvery) }
-            while received == number { _ = try reap(&freed, &received, perSend: 1) }
-            unsafe receives.append(workID: 2, incoming)
+        for number in 1..<times.count {
+            let request = number % signalEvery == 0
+            if isFirst { try post(request, signaled, plain) }
+            while progress.receives == 0 { try reap(&progress) }
+            progress.receives -= 1
+            unsafe receives.append(workID: Self.receiveID, incoming)
             receives.post(to: queuePair)
-            if !isFirst { try post(&sent, plain, signaled, signalEvery) }
-            times[number + 1] = monotonicNanoseconds()
+            if !isFirst { try post(request, signaled, plain) }
+            times[number] = monotonicNanoseconds()
         }
     }
 
     private func post(
-        _ sent: inout Int, _ plain: borrowing SendChain, _ signaled: borrowing SendChain, _ signalEvery: Int
+        _ isSignaled: Bool, _ signaled: borrowing SendChain, _ plain: borrowing SendChain
     ) throws(BenchError) {
-        sent += 1
-        let outcome = sent % signalEvery == 0 ? signaled.postAndKeep(to: queuePair) : plain.postAndKeep(to: queuePair)
-        guard outcome == .posted else { throw BenchError("a message was refused: \(outcome)") }
+        let outcome = isSignaled ? signaled.postAndKeep(to: queuePair) : plain.postAndKeep(to: queuePair)
+        guard outcome == .posted else { throw Self.refused(outcome) }
     }
 
     /// Each side waits for the last byte to change: the device says nothing to the program.
-    private func exchangeWrites(_ times: inout [UInt64], isFirst: Bool) throws(BenchError) {
+    @inline(never) private func exchangeWrites(
+        _ times: inout MutableSpan<UInt64>, _ progress: inout BenchProgress, isFirst: Bool
+    ) throws(BenchError) {
         let last = Self.stride(parameters.size) + parameters.size - 1
         var chain = SendChain(capacity: 1, elementsMax: 1, inlineBytesMax: parameters.inlineBytes)
-        let isInline = parameters.size <= parameters.inlineBytes
-        var ignored = 0
         times[0] = monotonicNanoseconds()
-        for number in 0..<parameters.iterations {
+        for number in 1..<times.count {
             let mark = UInt8(truncatingIfNeeded: number % 255 + 1)
-            if !isFirst { try waitFor(mark, at: last) }
+            if !isFirst { try waitFor(mark, at: last, &progress) }
             unsafe memory.bytes[parameters.size - 1] = mark
-            if isInline {
-                let bytes = unsafe RawSpan(_unsafeBytes: memory.bytes[..<parameters.size])
-                chain.append(operation, workID: 1, flags: .signaled, inline: bytes)
-            } else {
-                unsafe chain.append(operation, workID: 1, flags: .signaled, outgoing)
-            }
-            guard chain.post(to: queuePair) == .posted else { throw BenchError("a write was refused") }
-            if isFirst { try waitFor(mark, at: last) }
+            append(to: &chain, workID: 1, flags: .signaled)
+            let outcome = chain.post(to: queuePair)
+            guard outcome == .posted else { throw Self.refused(outcome) }
+            if isFirst { try waitFor(mark, at: last, &progress) }
             // Its completion, which has long been there or is about to come.
-            var done = 0
-            while done == 0 { _ = try reap(&done, &ignored, perSend: 1) }
-            times[number + 1] = monotonicNanoseconds()
+            while progress.sends < number { try reap(&progress) }
+            times[number] = monotonicNanoseconds()
         }
     }
 
-    private func waitFor(_ mark: UInt8, at offset: Int) throws(BenchError) {
+    private func waitFor(_ mark: UInt8, at offset: Int, _ progress: inout BenchProgress) throws(BenchError) {
         let place = unsafe memory.bytes.baseAddress! + offset
         var turns = 0
         // The device writes it behind the compiler's back: the call keeps the load inside the loop.
         while unsafe benchLoad(place) != mark {
             turns += 1
-            if Self.isAlone { sched_yield() }
-            guard turns & 0xff_ffff == 0 else { continue }
-            guard completions.poll() == 0 else { throw BenchError("the connection failed while waiting for a write") }
+            if isAlone { sched_yield() }
+            guard turns & 0xffff == 0 else { continue }
+            lookForPeer(&progress)
+            // The end of the connection may overtake the write, so one more look.
+            if progress.isPeerGone, unsafe benchLoad(place) != mark { throw Self.peerGone() }
         }
     }
 
-    private func repeatOneSided(_ times: inout [UInt64]) throws(BenchError) {
-        let request = chain(1, isSignaled: true)
-        var ignored = 0
+    @inline(never) private func repeatOneSided(
+        _ times: inout MutableSpan<UInt64>, _ progress: inout BenchProgress
+    ) throws(BenchError) {
+        let request = chain(1, standsFor: 1)
         times[0] = monotonicNanoseconds()
-        for number in 0..<parameters.iterations {
-            guard request.postAndKeep(to: queuePair) == .posted else { throw BenchError("a request was refused") }
-            var done = 0
-            while done == 0 { _ = try reap(&done, &ignored, perSend: 1) }
-            times[number + 1] = monotonicNanoseconds()
+        for number in 1..<times.count {
+            let outcome = request.postAndKeep(to: queuePair)
+            guard outcome == .posted else { throw Self.refused(outcome) }
+            while progress.sends < number { try reap(&progress) }
+            times[number] = monotonicNanoseconds()
         }
     }
 }

@@ -2,12 +2,12 @@
 ///
 /// ```
 /// "rdbt" u32 | version u8 | test u8 | events u8 | last u8 | size u32 | iterations u32 | send depth u16 |
-/// receive depth u16 | post list u16 | inline u16 | moderation u32 | key u32 | address u64
+/// receive depth u16 | post list u16 | inline u16 | moderation u32 | key u32 | address u64 | duration s u16 | 0 u16
 /// ```
 struct BenchParameters: Equatable {
     static let magic: UInt32 = 0x7462_6472
-    static let version: UInt8 = 1
-    static let byteCount = 40
+    static let version: UInt8 = 2
+    static let byteCount = 44
 
     var test = BenchTest.sendBandwidth
     var usesEvents = false
@@ -15,6 +15,7 @@ struct BenchParameters: Equatable {
     var isLast = true
     var size = 0
     var iterations = 0
+    var durationSeconds = 0
     var sendDepth = 0
     var receiveDepth = 0
     var postList = 0
@@ -23,11 +24,12 @@ struct BenchParameters: Equatable {
     var key: UInt32 = 0
     var address: UInt64 = 0
 
-    init(_ options: BenchOptions, size: Int, isLast: Bool) {
-        test = options.test
+    init(_ options: BenchOptions, _ test: BenchTest, size: Int, isLast: Bool) {
+        self.test = test
         usesEvents = options.usesEvents
         self.isLast = isLast
-        self.size = options.test.isAtomic ? 8 : size
+        self.size = size
+        durationSeconds = options.durationSeconds
         iterations = options.iterations
         sendDepth = options.sendDepth
         receiveDepth = options.receiveDepth
@@ -35,6 +37,14 @@ struct BenchParameters: Equatable {
         inlineBytes = options.inlineBytes
         moderation = options.moderation
     }
+
+    /// The bytes travel in the request itself.
+    var travelsInline: Bool {
+        let carries = test.isSend || test == .writeBandwidth || test == .writeLatency
+        return carries && size <= inlineBytes
+    }
+    /// Whole lists, so perhaps a few more than asked for.
+    var messageCount: Int { (iterations + postList - 1) / postList * postList }
 
     var encoded: [UInt8] {
         func bytes<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
@@ -45,7 +55,7 @@ struct BenchParameters: Equatable {
         ]
         return bytes(Self.magic) + flags + bytes(UInt32(size)) + bytes(UInt32(iterations)) + bytes(UInt16(sendDepth))
             + bytes(UInt16(receiveDepth)) + bytes(UInt16(postList)) + bytes(UInt16(inlineBytes))
-            + bytes(UInt32(moderation)) + bytes(key) + bytes(address)
+            + bytes(UInt32(moderation)) + bytes(key) + bytes(address) + bytes(UInt16(durationSeconds)) + [0, 0]
     }
 
     /// Nothing of a peer's is believed before it is within the limits of ``BenchOptions/problem()``.
@@ -68,12 +78,16 @@ struct BenchParameters: Equatable {
         moderation = Int(word(24, 4))
         key = UInt32(word(28, 4))
         address = word(32, 8)
+        durationSeconds = Int(word(40, 2))
+        if test.isAtomic, size != 8 { throw BenchError("the peer asks for atomics of \(size) bytes: they have 8") }
         if let problem = options.problem() { throw BenchError("the peer asks for the impossible: \(problem)") }
     }
 
     private var options: BenchOptions {
         var options = BenchOptions()
+        options.tests = [test]
         options.sizes = [size]
+        options.durationSeconds = durationSeconds
         options.iterations = iterations
         (options.sendDepth, options.receiveDepth, options.postList) = (sendDepth, receiveDepth, postList)
         (options.inlineBytes, options.moderation) = (inlineBytes, moderation)

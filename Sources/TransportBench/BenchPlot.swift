@@ -1,25 +1,43 @@
 import Glibc
 
-/// Results against message size, as an SVG picture: both axes logarithmic.
+/// Results against message size, as an SVG picture: a panel for each test, both axes logarithmic.
 package enum BenchPlot {
-    private static let width = 760.0, height = 440.0
-    private static let left = 84.0, right = 24.0, top = 48.0, bottom = 58.0
+    private static let width = 760.0, height = 400.0
+    private static let left = 84.0, right = 28.0, top = 50.0, bottom = 56.0
 
-    /// The picture of a test's results; nil for fewer than two sizes.
+    /// The picture; nil when no test has two sizes.
     package static func svg(_ results: [BenchResult]) -> String? {
-        guard results.count > 1, let test = results.first?.test else { return nil }
-        let values = results.map { test.isLatency ? $0.percentile(0.5) : $0.mebibytesPerSecond }
-        let sizes = results.map { Double($0.byteCount) }
-        guard let low = values.min(), let high = values.max(), low > 0, sizes.allSatisfy({ $0 > 0 }) else { return nil }
-        let xAxis = Axis(sizes.min()!, sizes.max()!, base: 2, left, width - right)
+        let panels = BenchTest.allCases.compactMap { test in panel(test, results.filter { $0.test == test }) }
+        guard !panels.isEmpty else { return nil }
+        let total = Int(height) * panels.count
+        var parts = [
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 \(Int(width)) \(total)\" width=\"\(Int(width))\" "
+                + "height=\"\(total)\" font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">",
+            "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>",
+        ]
+        for (index, panel) in panels.enumerated() {
+            parts.append("<g transform=\"translate(0,\(Int(height) * index))\">")
+            parts += panel
+            parts.append("</g>")
+        }
+        parts.append("</svg>\n")
+        return parts.joined(separator: "\n")
+    }
+
+    private static func panel(_ test: BenchTest, _ results: [BenchResult]) -> [String]? {
+        let measured = results.map {
+            (Double($0.byteCount), test.isLatency ? $0.percentile(0.5) : $0.mebibytesPerSecond)
+        }
+        let values = measured.filter { $0.0 > 0 && $0.1 > 0 && $0.1.isFinite }
+        guard values.count > 1, let low = values.map(\.1).min(), let high = values.map(\.1).max(),
+            let first = values.map(\.0).min(), let last = values.map(\.0).max()
+        else { return nil }
+        let xAxis = Axis(first, last, base: 2, left, width - right)
         let yAxis = Axis(low, high, base: 10, height - bottom, top)
         var parts = [
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 \(Int(width)) \(Int(height))\" "
-                + "font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">",
-            "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>",
-            text(width / 2, 26, "\(test.rawValue): " + (test.isLatency ? "median latency" : "bandwidth"), size: 16),
-            text(width / 2, height - 12, "message size, bytes"),
-            "<text transform=\"translate(20,\(number(height / 2))) rotate(-90)\" text-anchor=\"middle\">"
+            text(width / 2, 28, "\(test.rawValue): " + (test.isLatency ? "median latency" : "bandwidth"), size: 16),
+            text(width / 2, height - 14, "message size, bytes"),
+            "<text transform=\"translate(22,\(number(height / 2))) rotate(-90)\" text-anchor=\"middle\">"
                 + (test.isLatency ? "microseconds" : "MiB/s") + "</text>",
         ]
         for tick in yAxis.ticks {
@@ -32,16 +50,15 @@ package enum BenchPlot {
             parts.append(line(x, top, x, height - bottom, "#eee"))
             parts.append(text(x, height - bottom + 18, bytes(tick)))
         }
-        let points = zip(sizes, values).map { (xAxis.place($0), yAxis.place($1)) }
+        let points = values.map { (xAxis.place($0.0), yAxis.place($0.1)) }
         let path = points.map { "\(number($0)),\(number($1))" }.joined(separator: " ")
         parts.append("<polyline fill=\"none\" stroke=\"#1f6feb\" stroke-width=\"2\" points=\"\(path)\"/>")
         for (point, value) in zip(points, values) {
             parts.append(
                 "<circle cx=\"\(number(point.0))\" cy=\"\(number(point.1))\" r=\"3.5\" fill=\"#1f6feb\"><title>"
-                    + "\(BenchReport.decimal(value, 2))</title></circle>")
+                    + "\(bytes(value.0))B: \(BenchReport.decimal(value.1, 2))</title></circle>")
         }
-        parts.append("</svg>\n")
-        return parts.joined(separator: "\n")
+        return parts
     }
 
     /// A logarithmic axis from one place of the picture to another.

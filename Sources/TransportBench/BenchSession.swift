@@ -7,21 +7,22 @@ package enum BenchSession {
     package static func client(
         host: String, _ options: BenchOptions, report: (BenchResult) -> Void
     ) throws {
-        for (index, size) in options.sizes.enumerated() {
-            let parameters = BenchParameters(options, size: size, isLast: index == options.sizes.count - 1)
+        let plan = options.tests.flatMap { test in options.sizes(of: test).map { (test, $0) } }
+        for (index, (test, size)) in plan.enumerated() {
+            let parameters = BenchParameters(options, test, size: size, isLast: index == plan.count - 1)
             let channel = try EventChannel()
-            var end = try connect(channel, host, options.port, parameters)
-            var result = BenchResult(
-                test: options.test, byteCount: parameters.size, iterations: parameters.iterations)
-            if options.test.isLatency {
+            let end = try connect(channel, host, options, parameters)
+            var result = BenchResult(test: test, byteCount: size, iterations: parameters.iterations)
+            let tick = parameters.usesEvents ? BenchTick() : nil
+            if test.isLatency {
                 result.microseconds = try end.runLatency()
             } else {
-                result.seconds = try end.runBandwidth()
+                (result.iterations, result.seconds) = try end.runBandwidth()
             }
+            _ = consume tick
             report(result)
             end.identifier.disconnect()
             _ = try nextEvent(channel, [.disconnected], "the end of the connection")
-            end.peer.key = 0
         }
     }
 
@@ -52,34 +53,44 @@ package enum BenchSession {
         _ channel: EventChannel, _ identifier: ConnectionIdentifier, _ privateData: [UInt8], _ options: BenchOptions
     ) throws -> Bool {
         let parameters = try BenchParameters(parsing: privateData)
-        guard parameters.test == options.test else {
-            throw BenchError("the client measures \(parameters.test.rawValue), this server \(options.test.rawValue)")
+        guard options.tests.contains(parameters.test) else {
+            let own = options.tests.map(\.rawValue).joined(separator: " and ")
+            throw BenchError("the client measures \(parameters.test.rawValue), this server \(own)")
         }
-        var end = try BenchEnd(parameters, on: identifier)
+        var end = try BenchEnd(parameters, on: identifier, channel)
         end.peer = RemoteSlice(key: parameters.key, address: parameters.address)
-        try end.postReceives()
+        try end.postReceives(asServer: true)
         var answer = parameters
         (answer.key, answer.address) = (end.region.remoteKey, end.region.address)
         try identifier.accept(connectionParameters(answer))
         _ = try nextEvent(channel, [.established], "the client's confirmation")
+        var progress = BenchProgress()
         if !parameters.test.isOneSided {
-            if parameters.test.isLatency { try end.answerLatency() } else { try end.takeMessages() }
+            let tick = parameters.usesEvents ? BenchTick() : nil
+            if parameters.test.isLatency { try end.answerLatency(&progress) } else { try end.takeMessages(&progress) }
+            _ = consume tick
         }
-        _ = try nextEvent(channel, [.disconnected], "the end of the measurement", seconds: nil)
+        if !progress.isPeerGone {
+            _ = try nextEvent(channel, [.disconnected], "the end of the measurement", seconds: nil)
+        }
         identifier.disconnect()
         return parameters.isLast
     }
 
     private static func connect(
-        _ channel: EventChannel, _ host: String, _ port: UInt16, _ parameters: BenchParameters
+        _ channel: EventChannel, _ host: String, _ options: BenchOptions, _ parameters: BenchParameters
     ) throws -> BenchEnd {
+        let port = options.port
         let identifier = try ConnectionIdentifier(channel: channel)
         try identifier.resolveAddress(host: host, port: port, timeoutMilliseconds: 5000)
         _ = try nextEvent(channel, [.addressResolved], "\(host) to be found")
         try identifier.resolveRoute(timeoutMilliseconds: 5000)
         _ = try nextEvent(channel, [.routeResolved], "a way to \(host)")
-        var end = try BenchEnd(parameters, on: identifier)
-        try end.postReceives()
+        if let wanted = options.device, let name = identifier.context?.name, name != wanted {
+            throw BenchError("\(host) is reached through the device \(name), not \(wanted)")
+        }
+        var end = try BenchEnd(parameters, on: identifier, channel)
+        try end.postReceives(asServer: false)
         var mine = parameters
         (mine.key, mine.address) = (end.region.remoteKey, end.region.address)
         try identifier.connect(connectionParameters(mine))
@@ -95,6 +106,9 @@ package enum BenchSession {
         return result
     }
 
+    /// What a client hears that comes while another one is measured.
+    static let busy = Array("it is busy with another client".utf8)
+
     /// Waits for one of some events; anything else is an error.
     private static func nextEvent(
         _ channel: EventChannel, _ kinds: [ConnectionEvent.Kind], _ what: String, seconds: Int32? = 20
@@ -103,6 +117,10 @@ package enum BenchSession {
             if let event = channel.next() {
                 if kinds.contains(event.kind) { return event }
                 if event.kind == .timeWaitEnded || event.kind == .disconnected { continue }
+                if let request = event.request {
+                    request.reject(privateData: busy)
+                    continue
+                }
                 throw BenchError(explain(event, what))
             }
             var entry = pollfd(fd: channel.descriptor, events: Int16(POLLIN), revents: 0)
@@ -118,14 +136,5 @@ package enum BenchSession {
         return said.isEmpty
             ? "nobody serves this test there: start `rdmad bench transport TEST` without a host on the other side first"
             : "the server says: \(said)"
-    }
-}
-
-extension BenchEnd {
-    func postReceives() throws(BenchError) {
-        guard parameters.test.isSend else { return }
-        var chain = ReceiveChain(capacity: parameters.receiveDepth)
-        for _ in 0..<parameters.receiveDepth { unsafe chain.append(workID: 2, incoming) }
-        guard chain.post(to: queuePair) == .posted else { throw BenchError("receives were refused") }
     }
 }

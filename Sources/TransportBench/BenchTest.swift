@@ -18,13 +18,33 @@ package enum BenchTest: String, CaseIterable, Sendable {
     var countsBothWays: Bool { self == .readLatency || self == .atomicLatency }
 }
 
+/// What the command is asked for: one measure, or both of a verb.
+package enum BenchSubject: String, CaseIterable, Sendable {
+    case send, write, read, atomic
+    case sendBandwidth = "send-bw"
+    case writeBandwidth = "write-bw"
+    case readBandwidth = "read-bw"
+    case atomicBandwidth = "atomic-bw"
+    case sendLatency = "send-lat"
+    case writeLatency = "write-lat"
+    case readLatency = "read-lat"
+    case atomicLatency = "atomic-lat"
+
+    /// Bandwidth first.
+    package var tests: [BenchTest] {
+        BenchTest.allCases.filter { $0.rawValue == rawValue || $0.rawValue.hasPrefix(rawValue + "-") }
+    }
+}
+
 /// How it is measured. perftest's names and defaults; sizes in bytes.
 package struct BenchOptions: Sendable {
-    package var test = BenchTest.sendBandwidth
-    /// Bytes of each message.
-    package var sizes: [Int] = [65536]
+    package var tests = [BenchTest.sendBandwidth]
+    /// Bytes of each message; empty: what each test takes by default.
+    package var sizes: [Int] = []
     /// Messages per size.
     package var iterations = 1000
+    /// Seconds of each size instead, when not 0; of bandwidths only.
+    package var durationSeconds = 0
     /// Requests under way.
     package var sendDepth = 128
     /// Receives posted.
@@ -38,20 +58,35 @@ package struct BenchOptions: Sendable {
     /// Sleep for completions instead of polling for them.
     package var usesEvents = false
     package var port: UInt16 = 18515
+    /// The device that must be used; nil: any.
+    package var device: String?
     package init() {}
 
     /// What `-a` means: every power of two, up to 8 MiB as perftest has it.
     package static let allSizes = (1...23).map { 1 << $0 }
+
+    /// The sizes of one test; atomics have one only.
+    package func sizes(of test: BenchTest) -> [Int] {
+        if test.isAtomic { return [8] }
+        return sizes.isEmpty ? [test.isLatency ? 2 : 65536] : sizes
+    }
 
     /// Says what is wrong with the numbers, or nil.
     package func problem() -> String? {
         if let size = sizes.first(where: { $0 < 1 || $0 > 1 << 30 }) {
             return "a size of \(size) bytes is not 1...2^30"
         }
-        if iterations < 5 { return "\(iterations) iterations are fewer than 5" }
+        if iterations < 5 || iterations > 100_000_000 { return "\(iterations) iterations are not 5...100000000" }
+        if durationSeconds < 0 || durationSeconds > 3600 { return "\(durationSeconds) seconds are not 0...3600" }
+        if durationSeconds > 0, tests.contains(where: \.isLatency) {
+            return "latencies take iterations, not a duration"
+        }
         if sendDepth < 1 || sendDepth > 16384 { return "a depth of \(sendDepth) is not 1...16384" }
         if receiveDepth < 2 || receiveDepth > 16384 { return "a receive depth of \(receiveDepth) is not 2...16384" }
         if postList < 1 || postList > sendDepth { return "a list of \(postList) is not 1...\(sendDepth), the depth" }
+        if tests.contains(.sendBandwidth), postList > receiveDepth / 2 {
+            return "a list of \(postList) needs a receive depth of \(2 * postList) at least, not \(receiveDepth)"
+        }
         if moderation < 1 { return "one completion for \(moderation) requests makes no sense" }
         if inlineBytes < 0 || inlineBytes > 4096 { return "\(inlineBytes) inline bytes are not 0...4096" }
         return nil
