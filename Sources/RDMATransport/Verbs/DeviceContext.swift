@@ -19,8 +19,7 @@ import Glibc
         for index in 0..<Int(count) where unsafe String(cString: ibv_get_device_name(list[index]!)) == name {
             unsafe raw = try VerbsCall.nonNull("ibv_open_device", ibv_open_device(list[index]), "cannot open \(name)")
             isOwned = true
-            let flags = unsafe fcntl(raw.pointee.async_fd, F_GETFL)
-            _ = unsafe fcntl(raw.pointee.async_fd, F_SETFL, flags | O_NONBLOCK)
+            unsafe Self.neverBlock(raw)
             return
         }
         throw FabricError(.noDevice, operation: "ibv_open_device", "there is no RDMA device named \(name)")
@@ -29,6 +28,12 @@ import Glibc
     init(borrowing raw: UnsafeMutablePointer<ibv_context>) {
         unsafe self.raw = raw
         isOwned = false
+        unsafe Self.neverBlock(raw)
+    }
+
+    private static func neverBlock(_ raw: UnsafeMutablePointer<ibv_context>) {
+        let flags = unsafe fcntl(raw.pointee.async_fd, F_GETFL)
+        _ = unsafe fcntl(raw.pointee.async_fd, F_SETFL, flags | O_NONBLOCK)
     }
 
     deinit { if isOwned { unsafe ibv_close_device(raw) } }
@@ -75,7 +80,7 @@ import Glibc
     /// Readable when ``nextEvent()`` has something.
     public var eventDescriptor: Int32 { unsafe raw.pointee.async_fd }
 
-    /// The next event of the device or of something made on it, or nil; never blocks on a device opened by name.
+    /// The next event of the device or of something made on it, or nil; never blocks.
     /// Acknowledged before it is returned, so that nothing waits for it. Verb: `ibv_get_async_event(3)`.
     public func nextEvent() -> DeviceEvent? {
         var event = unsafe ibv_async_event()

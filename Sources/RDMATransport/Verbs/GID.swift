@@ -1,4 +1,5 @@
 internal import CVerbs
+import Glibc
 
 /// An address of a port.
 public struct GID: Sendable, Hashable, CustomStringConvertible {
@@ -57,6 +58,13 @@ public struct GID: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// The one that ``DeviceContext/selectGID(port:source:)`` takes; an address without an interface is always up.
+    static func best(of all: [GID], source: GID?, isUp: (Int) -> Bool) -> GID? {
+        all.filter { source == nil || $0.bytes == source!.bytes }
+            .filter { $0.interfaceIndex == 0 || isUp($0.interfaceIndex) }
+            .min { ($0.rank, $0.index) < ($1.rank, $1.index) }
+    }
+
     var raw: ibv_gid {
         var raw = ibv_gid()
         unsafe bytes.withUnsafeBufferPointer { unsafe cverbs_set_gid(&raw, $0.baseAddress) }
@@ -90,18 +98,39 @@ extension DeviceContext {
     }
 
     /// The address to send from: RoCE v2 over IPv4 before IPv6, link-local addresses after those, RoCE v1 last; among
-    /// equals the first of the table. Never hard-code an index: they change with the interface's addresses.
+    /// equals the first of the table. Addresses of network interfaces that are down do not count. Never hard-code an
+    /// index: they change with the interface's addresses.
     /// - Parameter source: Only this address, such as the one a socket is bound to.
     /// - Throws: ``FabricError`` with code `address` when the port has none that fits.
     public func selectGID(port: Int = 1, source: GID? = nil) throws(FabricError) -> GID {
-        let all = try gids(port: port).filter { source == nil || $0.bytes == source!.bytes }
-        guard let best = all.min(by: { ($0.rank, $0.index) < ($1.rank, $1.index) }) else {
+        let all = try gids(port: port)
+        let up = Self.interfacesUp()
+        guard let best = GID.best(of: all, source: source, isUp: up.contains) else {
+            let isDown = GID.best(of: all, source: source, isUp: { _ in true }) != nil
             throw FabricError(
                 .address, operation: "ibv_query_gid_ex",
-                source == nil
-                    ? "port \(port) of \(name) has no address: give its network interface one (ip addr add)"
-                    : "port \(port) of \(name) does not have the address \(source!)")
+                isDown
+                    ? "the network interface of port \(port) of \(name) is down (ip link set ... up)"
+                    : source == nil
+                        ? "port \(port) of \(name) has no address: give its network interface one (ip addr add)"
+                        : "port \(port) of \(name) does not have the address \(source!)")
         }
         return best
+    }
+
+    /// Numbers of the network interfaces that are up. Source: `getifaddrs(3)`.
+    private static func interfacesUp() -> Set<Int> {
+        var list: UnsafeMutablePointer<ifaddrs>?
+        guard unsafe getifaddrs(&list) == 0 else { return [] }
+        defer { unsafe freeifaddrs(list) }
+        var up: Set<Int> = []
+        var entry = unsafe list
+        while let current = unsafe entry {
+            if unsafe current.pointee.ifa_flags & 1 /* IFF_UP */ != 0 {
+                up.insert(Int(unsafe if_nametoindex(current.pointee.ifa_name)))
+            }
+            unsafe entry = unsafe current.pointee.ifa_next
+        }
+        return up
     }
 }

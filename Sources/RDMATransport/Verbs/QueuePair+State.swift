@@ -147,6 +147,9 @@ extension QueuePair {
     /// Ready to send → drained: what is posted completes, and nothing new is sent.
     public borrowing func drainSendQueue() throws(FabricError) { try move(IBV_QPS_SQD, "drain") }
 
+    /// Drained → ready to send again. Wait for ``DeviceEvent/Kind/sendQueueDrained`` first.
+    public borrowing func resumeSending() throws(FabricError) { try move(IBV_QPS_RTS, "resume") }
+
     /// Any state → error: everything posted comes back flushed.
     public borrowing func moveToError() { try? move(IBV_QPS_ERR, "end") }
 
