@@ -1,30 +1,31 @@
 import Glibc
-import RDMATransport
+package import RDMATransport
 
 /// One end of a queue pair with its memory, told what to do by ``VerbsEndCommand``s: the same code on both sides of a
 /// two-process test.
 package final class VerbsEnd {
-    let context: DeviceContext
-    let domain: ProtectionDomain
-    let completions: CompletionQueue
+    package let context: DeviceContext
+    package let domain: ProtectionDomain
+    package let completions: CompletionQueue
     let shared: SharedReceiveQueue?
     let options: VerbsEndOptions
     /// Peers may do everything with it.
-    let memory: MemoryBlock
+    package let memory: MemoryBlock
     /// At most one. In front of the region that it is bound to: properties end in their order.
     private var windows: [VerbsWindow] = []
-    var region: MemoryRegion
+    package let region: MemoryRegion
     /// Peers may do nothing with it.
-    var closed: MemoryRegion
-    var queuePair: QueuePair
+    let closed: MemoryRegion
+    package let queuePair: QueuePair
     private var handles: [AddressHandle] = []
     private var taken: [VerbsEndReply] = []
 
     package static let memoryBytes = 1 << 20
 
-    package init(_ options: VerbsEndOptions) throws {
+    /// - Parameter identifier: Makes the queue pair on a connection instead of by hand.
+    package init(_ options: VerbsEndOptions, on identifier: ConnectionIdentifier? = nil) throws {
         self.options = options
-        let context = try DeviceContext(name: options.device)
+        let context = try identifier?.context ?? DeviceContext(name: options.device)
         let domain = try ProtectionDomain(context: context)
         let depth = options.completionDepth
         let completions =
@@ -52,13 +53,18 @@ package final class VerbsEnd {
         region = try MemoryRegion(
             memory, access: [.localWrite, .remoteRead, .remoteWrite, .remoteAtomic, .windowBind], in: domain)
         closed = try MemoryRegion(try MemoryBlock(byteCount: 4096), access: .localWrite, in: domain)
-        queuePair = try QueuePair(wanted, in: domain, sends: completions, receives: completions, shared: shared)
+        if let identifier {
+            queuePair = try QueuePair(
+                wanted, on: identifier, in: domain, sends: completions, receives: completions, shared: shared)
+        } else {
+            queuePair = try QueuePair(wanted, in: domain, sends: completions, receives: completions, shared: shared)
+        }
         (self.context, self.domain, self.completions, self.shared) = (context, domain, completions, shared)
         self.memory = memory
     }
 
     /// What the other side must know.
-    func describe() throws -> VerbsEndReply {
+    package func describe() throws -> VerbsEndReply {
         var reply = VerbsEndReply()
         reply.queuePair = queuePair.number
         reply.address = try context.selectGID().bytes

@@ -25,6 +25,8 @@ package enum VerbsEndCommand: Codable {
     case move(end: Int, VerbsMove)
     case joinGroup(end: Int, address: [UInt8], isLeaving: Bool)
     case drop(end: Int)
+    /// Something of the connection manager's.
+    case manage(VerbsManagerCommand)
 }
 
 package enum VerbsMove: String, Codable {
@@ -123,5 +125,10 @@ package struct VerbsEndReply: Codable, Sendable {
     package var event: UInt32 = 0
     package var element: UInt32 = 0
     package var outcome = ""
+    /// Of a connection identifier.
+    package var tag: UInt64 = 0
+    package var port: UInt16 = 0
+    /// Of a connection event.
+    package var eventStatus: Int32 = 0
     package init() {}
 }

@@ -5,6 +5,7 @@ import RDMATransport
 package final class VerbsEnds {
     private var ends: [Int: VerbsEnd] = [:]
     private var next = 1
+    private var manager: VerbsManager?
 
     package init() {}
 
@@ -21,12 +22,7 @@ package final class VerbsEnds {
     private func run(_ command: VerbsEndCommand) throws -> VerbsEndReply {
         var reply = VerbsEndReply()
         switch command {
-        case .make(let options):
-            let end = try VerbsEnd(options)
-            ends[next] = end
-            reply = try end.describe()
-            reply.end = next
-            next += 1
+        case .make(let options): reply = try add(VerbsEnd(options))
         case .connect(let id, let path): try ends[id]!.connect(path)
         case .fill(let id, let offset, let count, let seed):
             unsafe UnsafeMutableRawBufferPointer(rebasing: ends[id]!.memory.bytes[offset..<offset + count])
@@ -52,6 +48,15 @@ package final class VerbsEnds {
         case .drop(let id): ends[id] = nil
         default: reply = try runRare(command)
         }
+        return reply
+    }
+
+    /// Takes an end in; what the other side must know of it.
+    package func add(_ end: VerbsEnd) throws -> VerbsEndReply {
+        var reply = try end.describe()
+        reply.end = next
+        ends[next] = end
+        next += 1
         return reply
     }
 
@@ -86,6 +91,10 @@ package final class VerbsEnds {
             } else {
                 try ends[id]!.queuePair.attach(to: group)
             }
+        case .manage(.reset): manager = nil
+        case .manage(let command):
+            if manager == nil { manager = try VerbsManager() }
+            reply = try manager!.perform(command, self)
         default: throw ScenarioFailure("not a command: \(command)")
         }
         return reply
@@ -147,6 +156,7 @@ package final class VerbsEndsProcess: @unchecked Sendable {  // one exchange at 
                 buffered = Data(buffered[(end + 1)...])
                 return try JSONDecoder().decode(VerbsEndReply.self, from: line)
             }
+            try expect(isReadable(output.fileDescriptor, 60_000), "the other process says nothing")
             let piece = output.availableData
             try expect(!piece.isEmpty, "the other process has ended")
             buffered += piece

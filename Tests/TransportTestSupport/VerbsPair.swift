@@ -16,6 +16,12 @@ package final class VerbsEndHandle {
         about = try Self.checked(send(.make(options)))
     }
 
+    /// One that is there already.
+    init(_ about: VerbsEndReply, _ send: @escaping (VerbsEndCommand) throws -> VerbsEndReply) {
+        self.send = send
+        self.about = about
+    }
+
     deinit { _ = try? send(.drop(end: about.end)) }
 
     private static func checked(_ reply: VerbsEndReply) throws -> VerbsEndReply {
