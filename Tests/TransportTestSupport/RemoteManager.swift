@@ -1,7 +1,7 @@
 package import RDMATransport
 
 /// The connection manager of another process.
-package struct RemoteManager {
+package struct RemoteManager: Sendable {
     package let process: VerbsEndsProcess
 
     /// Without what earlier tests left there.

@@ -1,13 +1,13 @@
 import Foundation
 
 /// A Soft-RoCE device of a test's own, on a dummy network interface: for what would disturb rxe0. Needs root.
-package final class SpareDevice {
+/// It stays until the guest ends: the other process may have it open, and a removal would wait for that.
+package final class SpareDevice: Sendable {
     package let name: String
     package let interface: String
     /// The first of its two addresses, and the second.
     package let host: String
     package let secondHost: String
-    private var isRemoved = false
 
     /// - Parameter number: 1...99; a test's own.
     package init(_ number: Int) throws {
@@ -20,10 +20,10 @@ package final class SpareDevice {
         try Self.command(["ip", "addr", "add", "\(host)/24", "dev", interface])
         try Self.command(["ip", "addr", "add", "\(secondHost)/24", "dev", interface])
         try Self.command(["rdma", "link", "add", name, "type", "rxe", "netdev", interface])
+        // The kernel would answer with counters of some milliseconds ago.
+        let lifespan = "/sys/class/infiniband/\(name)/ports/1/hw_counters/lifespan"
+        try "0".write(toFile: lifespan, atomically: false, encoding: .utf8)
     }
-
-    // The peer may still have the device open, and a removal would wait for it: the guest's end removes it.
-    deinit {}
 
     /// A counter of its port.
     package func counter(_ counter: String) throws -> Int { try deviceCounter(name, counter) }

@@ -101,6 +101,7 @@ public enum ConnectionService: Sendable {
 
     /// Finds the way; ``ConnectionEvent/Kind/routeResolved`` follows. `rdma_resolve_route(3)`.
     public func resolveRoute(timeoutMilliseconds: Int32) throws(FabricError) {
+        try needDevice("rdma_resolve_route")
         try VerbsCall.checkMinusOne(
             "rdma_resolve_route", unsafe rdma_resolve_route(raw, timeoutMilliseconds), "no route")
     }
@@ -125,6 +126,7 @@ public enum ConnectionService: Sendable {
     /// Asks the peer; ``ConnectionEvent/Kind/established`` or ``ConnectionEvent/Kind/rejected`` follows.
     /// `rdma_connect(3)`.
     public func connect(_ parameters: ConnectionParameters = ConnectionParameters()) throws(FabricError) {
+        try needDevice("rdma_connect")
         unsafe try with(parameters) { raw throws(FabricError) in
             try VerbsCall.checkMinusOne("rdma_connect", unsafe rdma_connect(self.raw, raw), "cannot connect")
         }
@@ -132,6 +134,7 @@ public enum ConnectionService: Sendable {
 
     /// Agrees to a request; ``ConnectionEvent/Kind/established`` follows. `rdma_accept(3)`.
     public func accept(_ parameters: ConnectionParameters = ConnectionParameters()) throws(FabricError) {
+        try needDevice("rdma_accept")
         unsafe try with(parameters) { raw throws(FabricError) in
             try VerbsCall.checkMinusOne("rdma_accept", unsafe rdma_accept(self.raw, raw), "cannot accept")
         }
@@ -150,13 +153,14 @@ public enum ConnectionService: Sendable {
         _ = unsafe privateData.withUnsafeBytes { unsafe rdma_reject(raw, $0.baseAddress, UInt8($0.count)) }
     }
 
-    /// Ends the connection: both ends get ``ConnectionEvent/Kind/disconnected``, and what is posted comes back flushed.
-    /// `rdma_disconnect(3)`.
+    /// Ends the connection: what is posted comes back flushed, and the peer gets ``ConnectionEvent/Kind/disconnected``.
+    /// It must answer with a `disconnect()` of its own; then this end gets the event too. `rdma_disconnect(3)`.
     public func disconnect() { _ = unsafe rdma_disconnect(raw) }
 
     /// Joins a multicast group with the identifier's queue pair; ``ConnectionEvent/Kind/multicastJoined`` follows and
     /// says where to send. `rdma_join_multicast(3)`.
     public func joinMulticast(_ group: String) throws(FabricError) {
+        try needDevice("rdma_join_multicast")
         unsafe try withAddress(group, 0, passive: false) { address throws(FabricError) in
             try VerbsCall.checkMinusOne(
                 "rdma_join_multicast", unsafe rdma_join_multicast(raw, address, nil), "cannot join \(group)")
@@ -168,6 +172,14 @@ public enum ConnectionService: Sendable {
         unsafe try withAddress(group, 0, passive: false) { address throws(FabricError) in
             try VerbsCall.checkMinusOne(
                 "rdma_leave_multicast", unsafe rdma_leave_multicast(raw, address), "cannot leave \(group)")
+        }
+    }
+
+    /// librdmacm reads through a null pointer where there is no device yet.
+    private func needDevice(_ operation: String) throws(FabricError) {
+        guard unsafe raw.pointee.verbs != nil else {
+            throw FabricError(
+                .state, operation: operation, "the identifier has no device yet: bind it or resolve an address first")
         }
     }
 

@@ -51,8 +51,11 @@ import Glibc
     }
 
     /// Lets the process fork while it has registered memory: a child then does not see it, and the parent keeps it.
-    /// Before anything else of this library, when at all; kernels ≥ 5.12 need no such call. Verb: `ibv_fork_init(3)`.
+    /// Before anything else of this library, when at all; where ``forkSafety`` is ``ForkSafety/unneeded`` (kernels from
+    /// 5.12 on) it does nothing, at any time. Verb: `ibv_fork_init(3)`.
     public static func prepareForFork() throws(FabricError) {
+        // libibverbs would refuse a call that comes late even where it has nothing to do.
+        guard forkSafety != .unneeded else { return }
         try VerbsCall.check("ibv_fork_init", ibv_fork_init(), "cannot prepare for forks")
     }
 

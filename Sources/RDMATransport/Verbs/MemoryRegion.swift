@@ -129,7 +129,7 @@ import Glibc
         var list = element(offset: offset, byteCount: byteCount).raw
         let advice = forWriting ? IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH_WRITE : IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH
         let result = unsafe ibv_advise_mr(domain.raw, advice, 0, &list, 1)
-        try VerbsCall.check("ibv_advise_mr", result, "cannot prefetch \(byteCount) bytes of a region")
+        try VerbsCall.check("ibv_advise_mr", result, "cannot prefetch \(byteCount) bytes with \(domain.context.name)")
     }
 
     private static func registrationError(
