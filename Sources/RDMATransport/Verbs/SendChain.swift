@@ -92,6 +92,12 @@ internal import CVerbs
         unsafe requests[index].num_sge = 1
     }
 
+    /// Names the peer's shared receive queue for the last request added (XRC): see ``SharedReceiveQueue/number``.
+    public mutating func aimLast(atSharedReceiveQueue number: UInt32) {
+        precondition(count > 0)
+        unsafe cverbs_set_xrc(requests + end - 1, number)
+    }
+
     /// Asks for a completion of the last request added.
     public mutating func signalLast() {
         precondition(count > 0)
