@@ -23,7 +23,7 @@ struct LinkOptions {
     var dieAfter: Int?
     /// After so many messages received, prints `flowing`; when idle, at once.
     var announceAfter: Int?
-    /// The connection must end before the transfer does, for this ``DisconnectReason``.
+    /// The connection must end before the transfer does, for this ``DisconnectReason``, or one of several: `a|b`.
     var expectedEnd: String?
     /// Counters of the device that must have grown, and those that must not.
     var required: [String] = []
