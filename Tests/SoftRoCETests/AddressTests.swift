@@ -11,7 +11,8 @@ import TransportTestSupport
     @Test func theTableIsTheKernels() throws {
         let table = "/sys/class/infiniband/rxe0/ports/1"
         func read(_ path: String) throws -> String {
-            try String(contentsOfFile: "\(table)/\(path)", encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)
+            try String(contentsOfFile: "\(table)/\(path)", encoding: .utf8).trimmingCharacters(
+                in: .whitespacesAndNewlines)
         }
         let gids = try DeviceContext(name: "rxe0").gids(port: 1)
         #expect(gids.count >= 3, "two of IPv4, one of the link")
@@ -78,7 +79,9 @@ import TransportTestSupport
         try SpareDevice.command(["ip", "link", "set", device.interface, "down"])
         #expect(try context.gids(port: 1).contains(where: \.isIPv4), "the address stays in the table")
         let failure = #expect(throws: FabricError.self) { _ = try context.selectGID() }
-        #expect(failure?.code == .address && failure?.description.contains("is down") == true, "\(String(describing: failure))")
+        #expect(
+            failure?.code == .address && failure?.description.contains("is down") == true,
+            "\(String(describing: failure))")
         try SpareDevice.command(["ip", "link", "set", device.interface, "up"])
         try waitUntil("an address") { (try? context.selectGID()) != nil }
         #expect(try context.selectGID().description == device.host)

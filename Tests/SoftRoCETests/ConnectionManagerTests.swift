@@ -86,7 +86,8 @@ import TransportTestSupport
     }
 
     @Test func privateDataTravelsBothWays() throws {
-        let pair = try Connected(VerbsParameters(Array("hello".utf8)), accepting: VerbsParameters(Array("welcome".utf8)))
+        let pair = try Connected(
+            VerbsParameters(Array("hello".utf8)), accepting: VerbsParameters(Array("welcome".utf8)))
         #expect(Array(pair.request.bytes.prefix(5)) == Array("hello".utf8))
         #expect(pair.request.bytes.dropFirst(5).allSatisfy { $0 == 0 }, "zeros behind it at most")
         #expect(Array(pair.established.privateData.prefix(7)) == Array("welcome".utf8))

@@ -124,7 +124,10 @@ import TransportTestSupport
                 "parent domains",
                 isOffered { _ = try ProtectionDomain(parent: try ProtectionDomain(context: context), thread: nil) }
             ),
-            ("moderation", isOffered { try CompletionQueue(context: context, depth: 4).moderate(count: 2, microseconds: 9) }),
+            (
+                "moderation",
+                isOffered { try CompletionQueue(context: context, depth: 4).moderate(count: 2, microseconds: 9) }
+            ),
             ("global flush (but libibverbs 44 has no call)", attributes.capabilities.contains(.flushGlobal)),
             ("atomic writes", attributes.capabilities.contains(.atomicWrite)),
         ]

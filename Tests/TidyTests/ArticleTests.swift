@@ -33,7 +33,7 @@ import Testing
     }
 
     /// Every word of the module that follows a keyword which declares it.
-    private static let declared = Result {
+    static let declared = Result {
         let keywords: Set<Substring> = ["struct", "class", "enum", "case", "func", "var", "let", "protocol"]
         let folder = Repository.root.appendingPathComponent("Sources/RDMATransport").path
         var names: Set<String> = []
