@@ -188,10 +188,23 @@ extension SharedMemoryFabric {
     func bury(_ connection: SharedMemoryConnection) {
         connection.state = .dead
         Glibc.shutdown(connection.socket, Int32(SHUT_RDWR))
+        discardPackets(connection.socket)
         _ = epoll_ctl(pollDescriptor, EPOLL_CTL_DEL, connection.socket, nil)
         if let lane = unsafe connection.lane { unsafe lanes.pointee.close(lane) }
         connection.unmap()
         if !connection.holdsMessages { remove(connection) }
+    }
+
+    /// Takes what the peer still sent. A socket closed with packets unread is reset, and the peer would then find an
+    /// error instead of the packet that says why. Nothing comes after: the socket is shut down.
+    private func discardPackets(_ socket: Int32) {
+        var bytes: UInt64 = 0
+        var descriptor: Int32 = -1
+        var isTruncated: Int32 = 0
+        while unsafe clinux_receive_packet(socket, &bytes, 8, &descriptor, &isTruncated, clinux_dontwait) > 0 {
+            if descriptor >= 0 { close(descriptor) }
+        }
+        if descriptor >= 0 { close(descriptor) }
     }
 
     /// Forgets a dead connection.
