@@ -12,6 +12,7 @@ private struct BenchStream: ~Copyable {
     let list: Int
     /// Completions fall on ends of lists: so many lists to each.
     let listsPerSignal: Int
+    var listsUntilSignal: Int
     /// Messages in all.
     var total: Int
     var posted = 0
@@ -21,6 +22,7 @@ private struct BenchStream: ~Copyable {
     init(_ end: borrowing BenchEnd) {
         list = end.parameters.postList
         listsPerSignal = max(1, min(end.parameters.moderation, end.parameters.sendDepth) / list)
+        listsUntilSignal = listsPerSignal
         let perSignal = list * listsPerSignal
         let seconds = end.parameters.durationSeconds
         total = seconds == 0 ? end.parameters.messageCount : Int.max
@@ -60,23 +62,35 @@ extension BenchEnd {
     @inline(never) private func post(
         _ stream: inout BenchStream, _ progress: inout BenchProgress
     ) throws(BenchError) {
-        let room = parameters.sendDepth - stream.list
-        let receives = UInt32(truncatingIfNeeded: parameters.receiveDepth - stream.list)
-        let isSend = parameters.test.isSend
-        while stream.posted < stream.total, stream.posted - progress.sends <= room {
+        let room = parameters.sendDepth &- (stream.posted &- progress.sends)
+        var fitting = min(room, stream.total &- stream.posted)
+        if parameters.test.isSend {
             // The peer says how many messages it has taken: none may come that it has no receive for.
-            if isSend, UInt32(truncatingIfNeeded: stream.posted) &- progress.taken > receives { return }
-            stream.posted += stream.list
+            let unknown = UInt32(truncatingIfNeeded: stream.posted) &- progress.taken
+            fitting = min(fitting, parameters.receiveDepth &- Int(unknown))
+        }
+        var lists = fitting / stream.list
+        guard lists > 0 else { return }
+        stream.posted &+= lists &* stream.list
+        let endsHere = stream.posted == stream.total && stream.deadline == nil
+        if endsHere { lists &-= 1 }
+        var untilSignal = stream.listsUntilSignal
+        while lists > 0 {
+            lists &-= 1
+            untilSignal &-= 1
             let outcome: PostOutcome
-            if stream.posted == stream.total, stream.deadline == nil {
-                outcome = stream.last.postAndKeep(to: queuePair)
-            } else if stream.posted / stream.list % stream.listsPerSignal == 0 {
+            if untilSignal == 0 {
+                untilSignal = stream.listsPerSignal
                 outcome = stream.signaled.postAndKeep(to: queuePair)
             } else {
                 outcome = stream.plain.postAndKeep(to: queuePair)
             }
             guard outcome == .posted else { throw Self.refused(outcome) }
         }
+        stream.listsUntilSignal = untilSignal
+        guard endsHere else { return }
+        let outcome = stream.last.postAndKeep(to: queuePair)
+        guard outcome == .posted else { throw Self.refused(outcome) }
     }
 
     /// The server's side of sends: takes messages, and says how many, until all or the client has gone.

@@ -36,7 +36,7 @@ package enum BenchReport {
             } else {
                 fields += [
                     ("seconds", decimal(result.seconds, 6)), ("mib_per_s", decimal(result.mebibytesPerSecond, 3)),
-                    ("million_messages_per_s", decimal(result.messageRate, 6)),
+                    ("messages_per_s", decimal(result.messageRate * 1e6, 1)),
                 ]
             }
             return "  {" + fields.map { "\"\($0)\": \($1)" }.joined(separator: ", ") + "}"
