@@ -125,7 +125,7 @@ import TransportTestSupport
                 isOffered { _ = try ProtectionDomain(parent: try ProtectionDomain(context: context), thread: nil) }
             ),
             (
-                "moderation",
+                "completion moderation",
                 isOffered { try CompletionQueue(context: context, depth: 4).moderate(count: 2, microseconds: 9) }
             ),
             ("global flush (but libibverbs 44 has no call)", attributes.capabilities.contains(.flushGlobal)),
