@@ -43,7 +43,8 @@ extension BenchEnd {
         var receives = ReceiveChain(capacity: Self.countReceives)
         let start = monotonicNanoseconds()
         while progress.sends < stream.total {
-            try post(&stream, &progress)
+            let outcome = post(&stream, &progress)
+            guard outcome == .posted else { throw Self.refused(outcome) }
             try reap(&progress)
             if progress.receives > 0 {
                 for _ in 0..<progress.receives { unsafe receives.append(workID: Self.receiveID, nil) }
@@ -59,9 +60,7 @@ extension BenchEnd {
     }
 
     /// Posts as many lists as there is room for, here and with the peer.
-    @inline(never) private func post(
-        _ stream: inout BenchStream, _ progress: inout BenchProgress
-    ) throws(BenchError) {
+    private func post(_ stream: inout BenchStream, _ progress: inout BenchProgress) -> PostOutcome {
         let room = parameters.sendDepth &- (stream.posted &- progress.sends)
         var fitting = min(room, stream.total &- stream.posted)
         if parameters.test.isSend {
@@ -70,27 +69,34 @@ extension BenchEnd {
             fitting = min(fitting, parameters.receiveDepth &- Int(unknown))
         }
         var lists = fitting / stream.list
-        guard lists > 0 else { return }
+        guard lists > 0 else { return .posted }
         stream.posted &+= lists &* stream.list
         let endsHere = stream.posted == stream.total && stream.deadline == nil
         if endsHere { lists &-= 1 }
-        var untilSignal = stream.listsUntilSignal
-        while lists > 0 {
-            lists &-= 1
+        let outcome = Self.post(
+            lists, &stream.listsUntilSignal, stream.listsPerSignal, stream.plain, stream.signaled, to: queuePair)
+        guard endsHere, outcome == .posted else { return outcome }
+        return stream.last.postAndKeep(to: queuePair)
+    }
+
+    /// The loop itself. What it uses is borrowed here, once: reached through another value, it would be copied for each
+    /// call.
+    @inline(never) private static func post(
+        _ lists: Int, _ untilSignal: inout Int, _ listsPerSignal: Int, _ plain: borrowing SendChain,
+        _ signaled: borrowing SendChain, to queuePair: borrowing QueuePair
+    ) -> PostOutcome {
+        for _ in 0..<lists {
             untilSignal &-= 1
             let outcome: PostOutcome
             if untilSignal == 0 {
-                untilSignal = stream.listsPerSignal
-                outcome = stream.signaled.postAndKeep(to: queuePair)
+                untilSignal = listsPerSignal
+                outcome = signaled.postAndKeep(to: queuePair)
             } else {
-                outcome = stream.plain.postAndKeep(to: queuePair)
+                outcome = plain.postAndKeep(to: queuePair)
             }
-            guard outcome == .posted else { throw Self.refused(outcome) }
+            guard outcome == .posted else { return outcome }
         }
-        stream.listsUntilSignal = untilSignal
-        guard endsHere else { return }
-        let outcome = stream.last.postAndKeep(to: queuePair)
-        guard outcome == .posted else { throw Self.refused(outcome) }
+        return .posted
     }
 
     /// The server's side of sends: takes messages, and says how many, until all or the client has gone.
