@@ -83,6 +83,10 @@ package struct BenchOptions: Sendable {
             return "a size of \(size) bytes is not 1...2^30"
         }
         if iterations < 5 || iterations > 100_000_000 { return "\(iterations) iterations are not 5...100000000" }
+        // Each of them is kept, on both sides.
+        if iterations > 10_000_000, tests.contains(where: \.isLatency) {
+            return "\(iterations) iterations are more than 10000000, the most of which each time is kept"
+        }
         if durationSeconds < 0 || durationSeconds > 3600 { return "\(durationSeconds) seconds are not 0...3600" }
         if durationSeconds > 0, tests.contains(where: \.isLatency) {
             return "latencies take iterations, not a duration"

@@ -9,6 +9,11 @@ struct BenchTick: ~Copyable {
         // ends, since a last signal may still be on its way.
         unsafe handler.__sigaction_handler.sa_handler = { _ in }
         unsafe sigaction(SIGALRM, &handler, nil)
+        // Who started us may have it blocked. The kernel gives it to the first thread, which measures.
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        unsafe sigaddset(&set, SIGALRM)
+        unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
         Self.start(microseconds: 100_000)
     }
 
