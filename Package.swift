@@ -83,6 +83,7 @@ let package = Package(
             name: "CompileFailTests", dependencies: ["RDMATransport", "TransportTestSupport"],
             swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
+        .testTarget(name: "TransportBenchTests", dependencies: ["TransportBench"], swiftSettings: settings),
         .testTarget(
             name: "RdmadClientTests",
             dependencies: [
