@@ -47,7 +47,7 @@ extension BenchEnd {
             guard outcome == .posted else { throw Self.refused(outcome) }
             try reap(&progress)
             if progress.receives > 0 {
-                for _ in 0..<progress.receives { unsafe receives.append(workID: Self.receiveID, nil) }
+                for _ in 0..<progress.receives { unsafe receives.append(workID: Self.countID, nil) }
                 receives.post(to: queuePair)
                 progress.receives = 0
             }
@@ -103,19 +103,28 @@ extension BenchEnd {
     func takeMessages(_ progress: inout BenchProgress) throws(BenchError) {
         let total = parameters.durationSeconds == 0 ? parameters.messageCount : Int.max
         var count = SendChain(capacity: 1, elementsMax: 1)
-        var receives = ReceiveChain(capacity: parameters.receiveDepth)
-        var (taken, announced) = (0, 0)
+        var (taken, owed, announced) = (0, 0, 0)
         // Often enough that the client need not stop, seldom enough to cost nothing.
         let step = max(1, parameters.receiveDepth / 4)
+        // Built once, as all go into one place.
+        var receives = ReceiveChain(capacity: step)
+        while !receives.isFull { unsafe receives.append(workID: Self.receiveID, incoming) }
         while taken < total {
             do throws(BenchError) {
                 try reap(&progress)
             } catch  where parameters.durationSeconds > 0 && progress.isPeerGone {
                 return
             }
-            taken += restore(&receives, &progress, step)
+            taken += progress.receives
+            owed += progress.receives
+            progress.receives = 0
+            while owed >= step {
+                let outcome = receives.postAndKeep(to: queuePair)
+                guard outcome == .posted else { throw Self.refused(outcome) }
+                owed -= step
+            }
             // Those with a receive again.
-            let offered = taken - receives.count
+            let offered = taken - owed
             guard offered - announced >= step else { continue }
             announced = offered
             unsafe count.append(
@@ -123,16 +132,5 @@ extension BenchEnd {
             let outcome = count.post(to: queuePair)
             guard outcome == .posted else { throw Self.refused(outcome) }
         }
-    }
-
-    /// Gives back the receives that messages took, `step` of them at once; returns how many messages came.
-    @inline(never) private func restore(
-        _ receives: inout ReceiveChain, _ progress: inout BenchProgress, _ step: Int
-    ) -> Int {
-        let arrived = progress.receives
-        progress.receives = 0
-        for _ in 0..<arrived { unsafe receives.append(workID: Self.receiveID, incoming) }
-        if receives.count >= step { receives.post(to: queuePair) }
-        return arrived
     }
 }

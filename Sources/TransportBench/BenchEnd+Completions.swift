@@ -30,7 +30,7 @@ extension BenchEnd {
                 progress.sends &+= Int(truncatingIfNeeded: completion.workID)
             } else {
                 progress.receives &+= 1
-                if let taken = completion.immediate { progress.taken = taken }
+                if completion.workID == Self.countID, let taken = completion.immediate { progress.taken = taken }
             }
         }
     }

@@ -23,6 +23,8 @@ struct BenchEnd: ~Copyable {
 
     /// The work id of receives. That of any other request is the number of requests that its completion stands for.
     static let receiveID: UInt64 = 1 << 32
+    /// That of receives that take the peer's counts.
+    static let countID: UInt64 = 1 << 33
     /// Receives for the peer's counts, which never has more under way.
     static let countReceives = 16
 
@@ -95,7 +97,9 @@ struct BenchEnd: ~Copyable {
         // A client that measures bandwidth gets nothing but counts.
         let isCounted = !asServer && !parameters.test.isLatency
         var chain = ReceiveChain(capacity: isCounted ? Self.countReceives : parameters.receiveDepth)
-        while !chain.isFull { unsafe chain.append(workID: Self.receiveID, isCounted ? nil : incoming) }
+        while !chain.isFull {
+            unsafe chain.append(workID: isCounted ? Self.countID : Self.receiveID, isCounted ? nil : incoming)
+        }
         guard chain.post(to: queuePair) == .posted else { throw BenchError("receives were refused") }
     }
 }

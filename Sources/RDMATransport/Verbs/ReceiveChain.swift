@@ -60,6 +60,15 @@ internal import CVerbs
         return unsafe finish(result, refused)
     }
 
+    /// Posts everything and keeps it, to be posted again: for receives into the same memory each time. Only with room
+    /// in the queue for all. See ``SendChain/postAndKeep(to:)``.
+    public borrowing func postAndKeep(to queuePair: borrowing QueuePair) -> PostOutcome {
+        guard count > 0 else { return .posted }
+        var refused: UnsafeMutablePointer<ibv_recv_wr>?
+        let result = unsafe ibv_post_recv(queuePair.raw, requests + start, &refused)
+        return result == 0 ? .posted : PostOutcome(errorNumber: abs(result))
+    }
+
     /// Posts everything to a shared receive queue. Verb: `ibv_post_srq_recv(3)`.
     @discardableResult
     public mutating func post(to queue: SharedReceiveQueue) -> PostOutcome {
