@@ -26,7 +26,7 @@ struct AppendRun {
 
     /// Writes the vectors at `position`, going on after interruptions and short writes.
     /// - Returns: 0, or the errno after which an unknown part was written.
-    mutating func write(to file: LogFile, at position: Int64, _ storage: LogStorage, calls: inout Int) -> Int32 {
+    mutating func write(to file: LogFile, at position: Int64, calls: inout Int) -> Int32 {
         var place = position
         let bytes = byteCount
         return unsafe vectors.withUnsafeMutableBufferPointer { vectors in
@@ -37,7 +37,7 @@ struct AppendRun {
                 let count = min(vectors.count - first, 1024)
                 let some = unsafe UnsafeBufferPointer(rebasing: vectors[first..<(first + count)])
                 calls += 1
-                let written = unsafe storage.writeVector(file.descriptor, some, place)
+                let written = unsafe file.storage.write(file.descriptor, some, at: place)
                 if written == -Int(EINTR) { continue }
                 // A write of nothing would go on for ever; a full disk is the only thing that explains it.
                 if written <= 0 { return written == 0 ? ENOSPC : Int32(-written) }

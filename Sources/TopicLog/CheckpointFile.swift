@@ -14,9 +14,9 @@ struct CheckpointFile {
     static let producerIDs = CheckpointFile(name: "producer-ids", fieldCount: 1)
 
     /// The lines, or nil when there is no file.
-    func read(in directory: String) throws(LogError) -> [[Substring]]? {
+    func read(in directory: String, _ files: FileSystem) throws(LogError) -> [[Substring]]? {
         let path = directory + "/" + name
-        guard let bytes = try FileSystem.contents(of: path) else { return nil }
+        guard let bytes = try files.contents(of: path) else { return nil }
         let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
         guard lines.count >= 3, lines[0] == "0", let count = Int(lines[1]), lines.count == count + 3, lines.last == ""
         else { throw fault(path, "its version or its count of lines is wrong") }
@@ -30,9 +30,9 @@ struct CheckpointFile {
     }
 
     /// Replaces the file and makes it durable.
-    func write(_ lines: [String], in directory: String) throws(LogError) {
+    func write(_ lines: [String], in directory: String, _ files: FileSystem) throws(LogError) {
         let text = "0\n\(lines.count)\n" + lines.map { $0 + "\n" }.joined()
-        try FileSystem.replace(name, in: directory, with: text)
+        try files.replace(name, in: directory, with: [UInt8](text.utf8))
     }
 
     /// The error for contents that make no sense.

@@ -15,15 +15,11 @@ package final class Flusher {
     private var thread: pthread_t?
 
     /// Starts the thread.
-    /// - Parameter synchronize: What syncs a descriptor: 0 or -errno. For tests; the default is `fdatasync`.
     /// - Throws: when there are no more descriptors or threads.
-    package init(
-        synchronize: @escaping @Sendable (Int32) -> Int32 = LogStorage.system.synchronize
-    ) throws(LogError) {
+    package init() throws(LogError) {
         shared = FlusherThread(
             requestEvent: try Self.event(Int32(EFD_CLOEXEC)),
-            resultEvent: try Self.event(Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK)),
-            synchronize: synchronize)
+            resultEvent: try Self.event(Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK)))
         var started = pthread_t()
         // The thread owns a reference of its own, so it never depends on the flusher's life.
         let context = unsafe Unmanaged.passRetained(shared)
@@ -75,6 +71,6 @@ package final class Flusher {
     private static func event(_ flags: Int32) throws(LogError) -> LogFile {
         let descriptor = eventfd(0, flags)
         guard descriptor >= 0 else { throw LogError(errno: errno, "creating", "an eventfd") }
-        return LogFile(descriptor: descriptor, path: "eventfd")
+        return LogFile(descriptor: descriptor, path: "eventfd", storage: SystemStorage())
     }
 }

@@ -13,12 +13,10 @@ final class FlusherThread: Sendable {
     /// Blocking: the thread sleeps in a read of it.
     let requestEvent: LogFile
     let resultEvent: LogFile
-    private let synchronize: @Sendable (Int32) -> Int32
 
-    init(requestEvent: LogFile, resultEvent: LogFile, synchronize: @escaping @Sendable (Int32) -> Int32) {
+    init(requestEvent: LogFile, resultEvent: LogFile) {
         self.requestEvent = requestEvent
         self.resultEvent = resultEvent
-        self.synchronize = synchronize
     }
 
     /// The thread's life.
@@ -40,7 +38,7 @@ final class FlusherThread: Sendable {
         for request in batch {
             var error: LogError?
             for file in request.ticket.files where error == nil {
-                let status = done[ObjectIdentifier(file)] ?? synchronize(file.descriptor)
+                let status = done[ObjectIdentifier(file)] ?? file.storage.synchronize(file.descriptor)
                 done[ObjectIdentifier(file)] = status
                 if status != 0 { error = LogError(errno: -status, "syncing", file.path) }
             }

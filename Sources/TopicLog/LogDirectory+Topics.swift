@@ -31,7 +31,7 @@ extension LogDirectory {
         var created: [PartitionLog] = []
         do throws(LogError) {
             for index in 0..<partitions { created.append(try createPartition(name, index)) }
-            try FileSystem.synchronizeDirectory(path)
+            try files.synchronizeDirectory(path)
             // A recovery point left from an earlier topic of that name would make the new one look cut short.
             try writeRecoveryPoints()
             try writeCatalog(catalog.merging([name: partitions]) { $1 })
@@ -40,7 +40,7 @@ extension LogDirectory {
             // catalog certainly does not name them; left where they are, they do no harm.
             do throws(LogError) {
                 try writeCatalog(catalog)
-                for index in created.indices { try FileSystem.removeDirectory(partitionPath(name, index)) }
+                for index in created.indices { try files.removeDirectory(partitionPath(name, index)) }
             } catch {}
             throw error
         }
@@ -80,12 +80,12 @@ extension LogDirectory {
         let remaining = catalog.filter { cut[$0.key] == nil }
         for (topic, count) in cut { try renameDirectories(topic, count) }
         if !cut.isEmpty {
-            try FileSystem.synchronizeDirectory(path)
+            try files.synchronizeDirectory(path)
             try writeCatalog(remaining)
         }
-        for name in try FileSystem.names(in: path) where TopicName.isDeleted(directory: name) {
+        for name in try files.names(in: path) where TopicName.isDeleted(directory: name) {
             recoveryReport.removedDirectories.append(name)
-            try FileSystem.removeDirectory(path + "/" + name)
+            try files.removeDirectory(path + "/" + name)
         }
         return remaining.sorted { $0.key < $1.key }
     }
@@ -93,14 +93,14 @@ extension LogDirectory {
     /// Steps 1 and 2 of a delete; step 1 may have been done in part.
     private func markDeleted(_ topic: String) throws(LogError) {
         try renameDirectories(topic, pendingDeletes[topic]!)
-        try FileSystem.synchronizeDirectory(path)
+        try files.synchronizeDirectory(path)
         try writeCatalog(catalog.filter { $0.key != topic })
         pendingDeletes[topic] = nil
     }
 
     private func renameDirectories(_ topic: String, _ count: Int) throws(LogError) {
-        for index in 0..<count where FileSystem.exists(partitionPath(topic, index)) {
-            try FileSystem.rename(
+        for index in 0..<count where files.exists(partitionPath(topic, index)) {
+            try files.rename(
                 partitionPath(topic, index), to: path + "/" + TopicName.deletedDirectory(topic, index))
         }
     }
@@ -108,8 +108,8 @@ extension LogDirectory {
     /// Step 3 of a delete.
     private func removeDeletedDirectories(_ topic: String) throws(LogError) {
         let ours = Set((0..<TopicName.partitionsMax).map { TopicName.deletedDirectory(topic, $0) })
-        for name in try FileSystem.names(in: path) where ours.contains(name) {
-            try FileSystem.removeDirectory(path + "/" + name)
+        for name in try files.names(in: path) where ours.contains(name) {
+            try files.removeDirectory(path + "/" + name)
         }
     }
 
@@ -124,24 +124,24 @@ extension LogDirectory {
 
     private func writeCatalog(_ catalog: [String: Int]) throws(LogError) {
         let lines = catalog.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
-        try CheckpointFile.topics.write(lines, in: path)
+        try CheckpointFile.topics.write(lines, in: path, files)
     }
 
     /// A new partition's log, in a new directory or one without data.
     private func createPartition(_ topic: String, _ index: Int) throws(LogError) -> PartitionLog {
         let directory = partitionPath(topic, index)
-        if try !FileSystem.createDirectory(directory) {
-            for name in try FileSystem.names(in: directory) {
-                guard try LogFile.open(directory + "/" + name, 0).size() == 0 else {
+        if try !files.createDirectory(directory) {
+            for name in try files.names(in: directory) {
+                guard try files.open(directory + "/" + name, 0).size() == 0 else {
                     throw LogError(
                         .topicExists, operation: "creating", path: directory,
                         advice: "\(directory) holds data (\(name)) that no topic of the catalog claims: "
                             + "move it away first")
                 }
             }
-            try FileSystem.removeDirectory(directory)
-            _ = try FileSystem.createDirectory(directory)
+            try files.removeDirectory(directory)
+            _ = try files.createDirectory(directory)
         }
-        return try PartitionLog.open(directory: directory, options: options, durableBound: nil, storage: storage)
+        return try PartitionLog.open(directory: directory, options: options, durableBound: nil, storage: files.storage)
     }
 }

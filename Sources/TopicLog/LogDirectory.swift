@@ -17,7 +17,7 @@ package final class LogDirectory {
     /// What `open` found.
     package internal(set) var recoveryReport = RecoveryReport()
 
-    let storage: LogStorage
+    let files: FileSystem
     /// Partitions by index.
     var logs: [String: [PartitionLog]] = [:]
     /// Partition counts of topics whose delete failed before the catalog forgot them. Until it does, it must name them:
@@ -35,20 +35,21 @@ package final class LogDirectory {
     /// - Throws: `inUse` when another process has it; `invalidCatalog` when its files contradict each other; system
     ///   errors. Nothing is lost by a failed open.
     package static func open(
-        path: String, options: LogOptions = LogOptions(), storage: LogStorage = .system
+        path: String, options: LogOptions = LogOptions(), storage: any LogStorage = SystemStorage()
     ) throws(LogError) -> LogDirectory {
         options.check()
-        if try FileSystem.createDirectory(path) { try FileSystem.synchronizeDirectory(path + "/..") }
-        let directory = try LogDirectory(path: path, options: options, storage: storage)
+        let files = FileSystem(storage)
+        if try files.createDirectory(path) { try files.synchronizeDirectory(path + "/..") }
+        let directory = try LogDirectory(path: path, options: options, files)
         try directory.recover()
         return directory
     }
 
-    private init(path: String, options: LogOptions, storage: LogStorage) throws(LogError) {
+    private init(path: String, options: LogOptions, _ files: FileSystem) throws(LogError) {
         self.path = path
         self.options = options
-        self.storage = storage
-        lock = try DirectoryLock(directory: path)
+        self.files = files
+        lock = try DirectoryLock(directory: path, files)
     }
 
     /// The topics' names, sorted.
@@ -70,7 +71,7 @@ package final class LogDirectory {
         if producerIDs.isEmpty {
             // Reserved before the first is given out: after a crash the rest of the block is skipped, never reused.
             let start = producerIDs.lowerBound
-            try CheckpointFile.producerIDs.write(["\(start + Self.producerIDBlock)"], in: path)
+            try CheckpointFile.producerIDs.write(["\(start + Self.producerIDBlock)"], in: path, files)
             producerIDs = start..<(start + Self.producerIDBlock)
         }
         let id = producerIDs.lowerBound
@@ -91,7 +92,7 @@ package final class LogDirectory {
         for topic in topics {
             for (index, log) in logs[topic]!.enumerated() { lines.append("\(topic) \(index) \(log.recoveryPoint)") }
         }
-        try CheckpointFile.recoveryPoints.write(lines, in: path)
+        try CheckpointFile.recoveryPoints.write(lines, in: path, files)
         for partitions in logs.values {
             for log in partitions { log.isRecoveryPointStale = false }
         }
@@ -124,7 +125,7 @@ package final class LogDirectory {
     // MARK: - Opening
 
     private func recover() throws(LogError) {
-        let found = try FileSystem.names(in: path)
+        let found = try files.names(in: path)
         let catalog = try readCatalog(found)
         let bounds = try readRecoveryPoints()
         let surviving = try finishDeletes(catalog, found)
@@ -149,25 +150,26 @@ package final class LogDirectory {
 
     private func openPartition(_ topic: String, _ index: Int, bound: Offset?) throws(LogError) -> PartitionLog {
         let directory = path + "/" + TopicName.directory(topic, index)
-        guard FileSystem.exists(directory) else {
+        guard files.exists(directory) else {
             throw LogError(
                 .invalidCatalog, operation: "opening", path: directory,
                 advice: "\(directory) is missing, but the catalog \(path)/topics has topic \(topic): restore the "
                     + "directory from a copy, or create it empty to accept the loss")
         }
-        return try PartitionLog.open(directory: directory, options: options, durableBound: bound, storage: storage)
+        return try PartitionLog.open(
+            directory: directory, options: options, durableBound: bound, storage: files.storage)
     }
 
     /// Topics and their partition counts.
     private func readCatalog(_ found: [String]) throws(LogError) -> [String: Int] {
-        guard let lines = try CheckpointFile.topics.read(in: path) else {
+        guard let lines = try CheckpointFile.topics.read(in: path, files) else {
             if let orphan = found.first(where: { TopicName.parse(directory: $0) != nil }) {
                 throw LogError(
                     .invalidCatalog, operation: "opening", path: path,
                     advice: "\(path) holds partition directories (\(orphan)) but no catalog: restore \(path)/topics "
                         + "from a copy, or choose another data directory")
             }
-            try CheckpointFile.topics.write([], in: path)
+            try CheckpointFile.topics.write([], in: path, files)
             return [:]
         }
         var catalog: [String: Int] = [:]
@@ -186,7 +188,7 @@ package final class LogDirectory {
     private func readRecoveryPoints() throws(LogError) -> [String: Offset] {
         let file = CheckpointFile.recoveryPoints
         var bounds: [String: Offset] = [:]
-        for line in try file.read(in: path) ?? [] {
+        for line in try file.read(in: path, files) ?? [] {
             guard let index = Int(line[1]), let offset = Int64(line[2]), offset >= 0 else {
                 throw file.fault(path + "/" + file.name, "line '\(line.joined(separator: " "))'")
             }
@@ -198,7 +200,7 @@ package final class LogDirectory {
     private func recoverProducerIDs() throws(LogError) {
         let file = CheckpointFile.producerIDs
         var next: Int64 = 0
-        if let lines = try file.read(in: path) {
+        if let lines = try file.read(in: path, files) {
             guard lines.count == 1, let stored = Int64(lines[0][0]), stored >= 0 else {
                 throw file.fault(path + "/" + file.name, "one number is expected")
             }

@@ -1,4 +1,3 @@
-internal import CLinux
 internal import Glibc
 
 /// An open file. The descriptor lives as long as anybody holds this object: a flush ticket, for instance, may outlive
@@ -8,33 +7,22 @@ package final class LogFile: Sendable {
     package let descriptor: Int32
     /// Where it was opened, for messages.
     package let path: String
+    let storage: any LogStorage
 
     /// Takes ownership of the descriptor.
-    init(descriptor: Int32, path: String) {
+    init(descriptor: Int32, path: String, storage: any LogStorage) {
         self.descriptor = descriptor
         self.path = path
+        self.storage = storage
     }
 
-    deinit {
-        // Nothing to be done about an error here: what must be durable was synced before.
-        _ = close(descriptor)
-    }
-
-    /// Opens or creates a file, close-on-exec.
-    static func open(_ path: String, _ flags: Int32, operation: String = "opening") throws(LogError) -> LogFile {
-        if flags & O_CREAT != 0 { try FaultPlan.check("creating", path) }
-        while true {
-            let descriptor = unsafe clinux_open(path, flags | O_CLOEXEC, 0o640)
-            if descriptor >= 0 { return LogFile(descriptor: descriptor, path: path) }
-            if errno != EINTR { throw LogError(errno: errno, operation, path) }
-        }
-    }
+    deinit { storage.close(descriptor) }
 
     /// The size in bytes now.
     func size() throws(LogError) -> Int64 {
-        let end = lseek(descriptor, 0, SEEK_END)
-        guard end >= 0 else { throw LogError(errno: errno, "sizing", path) }
-        return Int64(end)
+        let size = storage.size(of: descriptor)
+        guard size >= 0 else { throw LogError(errno: Int32(-size), "sizing", path) }
+        return size
     }
 
     /// Reads until `buffer` is full or the file ends.
@@ -42,12 +30,12 @@ package final class LogFile: Sendable {
     func read(into buffer: UnsafeMutableRawBufferPointer, at position: Int64) throws(LogError) -> Int {
         var done = 0
         while done < buffer.count {
-            let target = unsafe buffer.baseAddress! + done
-            let got = unsafe pread(descriptor, target, buffer.count - done, off_t(position) + off_t(done))
+            let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
+            let got = unsafe storage.read(descriptor, into: rest, at: position + Int64(done))
             if got == 0 { break }
-            if got < 0 {
-                if errno == EINTR { continue }
-                throw LogError(errno: errno, "reading \(buffer.count) bytes at \(position) from", path)
+            if got == -Int(EINTR) { continue }
+            guard got > 0 else {
+                throw LogError(errno: Int32(-got), "reading \(buffer.count) bytes at \(position) from", path)
             }
             done += got
         }
@@ -56,30 +44,41 @@ package final class LogFile: Sendable {
 
     /// Writes all of `bytes`.
     func write(_ bytes: UnsafeRawBufferPointer, at position: Int64) throws(LogError) {
-        try FaultPlan.check("writing", path)
         var done = 0
         while done < bytes.count {
-            let source = unsafe bytes.baseAddress! + done
-            let put = unsafe pwrite(descriptor, source, bytes.count - done, off_t(position) + off_t(done))
-            if put < 0 {
-                if errno == EINTR { continue }
-                throw LogError(errno: errno, "writing \(bytes.count) bytes to", path)
+            var rest = unsafe iovec(
+                iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress! + done), iov_len: bytes.count - done)
+            let put = unsafe withUnsafePointer(to: &rest) {
+                unsafe storage.write(
+                    descriptor, UnsafeBufferPointer(start: $0, count: 1), at: position + Int64(done))
+            }
+            if put == -Int(EINTR) { continue }
+            // A write of nothing would go on for ever; a full disk is the only thing that explains it.
+            guard put > 0 else {
+                throw LogError(errno: put == 0 ? ENOSPC : Int32(-put), "writing \(bytes.count) bytes to", path)
             }
             done += put
         }
     }
 
+    /// Writes all of `bytes`.
+    func write(_ bytes: [UInt8], at position: Int64) throws(LogError) {
+        var failure: LogError?
+        unsafe bytes.withUnsafeBytes { bytes in
+            do throws(LogError) { unsafe try write(bytes, at: position) } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+
     /// Makes contents and size durable.
     func synchronize() throws(LogError) {
-        try FaultPlan.check("syncing", path)
-        guard fdatasync(descriptor) == 0 else { throw LogError(errno: errno, "syncing", path) }
+        let result = storage.synchronize(descriptor)
+        guard result == 0 else { throw LogError(errno: -result, "syncing", path) }
     }
 
     /// Cuts the file.
     func truncate(to size: Int64) throws(LogError) {
-        try FaultPlan.check("truncating", path)
-        guard ftruncate(descriptor, off_t(size)) == 0 else {
-            throw LogError(errno: errno, "truncating to \(size) bytes", path)
-        }
+        let result = storage.truncate(descriptor, to: size)
+        guard result == 0 else { throw LogError(errno: -result, "truncating to \(size) bytes", path) }
     }
 }

@@ -11,6 +11,7 @@ struct LogRecovery {
     let options: LogOptions
     let bound: Offset
     let leaderEpochMax: LeaderEpoch
+    let files: FileSystem
 
     private(set) var segments: [Segment] = []
     private(set) var nextOffset = Offset.zero
@@ -22,7 +23,10 @@ struct LogRecovery {
     /// 1 MiB: a read costs little beside its checksum. Headers alone are hopped over in smaller steps.
     private static let scanBytes = 1 << 20, hopBytes = 1 << 16
 
-    init(directory: String, options: LogOptions, bound: Offset, leaderEpochMax: LeaderEpoch) {
+    init(
+        directory: String, options: LogOptions, bound: Offset, leaderEpochMax: LeaderEpoch, _ files: FileSystem
+    ) {
+        self.files = files
         self.directory = directory
         self.options = options
         self.bound = bound
@@ -31,7 +35,7 @@ struct LogRecovery {
     }
 
     mutating func run() throws(LogError) {
-        let bases = try FileSystem.names(in: directory).compactMap(Segment.baseOffset(ofName:))
+        let bases = try files.names(in: directory).compactMap(Segment.baseOffset(ofName:))
         nextOffset = bases.first ?? .zero
         for (index, base) in bases.enumerated() {
             guard base == nextOffset else {
@@ -51,13 +55,13 @@ struct LogRecovery {
             fence(at: nextOffset, reason: "the log ends here")
         }
         if segments.isEmpty && fence == nil {
-            segments.append(try Segment.create(nextOffset, in: directory, options: options))
+            segments.append(try Segment.create(nextOffset, in: directory, options: options, files))
         }
     }
 
     /// Reads one segment, adds it, and returns what is wrong at its `sizeInBytes`, if anything is.
     private mutating func scan(_ base: Offset, isDurable: Bool) throws(LogError) -> String? {
-        let file = try LogFile.open(directory + "/" + Segment.name(base), O_RDWR)
+        let file = try files.open(directory + "/" + Segment.name(base), O_RDWR)
         let fileBytes = try file.size()
         let segment = Segment(baseOffset: base, file: file, options: options)
         segments.append(segment)
@@ -65,7 +69,7 @@ struct LogRecovery {
             // After a failed sync the page cache may hold bytes that the disk does not, and call them clean. So: write
             // out what is dirty, drop what is cached, and judge what really comes back from the disk.
             try file.synchronize()
-            _ = posix_fadvise(file.descriptor, 0, 0, POSIX_FADV_DONTNEED)
+            files.storage.dropCache(of: file.descriptor)
         }
         var scanner = SegmentScanner(
             file: file, fileBytes: fileBytes, bufferBytes: isDurable ? Self.hopBytes : Self.scanBytes)
@@ -110,11 +114,11 @@ struct LogRecovery {
     /// Renames a whole segment.
     private mutating func moveAway(_ base: Offset) throws(LogError) {
         let path = directory + "/" + Segment.name(base)
-        result.tornBytes += try LogFile.open(path, O_RDONLY).size()
-        let target = Self.tornPath(for: path)
-        try FileSystem.rename(path, to: target)
-        try FileSystem.remove(String(path.dropLast(".log".count)) + ".index")
-        try FileSystem.synchronizeDirectory(directory)
+        result.tornBytes += try files.open(path, O_RDONLY).size()
+        let target = tornPath(for: path)
+        try files.rename(path, to: target)
+        try files.remove(String(path.dropLast(".log".count)) + ".index")
+        try files.synchronizeDirectory(directory)
         result.tornFiles.insert(target, at: 0)
     }
 
@@ -122,8 +126,8 @@ struct LogRecovery {
     private mutating func cutTail(of segment: Segment) throws(LogError) {
         let fileBytes = try segment.file.size()
         guard fileBytes > segment.sizeInBytes else { return }
-        let torn = try LogFile.open(
-            Self.tornPath(for: segment.file.path), O_WRONLY | O_CREAT | O_EXCL, operation: "creating")
+        let torn = try files.open(
+            tornPath(for: segment.file.path), O_WRONLY | O_CREAT | O_EXCL, operation: "creating")
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.scanBytes, alignment: 16)
         defer { unsafe buffer.deallocate() }
         var position = segment.sizeInBytes
@@ -135,7 +139,7 @@ struct LogRecovery {
             position += Int64(count)
         }
         try torn.synchronize()
-        try FileSystem.synchronizeDirectory(directory)
+        try files.synchronizeDirectory(directory)
         try segment.file.truncate(to: segment.sizeInBytes)
         try segment.file.synchronize()
         result.tornBytes += fileBytes - segment.sizeInBytes
@@ -143,10 +147,10 @@ struct LogRecovery {
     }
 
     /// `<segment>.torn`, or the first of `.torn.1`, `.torn.2`… that is free.
-    private static func tornPath(for path: String) -> String {
+    private func tornPath(for path: String) -> String {
         var candidate = path + ".torn"
         var number = 0
-        while FileSystem.exists(candidate) {
+        while files.exists(candidate) {
             number += 1
             candidate = path + ".torn.\(number)"
         }

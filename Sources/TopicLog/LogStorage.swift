@@ -1,27 +1,42 @@
 package import Glibc
 
-/// The three system calls whose failure decides about data, replaceable so that tests can play a full or broken disk.
+/// Every call that the log makes to a file system, replaceable so that tests can play a full or failing disk, and a
+/// power cut at any moment.
 ///
-/// Each follows the kernel's own convention for results: the value, or the errno negated.
-@safe  // The one closure with a pointer is an unsafe call.
-package struct LogStorage: Sendable {
-    /// `pwritev`: descriptor, vectors (at most 1024), file position. Returns bytes written, or -errno.
-    package var writeVector: @Sendable (Int32, UnsafeBufferPointer<iovec>, Int64) -> Int
-    /// `ftruncate`: descriptor, size. Returns 0 or -errno.
-    package var truncate: @Sendable (Int32, Int64) -> Int32
-    /// `fdatasync`: descriptor. Returns 0 or -errno.
-    package var synchronize: @Sendable (Int32) -> Int32
-
-    /// The real system calls.
-    package static let system = LogStorage()
-
-    /// The real system calls, to be replaced one by one.
-    package init() {
-        unsafe writeVector = { descriptor, vectors, position in
-            let written = unsafe pwritev(descriptor, vectors.baseAddress, Int32(vectors.count), off_t(position))
-            return written < 0 ? -Int(errno) : written
-        }
-        truncate = { ftruncate($0, off_t($1)) == 0 ? 0 : -errno }
-        synchronize = { fdatasync($0) == 0 ? 0 : -errno }
-    }
+/// The calls and their results are the kernel's: a value, or the errno negated. What is promised about them is POSIX's:
+/// bytes are durable after ``synchronize(_:)``, names after ``synchronizeDirectory(_:)``, and nothing sooner.
+/// - Threading: any thread.
+package protocol LogStorage: Sendable {
+    /// `open(2)`, close-on-exec, mode 0640. Returns a descriptor.
+    func open(_ path: String, _ flags: Int32) -> Int32
+    /// `close(2)`.
+    func close(_ descriptor: Int32)
+    /// The size of a file in bytes.
+    func size(of descriptor: Int32) -> Int64
+    /// `pread(2)`. Returns bytes read, 0 at the end.
+    func read(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at position: Int64) -> Int
+    /// `pwritev(2)` of at most 1024 vectors. Returns bytes written.
+    func write(_ descriptor: Int32, _ vectors: UnsafeBufferPointer<iovec>, at position: Int64) -> Int
+    /// `ftruncate(2)`.
+    func truncate(_ descriptor: Int32, to size: Int64) -> Int32
+    /// `fdatasync(2)`: contents and size.
+    func synchronize(_ descriptor: Int32) -> Int32
+    /// Drops clean pages, so that the next read comes from the disk: `posix_fadvise(2)`. A hint.
+    func dropCache(of descriptor: Int32)
+    /// `flock(2)`, exclusive, without waiting.
+    func lock(_ descriptor: Int32) -> Int32
+    /// `mkdir(2)`, mode 0750.
+    func createDirectory(_ path: String) -> Int32
+    /// `fsync(2)` of a directory: the names in it.
+    func synchronizeDirectory(_ path: String) -> Int32
+    /// `rename(2)`.
+    func rename(_ old: String, to new: String) -> Int32
+    /// `unlink(2)`.
+    func remove(_ path: String) -> Int32
+    /// `rmdir(2)`.
+    func removeDirectory(_ path: String) -> Int32
+    /// `access(2)`: 0 when there is something of that name.
+    func exists(_ path: String) -> Int32
+    /// `readdir(3)`: all names, in no order, without `.` and `..`.
+    func names(in path: String, _ take: (String) -> Void) -> Int32
 }

@@ -79,7 +79,7 @@ extension PartitionLog {
     private func roll() -> LogError? {
         do throws(LogError) {
             let old = segments[segments.count - 1]
-            let new = try Segment.create(logEndOffset, in: directory, options: options)
+            let new = try Segment.create(logEndOffset, in: directory, options: options, files)
             segments.append(new)
             unsynced.append(old)
             statistics.rolls += 1
@@ -89,7 +89,7 @@ extension PartitionLog {
         } catch {
             // Whether the file's name is on the disk is unknown, and an empty file may be in the way of the next try.
             let path = directory + "/" + Segment.name(logEndOffset)
-            if FileSystem.exists(path) { poison(error, "the new segment is left half made") }
+            if files.exists(path) { poison(error, "the new segment is left half made") }
             return error
         }
     }
@@ -99,15 +99,13 @@ extension PartitionLog {
         guard !run.isEmpty else { return nil }
         defer { run.removeAll() }
         let active = segments[segments.count - 1]
-        let number = run.write(to: active.file, at: active.sizeInBytes, storage, calls: &statistics.writeCalls)
+        let number = run.write(to: active.file, at: active.sizeInBytes, calls: &statistics.writeCalls)
         guard number == 0 else {
             let error = LogError(errno: number, "append of \(run.byteCount) bytes to", active.file.path)
             producers.rollBack()
             logEndOffset = runOffset
-            let result = storage.truncate(active.file.descriptor, active.sizeInBytes)
-            if result != 0 {
-                let failure = LogError(errno: -result, "truncating to \(active.sizeInBytes) bytes", active.file.path)
-                poison(failure, "a failed append could not be undone")
+            do throws(LogError) { try active.file.truncate(to: active.sizeInBytes) } catch {
+                poison(error, "a failed append could not be undone")
             }
             return error
         }

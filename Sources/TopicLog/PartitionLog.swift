@@ -11,7 +11,7 @@ package final class PartitionLog {
     package let directory: String
     /// The limits it was opened with.
     package let options: LogOptions
-    let storage: LogStorage
+    let files: FileSystem
 
     /// The first offset that is kept.
     package let logStartOffset: Offset
@@ -55,19 +55,20 @@ package final class PartitionLog {
     /// - Throws: when a file cannot be read, repaired or synced. Nothing is lost then: open it again.
     package static func open(
         directory: String, options: LogOptions = LogOptions(), durableBound: Offset?,
-        leaderEpoch: LeaderEpoch = .zero, storage: LogStorage = .system
+        leaderEpoch: LeaderEpoch = .zero, storage: any LogStorage = SystemStorage()
     ) throws(LogError) -> PartitionLog {
         options.check()
         var recovery = LogRecovery(
-            directory: directory, options: options, bound: durableBound ?? .zero, leaderEpochMax: leaderEpoch)
+            directory: directory, options: options, bound: durableBound ?? .zero, leaderEpochMax: leaderEpoch,
+            FileSystem(storage))
         try recovery.run()
-        return PartitionLog(recovery, leaderEpoch: leaderEpoch, storage: storage)
+        return PartitionLog(recovery, leaderEpoch: leaderEpoch)
     }
 
-    private init(_ recovered: LogRecovery, leaderEpoch: LeaderEpoch, storage: LogStorage) {
+    private init(_ recovered: LogRecovery, leaderEpoch: LeaderEpoch) {
         directory = recovered.directory
         options = recovered.options
-        self.storage = storage
+        files = recovered.files
         logStartOffset = recovered.segments.first?.baseOffset ?? recovered.nextOffset
         logEndOffset = recovered.nextOffset
         durableOffset = recovered.nextOffset
@@ -104,13 +105,11 @@ package final class PartitionLog {
     package func synchronize() throws(LogError) {
         if let poison { throw poison }
         guard let ticket = takeFlushTicket(ignoringOutstanding: true) else { return }
-        for file in ticket.files {
-            let result = storage.synchronize(file.descriptor)
-            guard result == 0 else {
-                let error = LogError(errno: -result, "syncing", file.path)
-                didFlush(ticket, error: error)
-                throw error
-            }
+        do throws(LogError) {
+            for file in ticket.files { try file.synchronize() }
+        } catch {
+            didFlush(ticket, error: error)
+            throw error
         }
         didFlush(ticket, error: nil)
     }
@@ -138,6 +137,6 @@ package final class PartitionLog {
     /// Closes the log and removes its directory with all that is in it. Tickets that are out stay harmless.
     package func deleteFiles() throws(LogError) {
         abandon()
-        try FileSystem.removeDirectory(directory)
+        try files.removeDirectory(directory)
     }
 }

@@ -30,13 +30,8 @@ final class Segment {
     /// Writes the `.index` beside the log. Not synced: nothing of ours depends on it.
     func writeIndex() throws(LogError) {
         let path = String(file.path.dropLast(".log".count)) + ".index"
-        let bytes = index.encoded
-        let indexFile = try LogFile.open(path, O_WRONLY | O_CREAT | O_TRUNC, operation: "creating")
-        var failure: LogError?
-        unsafe bytes.withUnsafeBytes { bytes in
-            do throws(LogError) { unsafe try indexFile.write(bytes, at: 0) } catch { failure = error }
-        }
-        if let failure { throw failure }
+        let indexFile = try FileSystem(file.storage).open(path, O_WRONLY | O_CREAT | O_TRUNC, operation: "creating")
+        try indexFile.write(index.encoded, at: 0)
     }
 
     /// The file's name: the base offset in 20 digits, as Kafka's.
@@ -52,10 +47,12 @@ final class Segment {
     }
 
     /// Creates an empty segment and makes its name durable.
-    static func create(_ baseOffset: Offset, in directory: String, options: LogOptions) throws(LogError) -> Segment {
+    static func create(
+        _ baseOffset: Offset, in directory: String, options: LogOptions, _ files: FileSystem
+    ) throws(LogError) -> Segment {
         let path = directory + "/" + name(baseOffset)
-        let file = try LogFile.open(path, O_RDWR | O_CREAT | O_EXCL, operation: "creating")
-        try FileSystem.synchronizeDirectory(directory)
+        let file = try files.open(path, O_RDWR | O_CREAT | O_EXCL, operation: "creating")
+        try files.synchronizeDirectory(directory)
         return Segment(baseOffset: baseOffset, file: file, options: options)
     }
 }

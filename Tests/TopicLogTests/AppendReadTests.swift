@@ -36,7 +36,7 @@ import Testing
         // Ten in one call: a write for each segment they fall into.
         #expect(log.append((0..<10).map { _ in Batch() }) == (0..<10).map { appended($0, $0) })
         #expect(log.statistics.writeCalls == 4 && log.statistics.rolls == 3)
-        let names = try FileSystem.names(in: directory.path)
+        let names = try system.names(in: directory.path)
         #expect(names.filter { $0.hasSuffix(".log") } == [0, 3, 6, 9].map { Segment.name(Offset($0)) })
         for start in 0...10 {
             for bufferBytes in [size, 2 * size, 100 * size] {
@@ -120,7 +120,7 @@ import Testing
         for _ in 0..<3 { log.append() }
         var bytes = readFile(firstSegment(directory))
         bytes[bytes.count / 3 + 16] = 9
-        let file = try LogFile.open(firstSegment(directory), O_WRONLY)
+        let file = try system.open(firstSegment(directory), O_WRONLY)
         unsafe try bytes.withUnsafeBytes { unsafe try file.write($0, at: 0) }
         var reader = TestReader(0)
         let (bases, end) = try reader.rest(log)
@@ -133,7 +133,7 @@ import Testing
         log.append()
         let ticket = log.takeFlushTicket()
         try log.deleteFiles()
-        #expect(!FileSystem.exists(directory.path))
+        #expect(!system.exists(directory.path))
         // The descriptor lives with the ticket.
         #expect(fdatasync(ticket!.files[0].descriptor) == 0)
         log.didFlush(ticket!, error: nil)

@@ -17,7 +17,7 @@ import Testing
         for cut in 0..<1000 {
             let directory = TemporaryDirectory()
             let path = directory.child("data")
-            let data = try LogDirectory.open(path: path)
+            let data = try openDirectory(path)
             try prepare(data)
             let calls = Counter()
             var failed = false
@@ -49,7 +49,7 @@ import Testing
 
     /// What must hold after any stop: it starts, `keep` is whole, and `t` is whole or gone, for good.
     static func checkStart(_ path: String, _ cut: Int, recordsOfT: Int64) throws -> Bool {
-        var data = try LogDirectory.open(path: path)
+        var data = try openDirectory(path)
         let survived = data.topics.contains("t")
         #expect(data.topics == (survived ? ["keep", "t"] : ["keep"]), "cut \(cut)")
         #expect(data.recoveryReport.fences.isEmpty, "cut \(cut)")
@@ -61,12 +61,12 @@ import Testing
             }
             try data.deleteTopic(name: "t")
         }
-        #expect(try !FileSystem.names(in: path).contains { $0.hasSuffix(".delete") }, "cut \(cut)")
+        #expect(try !system.names(in: path).contains { $0.hasSuffix(".delete") }, "cut \(cut)")
         // The name is free, and what comes under it is new.
         try data.createTopic(name: "t", partitions: 2)
         #expect(data.partition(topic: "t", index: 0)!.append() == appended(0, 0))
         try data.close()
-        data = try LogDirectory.open(path: path)
+        data = try openDirectory(path)
         #expect(data.topics == ["keep", "t"], "cut \(cut)")
         #expect(data.partition(topic: "t", index: 0)!.logEndOffset == Offset(1), "cut \(cut)")
         return survived
@@ -100,13 +100,13 @@ import Testing
         for cut in 0..<1000 {
             let directory = TemporaryDirectory()
             let path = directory.child("data")
-            let data = try LogDirectory.open(path: path)
+            let data = try openDirectory(path)
             try Self.fill(data)
             data.dropLock()
-            try FileSystem.rename(path + "/t-1", to: path + "/t-1.delete")
+            try system.rename(path + "/t-1", to: path + "/t-1.delete")
             let calls = Counter()
             FaultPlan.$current.withValue({ _, _ in calls.next() >= cut ? EIO : 0 }) {
-                if let opened = try? LogDirectory.open(path: path) { opened.dropLock() }
+                if let opened = try? openDirectory(path) { opened.dropLock() }
             }
             #expect(try !Self.checkStart(path, cut, recordsOfT: 7), "half a topic came back, cut \(cut)")
             if calls.now <= cut { return }
@@ -130,7 +130,7 @@ import Testing
             }
             if afterwards == .otherWorkThenDie {
                 data.dropLock()
-                let next = try LogDirectory.open(path: path)
+                let next = try openDirectory(path)
                 #expect(next.recoveryReport.orphans.isEmpty, "directories of t are nobody's, cut \(cut)")
                 next.dropLock()
                 _ = try Self.checkStart(path, cut, recordsOfT: 7)

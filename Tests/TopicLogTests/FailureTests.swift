@@ -9,12 +9,12 @@ import Testing
     let directory = TemporaryDirectory()
 
     /// Writes `bytes` of what is asked, then fails with `errno` until told otherwise.
-    static func failing(_ fault: Counter, errno number: Int32, after bytes: Int) -> LogStorage {
-        var storage = LogStorage.system
-        let real = unsafe storage.writeVector
+    static func failing(_ fault: Counter, errno number: Int32, after bytes: Int) -> PlannedStorage {
+        var storage = PlannedStorage()
+        let real = storage.real
         unsafe storage.writeVector = { descriptor, vectors, position in
             switch fault.now {
-            case 0: return unsafe real(descriptor, vectors, position)
+            case 0: return unsafe real.write(descriptor, vectors, at: position)
             case 1 where bytes > 0:
                 fault.set(2)
                 var left = bytes
@@ -25,7 +25,7 @@ import Testing
                     unsafe some.append(iovec(iov_base: vector.iov_base, iov_len: min(left, vector.iov_len)))
                     left -= unsafe some.last!.iov_len
                 }
-                return unsafe some.withUnsafeBufferPointer { unsafe real(descriptor, $0, position) }
+                return unsafe some.withUnsafeBufferPointer { unsafe real.write(descriptor, $0, at: position) }
             default: return -Int(number)
             }
         }
@@ -58,15 +58,15 @@ import Testing
 
     @Test func shortAndInterruptedWritesGoOn() throws {
         let calls = Counter()
-        var storage = LogStorage.system
-        let real = unsafe storage.writeVector
+        var storage = PlannedStorage()
+        let real = storage.real
         unsafe storage.writeVector = { descriptor, vectors, position in
             if calls.next() % 3 == 1 { return -Int(EINTR) }
             // One vector at a time, and not all of a long one.
             var one = unsafe vectors[0]
             unsafe one.iov_len = unsafe min(one.iov_len, 50)
             return unsafe withUnsafePointer(to: &one) {
-                unsafe real(descriptor, UnsafeBufferPointer(start: $0, count: 1), position)
+                unsafe real.write(descriptor, UnsafeBufferPointer(start: $0, count: 1), at: position)
             }
         }
         let log = try openLog(directory, storage: storage)
@@ -175,7 +175,7 @@ import Testing
         #expect(refused?.code == .noSpace)
         #expect(text.hasPrefix("no space left on /") && text.contains("free space or delete topics"), "\(text)")
         #expect(stored > 0 && log.logEndOffset == Offset(stored))
-        try FileSystem.remove(ballast)
+        try system.remove(ballast)
         #expect(log.append(producer: 1, sequence: Int32(stored), records: 200) == appended(stored, stored + 199))
         try log.synchronize()
         try log.close()

@@ -44,11 +44,14 @@ import Testing
 
     @Test func reportsErrorsToTheRightPartition() throws {
         let other = TemporaryDirectory()
-        let (good, bad) = (try openLog(directory), try openLog(other))
+        var broken = PlannedStorage()
+        broken.synchronize = { _ in -EIO }
+        let good = try openLog(directory)
+        // Opening a log that is there syncs it; a new one's sync comes first here.
+        let bad = try openLog(other, storage: broken)
         good.append()
         bad.append()
-        let broken = bad.segments[0].file.descriptor
-        let flusher = try Flusher { $0 == broken ? -EIO : 0 }
+        let flusher = try Flusher()
         flusher.submit([
             FlushRequest(token: 1, ticket: good.takeFlushTicket()!),
             FlushRequest(token: 2, ticket: bad.takeFlushTicket()!),
@@ -65,14 +68,16 @@ import Testing
     /// What was submitted is finished before the thread ends, and the descriptors outlive their log.
     @Test func stopFinishesTheWork() throws {
         let synced = Counter()
-        let flusher = try Flusher {
+        var storage = PlannedStorage()
+        storage.synchronize = {
             synced.next()
-            return fdatasync($0) == 0 ? 0 : -errno
+            return SystemStorage().synchronize($0)
         }
+        let flusher = try Flusher()
         var tickets: [FlushTicket] = []
         for _ in 0..<10 {
             let own = TemporaryDirectory()
-            let log = try openLog(own)
+            let log = try openLog(own, storage: storage)
             log.append()
             tickets.append(log.takeFlushTicket()!)
             try log.deleteFiles()
@@ -90,11 +95,13 @@ import Testing
     @Test func syncsAFileOnce() throws {
         let synced = Counter()
         let gate = Mutex<Void>(())
-        let log = try openLog(directory)
-        let flusher = try Flusher { _ in
+        var storage = PlannedStorage()
+        storage.synchronize = { _ in
             gate.withLock { _ in _ = synced.next() }
             return 0
         }
+        let log = try openLog(directory, storage: storage)
+        let flusher = try Flusher()
         log.append()
         let first = log.takeFlushTicket()!
         gate.withLock { _ in

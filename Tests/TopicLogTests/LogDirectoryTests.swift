@@ -17,7 +17,7 @@ import Testing
     }
 
     @Test func createsAndReopens() throws {
-        let data = try LogDirectory.open(path: path)
+        let data = try openDirectory(path)
         #expect(data.topics.isEmpty)
         try data.createTopic(name: "flights", partitions: 3)
         try data.createTopic(name: "a-1", partitions: 1)
@@ -27,34 +27,34 @@ import Testing
         #expect(String(decoding: readFile(path + "/topics"), as: UTF8.self) == "0\n2\na-1 1\nflights 3\n")
         let points = String(decoding: readFile(path + "/recovery-point-offset-checkpoint"), as: UTF8.self)
         #expect(points == "0\n4\na-1 0 0\nflights 0 0\nflights 1 0\nflights 2 5\n")
-        let again = try LogDirectory.open(path: path)
+        let again = try openDirectory(path)
         #expect(again.topics == ["a-1", "flights"] && again.partitionCount(topic: "flights") == 3)
         #expect(again.partition(topic: "flights", index: 2)!.logEndOffset == Offset(5))
         #expect(again.recoveryReport.description == "2 topics, 4 partitions, 5 records")
     }
 
     @Test func refusesASecondOwner() throws {
-        let data = try LogDirectory.open(path: path)
+        let data = try openDirectory(path)
         do {
-            _ = try LogDirectory.open(path: path)
+            _ = try openDirectory(path)
             Issue.record("opened twice")
         } catch {
             #expect(error.code == .inUse)
             #expect(error.description == "data directory \(path) is already in use by process \(getpid())")
         }
         try data.close()
-        try LogDirectory.open(path: path).close()
+        try openDirectory(path).close()
     }
 
     @Test(arguments: ["", ".", "..", "a/b", "a b", "ü", "a\n", String(repeating: "x", count: 250)])
     func refusesBadNames(_ name: String) throws {
-        let data = try LogDirectory.open(path: path)
+        let data = try openDirectory(path)
         #expect(code { try data.createTopic(name: name, partitions: 1) } == .invalidTopicName)
         #expect(data.topics.isEmpty)
     }
 
     @Test func refusesBadRequests() throws {
-        let data = try LogDirectory.open(path: path)
+        let data = try openDirectory(path)
         for count in [0, -1, 1025] {
             #expect(code { try data.createTopic(name: "t", partitions: count) } == .invalidPartitionCount)
         }
@@ -68,7 +68,7 @@ import Testing
 
     /// Names of the greatest length, which leave no room for `.delete`.
     @Test func deletesLongNames() throws {
-        let data = try LogDirectory.open(path: path)
+        let data = try openDirectory(path)
         let stem = String(repeating: "x", count: 248)
         for last in ["a", "b"] { try data.createTopic(name: stem + last, partitions: 12) }
         try data.deleteTopic(name: stem + "a")
@@ -83,29 +83,29 @@ import Testing
     }
 
     @Test func refusesContradictions() throws {
-        let data = try LogDirectory.open(path: path)
+        let data = try openDirectory(path)
         try data.createTopic(name: "t", partitions: 2)
         data.partition(topic: "t", index: 0)!.append()
         try data.close()
         let catalog = readFile(path + "/topics")
         for bad in ["", "1\n1\nt 2\n", "0\n2\nt 2\n", "0\n1\nt\n", "0\n1\nt 0\n", "0\n1\nt 2", "0\n1\n../t 2\n"] {
             writeFile(path + "/topics", Array(bad.utf8))
-            #expect(code { _ = try LogDirectory.open(path: path) } == .invalidCatalog, "'\(bad)'")
+            #expect(code { _ = try openDirectory(path) } == .invalidCatalog, "'\(bad)'")
         }
-        try FileSystem.remove(path + "/topics")
+        try system.remove(path + "/topics")
         do {
-            _ = try LogDirectory.open(path: path)
+            _ = try openDirectory(path)
             Issue.record("started without a catalog")
         } catch { #expect(error.description.contains("no catalog") && error.description.contains("t-0")) }
         writeFile(path + "/topics", catalog)
         removeTree(path + "/t-1")
         do {
-            _ = try LogDirectory.open(path: path)
+            _ = try openDirectory(path)
             Issue.record("started without a partition")
         } catch { #expect(error.description.contains("t-1 is missing")) }
         // A topic that the catalog does not know keeps its data, and its name is refused.
         writeFile(path + "/topics", Array("0\n0\n".utf8))
-        let again = try LogDirectory.open(path: path)
+        let again = try openDirectory(path)
         #expect(again.recoveryReport.orphans == ["t-0"])
         #expect(code { try again.createTopic(name: "t", partitions: 1) } == .topicExists)
     }
@@ -113,19 +113,19 @@ import Testing
     @Test func producerIDsAreNeverReused() throws {
         var seen: Set<Int64> = []
         for _ in 0..<3 {
-            let data = try LogDirectory.open(path: path)  // dropped, never closed
+            let data = try openDirectory(path)  // dropped, never closed
             for _ in 0..<1500 { #expect(seen.insert(try data.allocateProducerID()).inserted) }
         }
-        let data = try LogDirectory.open(path: path)
+        let data = try openDirectory(path)
         try data.createTopic(name: "t", partitions: 1)
         _ = data.partition(topic: "t", index: 0)!.append(producer: 99_999, sequence: 0)
         try data.close()
-        try FileSystem.remove(path + "/producer-ids")
-        #expect(try LogDirectory.open(path: path).allocateProducerID() == 100_000)
+        try system.remove(path + "/producer-ids")
+        #expect(try openDirectory(path).allocateProducerID() == 100_000)
     }
 
     @Test func failedReservationGivesNothingOut() throws {
-        let data = try LogDirectory.open(path: path)
+        let data = try openDirectory(path)
         FaultPlan.$current.withValue({ operation, _ in operation == "renaming" ? ENOSPC : 0 }) {
             #expect(code { _ = try data.allocateProducerID() } == .noSpace)
         }
@@ -133,7 +133,7 @@ import Testing
     }
 
     @Test func recoveryPointsFence() throws {
-        var data = try LogDirectory.open(path: path)
+        var data = try openDirectory(path)
         try data.createTopic(name: "t", partitions: 2)
         for _ in 0..<3 { data.partition(topic: "t", index: 0)!.append() }
         try data.close()
@@ -142,7 +142,7 @@ import Testing
         bytes[bytes.count - 1] ^= 1
         writeFile(segment, bytes)
         for _ in 0..<3 {  // as often as one likes, closed or not: the bound is not lowered
-            data = try LogDirectory.open(path: path)
+            data = try openDirectory(path)
             #expect(data.recoveryReport.fences.map(\.topic) == ["t"])
             #expect(data.partition(topic: "t", index: 0)!.fence?.start == Offset(2))
             #expect(data.partition(topic: "t", index: 1)!.append().storageCode == nil)
@@ -169,7 +169,7 @@ import Testing
 
     /// A stop between calls leaves only what was synced, so the order of syncs and names counts too.
     @Test func syncsBeforeItCommits() throws {
-        let data = try LogDirectory.open(path: path)
+        let data = try openDirectory(path)
         try data.createTopic(name: "t", partitions: 1)
         let calls = Mutex<[String]>([])
         try FaultPlan.$current.withValue({ operation, path in
@@ -190,7 +190,7 @@ import Testing
 
     /// A topic made anew has nothing of the old one: no data, no recovery point.
     @Test func recreatedTopicIsEmpty() throws {
-        let data = try LogDirectory.open(path: path)
+        let data = try openDirectory(path)
         try data.createTopic(name: "t", partitions: 1)
         data.partition(topic: "t", index: 0)!.append(records: 10)
         try data.partition(topic: "t", index: 0)!.synchronize()
@@ -198,7 +198,7 @@ import Testing
         try data.deleteTopic(name: "t")
         try data.createTopic(name: "t", partitions: 1)
         try data.close()
-        let again = try LogDirectory.open(path: path)
+        let again = try openDirectory(path)
         #expect(again.partition(topic: "t", index: 0)!.logEndOffset == .zero && again.recoveryReport.fences.isEmpty)
     }
 }

@@ -102,7 +102,7 @@ import Testing
             let log = try openLog(directory)
             #expect(log.recovery.tornBytes == (round == 0 ? 0 : 3))
             log.append()
-            let file = try LogFile.open(firstSegment(directory), O_WRONLY)
+            let file = try system.open(firstSegment(directory), O_WRONLY)
             unsafe try [UInt8]([1, 2, UInt8(round)]).withUnsafeBytes { unsafe try file.write($0, at: try file.size()) }
         }
         _ = try openLog(directory)
@@ -216,7 +216,7 @@ import Testing
         let directory = TemporaryDirectory()
         let empty = try openLog(directory, bound: 5)
         #expect(empty.fence?.start == .zero && empty.fence?.end == Offset(5))
-        #expect(try FileSystem.names(in: directory.path).isEmpty)
+        #expect(try system.names(in: directory.path).isEmpty)
         var reader = TestReader(0)
         #expect(try reader.next(empty).read == .corrupt(at: .zero))
         #expect(empty.append().storageCode == nil)

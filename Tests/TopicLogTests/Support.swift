@@ -22,25 +22,28 @@ final class TemporaryDirectory: Sendable {
     func child(_ name: String) -> String { path + "/" + name }
 }
 
+/// The real file system.
+let system = FileSystem(SystemStorage())
+
 func removeTree(_ path: String) {
-    for name in (try? FileSystem.names(in: path)) ?? [] {
+    for name in (try? system.names(in: path)) ?? [] {
         if unsafe unlink(path + "/" + name) != 0 { removeTree(path + "/" + name) }
     }
     unsafe rmdir(path)
 }
 
-func readFile(_ path: String) -> [UInt8] { (try? FileSystem.contents(of: path)) ?? [] }
+func readFile(_ path: String) -> [UInt8] { (try? system.contents(of: path)) ?? [] }
 
 func writeFile(_ path: String, _ bytes: [UInt8]) {
-    let file = try? LogFile.open(path, O_WRONLY | O_CREAT | O_TRUNC)
-    unsafe bytes.withUnsafeBytes { bytes in #expect(throws: Never.self) { unsafe try file!.write(bytes, at: 0) } }
+    let file = try? system.open(path, O_WRONLY | O_CREAT | O_TRUNC)
+    #expect(throws: Never.self) { try file!.write(bytes, at: 0) }
 }
 
 /// Every file below a directory, by path, with its bytes.
 func snapshot(_ path: String) -> [String: [UInt8]] {
     var files: [String: [UInt8]] = [:]
-    for name in (try? FileSystem.names(in: path)) ?? [] {
-        if (try? FileSystem.names(in: path + "/" + name)) != nil {
+    for name in (try? system.names(in: path)) ?? [] {
+        if (try? system.names(in: path + "/" + name)) != nil {
             files.merge(snapshot(path + "/" + name)) { $1 }
         } else {
             files[path + "/" + name] = readFile(path + "/" + name)
@@ -135,10 +138,14 @@ struct TestReader {
 /// A partition directory and its only segment.
 func openLog(
     _ directory: TemporaryDirectory, _ options: LogOptions = LogOptions(), bound: Int64? = nil,
-    storage: LogStorage = .system
+    storage: any LogStorage = PlannedStorage()
 ) throws -> PartitionLog {
     try PartitionLog.open(
         directory: directory.path, options: options, durableBound: bound.map { Offset($0) }, storage: storage)
+}
+
+func openDirectory(_ path: String) throws(LogError) -> LogDirectory {
+    try LogDirectory.open(path: path, storage: PlannedStorage())
 }
 
 func firstSegment(_ directory: TemporaryDirectory) -> String { directory.child("00000000000000000000.log") }
