@@ -29,6 +29,7 @@
 // Declared by glibc only under _GNU_SOURCE, which must not be defined here: the Glibc module is built without it, and
 // its structs would then have two definitions.
 extern int memfd_create(const char *name, unsigned int flags);
+extern int syncfs(int fd);
 extern int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
 #ifndef F_ADD_SEALS
 #define F_ADD_SEALS 1033
@@ -53,6 +54,21 @@ static inline int clinux_open(const char *path, int flags, mode_t mode) { return
 static const unsigned int clinux_seal_seal = F_SEAL_SEAL;
 static const unsigned int clinux_seal_shrink = F_SEAL_SHRINK;
 static const unsigned int clinux_seal_grow = F_SEAL_GROW;
+
+// 1 when syncfs on the descriptor's file system reaches the disk (ext2 to ext4, XFS, Btrfs, F2FS; tmpfs has none), 0
+// when that is not known (FUSE and overlays may stop on the way), -1 with errno. f_type as below.
+static inline int clinux_is_disk_file_system(int fd) {
+  struct statfs s;
+  if (fstatfs(fd, &s) != 0) return -1;
+  switch ((unsigned long)s.f_type) {
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC: return 1;
+    default: return 0;
+  }
+}
 
 // 1 when the descriptor is an ordinary memfd or tmpfs file (a punched hole reads as zeros), 0 when not
 // (hugetlbfs: a punched hole is a SIGBUS), -1 with errno. statfs's f_type has a different type per architecture.

@@ -6,6 +6,8 @@ package import RecordFormat
 package struct FlushTicket: Sendable {
     /// Segments with bytes that may not be on the disk: rolled ones first, the active one last.
     package let files: [LogFile]
+    /// The directory of the volume that they are on.
+    let volume: LogFile
     /// Everything below is durable after the sync.
     package let end: Offset
 }

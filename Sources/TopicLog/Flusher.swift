@@ -2,24 +2,35 @@ internal import CLinux
 internal import Glibc
 internal import Synchronization
 
-/// One thread that syncs files, so that the reactor never waits for a disk.
+/// A thread for each volume that syncs its files, so that the reactor never waits for a disk, and no disk for another.
 ///
-/// Life cycle: `init` starts the thread; `submit`, poll `wakeDescriptor`, `takeResults`; `stop` finishes what was
+/// While a sync runs, what is submitted gathers; the next sync covers all of it, however many partitions it is.
+///
+/// Life cycle: `init` starts the threads; `submit`, poll `wakeDescriptor`, `takeResults`; `stop` finishes what was
 /// submitted and joins. A flusher that is dropped is stopped.
-/// Threading: `submit`, `takeResults` and `stop` from one thread, the reactor's. Results come in the order of requests.
+/// Threading: `submit`, `takeResults` and `stop` from one thread, the reactor's. Results of a volume come in the order
+/// of their requests.
 package final class Flusher {
     /// Becomes readable when there are results; `takeResults` makes it unreadable again. Valid as long as the flusher.
-    package var wakeDescriptor: Int32 { shared.resultEvent.descriptor }
+    package var wakeDescriptor: Int32 { results.event.descriptor }
 
-    private let shared: FlusherThread
-    private var thread: pthread_t?
+    private let results: FlushResults
+    private var workers: [(volume: LogFile?, shared: FlusherThread, thread: pthread_t)] = []
 
-    /// Starts the thread.
+    /// Starts the threads: one for each volume, or a single one for all.
     /// - Throws: when there are no more descriptors or threads.
-    package init() throws(LogError) {
-        shared = FlusherThread(
-            requestEvent: try Self.event(Int32(EFD_CLOEXEC)),
-            resultEvent: try Self.event(Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK)))
+    package init(volumes: [LogVolume] = []) throws(LogError) {
+        results = FlushResults(event: try Self.event(Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK)))
+        if volumes.isEmpty { try start(nil) }
+        for volume in volumes { try start(volume.directory) }
+    }
+
+    deinit {
+        stop()
+    }
+
+    private func start(_ volume: LogFile?) throws(LogError) {
+        let shared = FlusherThread(requestEvent: try Self.event(Int32(EFD_CLOEXEC)), results: results)
         var started = pthread_t()
         // The thread owns a reference of its own, so it never depends on the flusher's life.
         let context = unsafe Unmanaged.passRetained(shared)
@@ -31,41 +42,34 @@ package final class Flusher {
             }, context.toOpaque())
         guard result == 0 else {
             unsafe context.release()
-            throw LogError(errno: result, "starting", "the flusher thread")
+            throw LogError(errno: result, "starting", "a flusher thread")
         }
-        thread = started
-    }
-
-    deinit {
-        stop()
+        workers.append((volume, shared, started))
     }
 
     /// Hands over requests; returns at once.
     /// - Precondition: not stopped.
     package func submit(_ requests: [FlushRequest]) {
-        precondition(thread != nil, "the flusher is stopped")
-        guard !requests.isEmpty else { return }
-        shared.requests.withLock { $0.waiting += requests }
-        FlusherThread.signal(shared.requestEvent)
-    }
-
-    /// The results since the last call, in the order of their requests. Never blocks.
-    package func takeResults() -> [FlushResult] {
-        // The counter first: a result that comes in between sets it again.
-        FlusherThread.drain(shared.resultEvent)
-        return shared.results.withLock { results in
-            defer { results = [] }
-            return results
+        precondition(!workers.isEmpty, "the flusher is stopped")
+        for worker in workers {
+            let own = worker.volume == nil ? requests : requests.filter { $0.ticket.volume === worker.volume }
+            guard !own.isEmpty else { continue }
+            worker.shared.requests.withLock { $0.waiting += own }
+            FlushResults.signal(worker.shared.requestEvent)
         }
     }
 
-    /// Finishes what was submitted and ends the thread. Results can still be taken. Later calls do nothing.
+    /// The results since the last call. Never blocks.
+    package func takeResults() -> [FlushResult] { results.take() }
+
+    /// Finishes what was submitted and ends the threads. Results can still be taken. Later calls do nothing.
     package func stop() {
-        guard let running = thread else { return }
-        thread = nil
-        shared.requests.withLock { $0.isStopping = true }
-        FlusherThread.signal(shared.requestEvent)
-        pthread_join(running, nil)
+        for worker in workers {
+            worker.shared.requests.withLock { $0.isStopping = true }
+            FlushResults.signal(worker.shared.requestEvent)
+        }
+        for worker in workers { pthread_join(worker.thread, nil) }
+        workers = []
     }
 
     private static func event(_ flags: Int32) throws(LogError) -> LogFile {

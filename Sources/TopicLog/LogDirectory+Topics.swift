@@ -31,7 +31,7 @@ extension LogDirectory {
         var created: [PartitionLog] = []
         do throws(LogError) {
             for index in 0..<partitions { created.append(try createPartition(name, index)) }
-            try files.synchronizeDirectory(path)
+            try synchronizeVolumes()
             // A recovery point left from an earlier topic of that name would make the new one look cut short.
             try writeRecoveryPoints()
             try writeCatalog(catalog.merging([name: partitions]) { $1 })
@@ -40,7 +40,10 @@ extension LogDirectory {
             // catalog certainly does not name them; left where they are, they do no harm.
             do throws(LogError) {
                 try writeCatalog(catalog)
-                for index in created.indices { try files.removeDirectory(partitionPath(name, index)) }
+                for log in created {
+                    try files.removeDirectory(log.directory)
+                    places[String(log.directory.split(separator: "/").last!)] = nil
+                }
             } catch {}
             throw error
         }
@@ -80,12 +83,14 @@ extension LogDirectory {
         let remaining = catalog.filter { cut[$0.key] == nil }
         for (topic, count) in cut { try renameDirectories(topic, count) }
         if !cut.isEmpty {
-            try files.synchronizeDirectory(path)
+            try synchronizeVolumes()
             try writeCatalog(remaining)
         }
-        for name in try files.names(in: path) where TopicName.isDeleted(directory: name) {
-            recoveryReport.removedDirectories.append(name)
-            try files.removeDirectory(path + "/" + name)
+        for volume in volumes {
+            for name in try files.names(in: volume.path) where TopicName.isDeleted(directory: name) {
+                recoveryReport.removedDirectories.append(name)
+                try files.removeDirectory(volume.path + "/" + name)
+            }
         }
         return remaining.sorted { $0.key < $1.key }
     }
@@ -93,24 +98,33 @@ extension LogDirectory {
     /// Steps 1 and 2 of a delete; step 1 may have been done in part.
     private func markDeleted(_ topic: String) throws(LogError) {
         try renameDirectories(topic, pendingDeletes[topic]!)
-        try files.synchronizeDirectory(path)
+        try synchronizeVolumes()
         try writeCatalog(catalog.filter { $0.key != topic })
         pendingDeletes[topic] = nil
     }
 
     private func renameDirectories(_ topic: String, _ count: Int) throws(LogError) {
-        for index in 0..<count where files.exists(partitionPath(topic, index)) {
+        for index in 0..<count {
+            let name = TopicName.directory(topic, index)
+            guard let volume = places[name] else { continue }
             try files.rename(
-                partitionPath(topic, index), to: path + "/" + TopicName.deletedDirectory(topic, index))
+                volume.path + "/" + name, to: volume.path + "/" + TopicName.deletedDirectory(topic, index))
+            places[name] = nil
         }
     }
 
     /// Step 3 of a delete.
     private func removeDeletedDirectories(_ topic: String) throws(LogError) {
         let ours = Set((0..<TopicName.partitionsMax).map { TopicName.deletedDirectory(topic, $0) })
-        for name in try files.names(in: path) where ours.contains(name) {
-            try files.removeDirectory(path + "/" + name)
+        for volume in volumes {
+            for name in try files.names(in: volume.path) where ours.contains(name) {
+                try files.removeDirectory(volume.path + "/" + name)
+            }
         }
+    }
+
+    private func synchronizeVolumes() throws(LogError) {
+        for volume in volumes { try files.synchronizeDirectory(volume.path) }
     }
 
     /// What the catalog must say now.
@@ -118,18 +132,23 @@ extension LogDirectory {
         logs.mapValues(\.count).merging(pendingDeletes) { $1 }
     }
 
-    private func partitionPath(_ topic: String, _ index: Int) -> String {
-        path + "/" + TopicName.directory(topic, index)
-    }
-
     private func writeCatalog(_ catalog: [String: Int]) throws(LogError) {
         let lines = catalog.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
         try CheckpointFile.topics.write(lines, in: path, files)
     }
 
+    /// The volume with the fewest partitions.
+    private var emptiestVolume: LogVolume {
+        guard volumes.count > 1 else { return volumes[0] }
+        let counts = Dictionary(places.values.map { (ObjectIdentifier($0), 1) }, uniquingKeysWith: +)
+        return volumes.min { counts[ObjectIdentifier($0), default: 0] < counts[ObjectIdentifier($1), default: 0] }!
+    }
+
     /// A new partition's log, in a new directory or one without data.
     private func createPartition(_ topic: String, _ index: Int) throws(LogError) -> PartitionLog {
-        let directory = partitionPath(topic, index)
+        let name = TopicName.directory(topic, index)
+        let volume = places[name] ?? emptiestVolume
+        let directory = volume.path + "/" + name
         if try !files.createDirectory(directory) {
             for name in try files.names(in: directory) {
                 guard try files.open(directory + "/" + name, 0).size() == 0 else {
@@ -142,6 +161,7 @@ extension LogDirectory {
             try files.removeDirectory(directory)
             _ = try files.createDirectory(directory)
         }
-        return try PartitionLog.open(directory: directory, options: options, durableBound: nil, storage: files.storage)
+        places[name] = volume
+        return try PartitionLog.open(directory: directory, options: options, durableBound: nil, volume: volume)
     }
 }

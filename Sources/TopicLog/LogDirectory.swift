@@ -23,7 +23,10 @@ package final class LogDirectory {
     /// Partition counts of topics whose delete failed before the catalog forgot them. Until it does, it must name them:
     /// or their directories would be nobody's.
     var pendingDeletes: [String: Int] = [:]
-    private let lock: DirectoryLock
+    /// Where the partitions are: the directory itself, which holds the catalog too, and others.
+    package let volumes: [LogVolume]
+    /// The volume of each partition directory, by the directory's name.
+    var places: [String: LogVolume] = [:]
     /// Producer ids reserved on disk and not yet given out.
     private var producerIDs: Range<Int64> = 0..<0
     private var isClosed = false
@@ -32,24 +35,28 @@ package final class LogDirectory {
     static let producerIDBlock: Int64 = 1000
 
     /// Opens a data directory, creating it (not its parents) when there is none, and recovers every partition.
+    /// - Parameter others: More directories for partitions, on disks of their own. A new partition goes where the
+    ///   fewest are. The same ones must be given at each start.
     /// - Throws: `inUse` when another process has it; `invalidCatalog` when its files contradict each other; system
     ///   errors. Nothing is lost by a failed open.
     package static func open(
-        path: String, options: LogOptions = LogOptions(), storage: any LogStorage = SystemStorage()
+        path: String, others: [String] = [], options: LogOptions = LogOptions(),
+        storage: any LogStorage = SystemStorage()
     ) throws(LogError) -> LogDirectory {
         options.check()
         let files = FileSystem(storage)
-        if try files.createDirectory(path) { try files.synchronizeDirectory(path + "/..") }
-        let directory = try LogDirectory(path: path, options: options, files)
+        let directory = try LogDirectory(path: path, others: others, options: options, files)
         try directory.recover()
         return directory
     }
 
-    private init(path: String, options: LogOptions, _ files: FileSystem) throws(LogError) {
+    private init(path: String, others: [String], options: LogOptions, _ files: FileSystem) throws(LogError) {
         self.path = path
         self.options = options
         self.files = files
-        lock = try DirectoryLock(directory: path, files)
+        var volumes = [try LogVolume.own(path, files)]
+        for other in others { volumes.append(try LogVolume.own(other, files)) }
+        self.volumes = volumes
     }
 
     /// The topics' names, sorted.
@@ -113,19 +120,19 @@ package final class LogDirectory {
         attempt { () throws(LogError) in try writeRecoveryPoints() }
         for log in logs.values.joined() { attempt { () throws(LogError) in try log.close() } }
         logs = [:]
-        lock.release()
+        for volume in volumes { volume.releaseLock() }
         if let first { throw first }
     }
 
     /// Lets another owner in without closing anything: what the kernel does when a process dies. For tests.
     func releaseLock() {
-        lock.release()
+        for volume in volumes { volume.releaseLock() }
     }
 
     // MARK: - Opening
 
     private func recover() throws(LogError) {
-        let found = try files.names(in: path)
+        let found = try listVolumes()
         let catalog = try readCatalog(found)
         let bounds = try readRecoveryPoints()
         let surviving = try finishDeletes(catalog, found)
@@ -149,15 +156,33 @@ package final class LogDirectory {
     }
 
     private func openPartition(_ topic: String, _ index: Int, bound: Offset?) throws(LogError) -> PartitionLog {
-        let directory = path + "/" + TopicName.directory(topic, index)
-        guard files.exists(directory) else {
+        let name = TopicName.directory(topic, index)
+        guard let volume = places[name] else {
             throw LogError(
-                .invalidCatalog, operation: "opening", path: directory,
-                advice: "\(directory) is missing, but the catalog \(path)/topics has topic \(topic): restore the "
-                    + "directory from a copy, or create it empty to accept the loss")
+                .invalidCatalog, operation: "opening", path: path + "/" + name,
+                advice: "\(name) is missing in \(volumes.map(\.path).joined(separator: ", ")), but the catalog "
+                    + "\(path)/topics has topic \(topic): name its directory, restore it from a copy, or create it "
+                    + "empty to accept the loss")
         }
         return try PartitionLog.open(
-            directory: directory, options: options, durableBound: bound, storage: files.storage)
+            directory: volume.path + "/" + name, options: options, durableBound: bound, volume: volume)
+    }
+
+    /// The names in all volumes; notes where the partitions are.
+    private func listVolumes() throws(LogError) -> [String] {
+        var all: [String] = []
+        for volume in volumes {
+            let names = try files.names(in: volume.path)
+            for name in names where TopicName.parse(directory: name) != nil {
+                if let other = places.updateValue(volume, forKey: name) {
+                    throw LogError(
+                        .invalidCatalog, operation: "opening", path: volume.path + "/" + name,
+                        advice: "\(name) is in \(other.path) and in \(volume.path): move one of them away")
+                }
+            }
+            all += names
+        }
+        return all
     }
 
     /// Topics and their partition counts.

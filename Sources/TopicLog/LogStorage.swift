@@ -21,6 +21,9 @@ package protocol LogStorage: Sendable {
     func truncate(_ descriptor: Int32, to size: Int64) -> Int32
     /// `fdatasync(2)`: contents and size.
     func synchronize(_ descriptor: Int32) -> Int32
+    /// `syncfs(2)`: everything of the file system that the descriptor is on. Returns -EOPNOTSUPP where that is not
+    /// known to reach the disk and to report what was lost on the way.
+    func synchronizeFileSystem(of descriptor: Int32) -> Int32
     /// Drops clean pages, so that the next read comes from the disk: `posix_fadvise(2)`. A hint.
     func dropCache(of descriptor: Int32)
     /// `flock(2)`, exclusive, without waiting.
@@ -39,4 +42,8 @@ package protocol LogStorage: Sendable {
     func exists(_ path: String) -> Int32
     /// `readdir(3)`: all names, in no order, without `.` and `..`.
     func names(in path: String, _ take: (String) -> Void) -> Int32
+}
+
+extension LogStorage {
+    package func synchronizeFileSystem(of descriptor: Int32) -> Int32 { -EOPNOTSUPP }
 }

@@ -89,7 +89,7 @@ extension PartitionLog {
         } catch {
             // Whether the file's name is on the disk is unknown, and an empty file may be in the way of the next try.
             let path = directory + "/" + Segment.name(logEndOffset)
-            if files.exists(path) { poison(error, "the new segment is left half made") }
+            if files.exists(path) { spoil(error, "the new segment is left half made") }
             return error
         }
     }
@@ -105,7 +105,7 @@ extension PartitionLog {
             producers.rollBack()
             logEndOffset = runOffset
             do throws(LogError) { try active.file.truncate(to: active.sizeInBytes) } catch {
-                poison(error, "a failed append could not be undone")
+                spoil(error, "a failed append could not be undone")
             }
             return error
         }
@@ -124,13 +124,5 @@ extension PartitionLog {
             if case .duplicate(_, let last) = results[index], last < runOffset { continue }
             results[index] = .rejected(.storage(error))
         }
-    }
-
-    /// Refuses everything from now on.
-    func poison(_ cause: LogError, _ what: String) {
-        guard poison == nil else { return }
-        poison = LogError(
-            .poisoned, operation: cause.operation, path: cause.path, errno: cause.errno,
-            advice: "\(what); the partition takes no appends until the broker is restarted")
     }
 }

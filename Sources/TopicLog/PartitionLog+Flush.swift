@@ -10,23 +10,23 @@ extension PartitionLog {
     }
 
     func takeFlushTicket(ignoringOutstanding: Bool) -> FlushTicket? {
-        guard poison == nil, let active = segments.last else { return nil }
+        guard refusal == nil, let active = segments.last else { return nil }
         let covered = ignoringOutstanding ? durableOffset : ticketedOffset
         guard logEndOffset > covered else { return nil }
         ticketedOffset = logEndOffset
         // Segments of tickets still out are synced again: a ticket's success must not depend on another's.
-        return FlushTicket(files: unsynced.map(\.file) + [active.file], end: logEndOffset)
+        return FlushTicket(
+            files: unsynced.map(\.file) + [active.file], volume: volume.directory, end: logEndOffset)
     }
 
     /// Takes note of a ticket's outcome.
     ///
-    /// A failed sync poisons the log: the kernel reports a lost write once, so no later success would mean anything.
+    /// A failed sync poisons every log of the volume: see ``LogVolume``.
     package func didFlush(_ ticket: FlushTicket, error: LogError?) {
         if let error {
-            poison(error, "whether the last appended records are on the disk is unknown")
-            return
+            return volume.fail(error)
         }
-        guard poison == nil, ticket.end > durableOffset else { return }
+        guard volume.poison == nil, ticket.end > durableOffset else { return }
         durableOffset = ticket.end
         let before = unsynced.count
         unsynced.removeAll { $0.endOffset <= ticket.end }

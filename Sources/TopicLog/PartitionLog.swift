@@ -12,6 +12,8 @@ package final class PartitionLog {
     /// The limits it was opened with.
     package let options: LogOptions
     let files: FileSystem
+    /// What it is on.
+    package let volume: LogVolume
 
     /// The first offset that is kept.
     package let logStartOffset: Offset
@@ -25,8 +27,10 @@ package final class PartitionLog {
     package var leaderEpoch: LeaderEpoch {
         willSet { precondition(newValue >= leaderEpoch, "a leader epoch never goes back") }
     }
+    /// The failed repair after which nothing can be appended until the log is reopened, or nil.
+    private(set) var damage: LogError?
     /// The error after which nothing can be appended until the log is reopened, or nil.
-    package internal(set) var poison: LogError?
+    package var poison: LogError? { damage ?? volume.poison }
     /// Whether `durableOffset` has passed a whole segment since the recovery point was last written.
     package internal(set) var isRecoveryPointStale = false
     /// Counts since `open`.
@@ -57,15 +61,27 @@ package final class PartitionLog {
         directory: String, options: LogOptions = LogOptions(), durableBound: Offset?,
         leaderEpoch: LeaderEpoch = .zero, storage: any LogStorage = SystemStorage()
     ) throws(LogError) -> PartitionLog {
+        let volume = try LogVolume(path: directory, FileSystem(storage))
+        return try open(
+            directory: directory, options: options, durableBound: durableBound, leaderEpoch: leaderEpoch,
+            volume: volume)
+    }
+
+    /// The same, as one of the partitions of a volume.
+    static func open(
+        directory: String, options: LogOptions, durableBound: Offset?, leaderEpoch: LeaderEpoch = .zero,
+        volume: LogVolume
+    ) throws(LogError) -> PartitionLog {
         options.check()
         var recovery = LogRecovery(
             directory: directory, options: options, bound: durableBound ?? .zero, leaderEpochMax: leaderEpoch,
-            FileSystem(storage))
+            FileSystem(volume.directory.storage))
         try recovery.run()
-        return PartitionLog(recovery, leaderEpoch: leaderEpoch)
+        return PartitionLog(recovery, leaderEpoch: leaderEpoch, volume: volume)
     }
 
-    private init(_ recovered: LogRecovery, leaderEpoch: LeaderEpoch) {
+    private init(_ recovered: LogRecovery, leaderEpoch: LeaderEpoch, volume: LogVolume) {
+        self.volume = volume
         directory = recovered.directory
         options = recovered.options
         files = recovered.files
@@ -98,6 +114,14 @@ package final class PartitionLog {
         if let fence { return .fenced(fence) }
         if let poison { return .storage(poison) }
         return nil
+    }
+
+    /// Refuses everything from now on.
+    func spoil(_ cause: LogError, _ what: String) {
+        guard damage == nil else { return }
+        damage = LogError(
+            .poisoned, operation: cause.operation, path: cause.path, errno: cause.errno,
+            advice: "\(what); the partition takes no appends until the broker is restarted")
     }
 
     /// Syncs everything on the calling thread: for shutdown and tools, not for the reactor.

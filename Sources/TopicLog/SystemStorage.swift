@@ -34,6 +34,20 @@ package struct SystemStorage: LogStorage {
 
     package func synchronize(_ descriptor: Int32) -> Int32 { result(fdatasync(descriptor)) }
 
+    package func synchronizeFileSystem(of descriptor: Int32) -> Int32 {
+        guard Self.hasFaithfulSyncfs, clinux_is_disk_file_system(descriptor) == 1 else { return -EOPNOTSUPP }
+        return result(syncfs(descriptor))
+    }
+
+    /// Since Linux 5.8 `syncfs` reports write-back errors.
+    private static let hasFaithfulSyncfs: Bool = {
+        var name = utsname()
+        guard unsafe uname(&name) == 0 else { return false }
+        let release = unsafe withUnsafeBytes(of: &name.release) { unsafe String(decoding: $0, as: UTF8.self) }
+        let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
+        return numbers.count == 2 && (numbers[0], numbers[1]) >= (5, 8)
+    }()
+
     package func dropCache(of descriptor: Int32) { _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED) }
 
     package func lock(_ descriptor: Int32) -> Int32 { result(flock(descriptor, LOCK_EX | LOCK_NB)) }

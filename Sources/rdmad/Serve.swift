@@ -25,8 +25,12 @@ struct Serve: ParsableCommand {
             SIGTERM and SIGINT end it cleanly: everything is synced, and it exits with 0.
             """)
 
-    @Option(name: .long, help: "Directory of the logs. Created if missing; one broker at a time.")
-    var data = "/var/lib/rdmad"
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Directory of the logs. Created if missing; one broker at a time. May be given again, for more disks: the "
+                + "first holds the catalog, each new partition goes where the fewest are.", valueName: "directory"))
+    var data = ["/var/lib/rdmad"]
 
     @Option(
         name: .long,
@@ -81,8 +85,8 @@ struct Serve: ParsableCommand {
         let directory: LogDirectory
         let flusher: Flusher
         do {
-            directory = try LogDirectory.open(path: data, options: options)
-            flusher = try Flusher()
+            directory = try LogDirectory.open(path: data[0], others: Array(data.dropFirst()), options: options)
+            flusher = try Flusher(volumes: directory.volumes)
         } catch {
             throw Failure("\(error)")
         }
@@ -110,7 +114,10 @@ struct Serve: ParsableCommand {
             stopper.stop()
         }
         log.notice(
-            "ready", metadata: ["data": "\(data)", "flush": "\(broker.flushPolicy)", "topics": "\(broker.topicCount)"])
+            "ready", metadata: [
+                "data": "\(data.joined(separator: " "))", "flush": "\(broker.flushPolicy)",
+                "topics": "\(broker.topicCount)",
+            ])
         loop.run()
         for door in doors { log.info("door closed", metadata: door.metadata) }
         do { try broker.close() } catch { throw Failure("\(error)") }

@@ -112,4 +112,88 @@ import Testing
         #expect(Self.results(flusher, count: 100).map(\.token) == Array(0..<100))
         #expect(synced.now <= 2)
     }
+
+    /// Many partitions cost one sync of their file system; where that says nothing about the disk, one for each.
+    @Test(arguments: [true, false]) func syncsManyPartitionsAtOnce(_ isFaithful: Bool) throws {
+        let (whole, single) = (Counter(), Counter())
+        var storage = PlannedStorage()
+        storage.synchronizeFileSystem = { _ in
+            whole.next()
+            return isFaithful ? 0 : -EOPNOTSUPP
+        }
+        storage.synchronize = { _ in
+            single.next()
+            return 0
+        }
+        let data = try LogDirectory.open(path: directory.child("data"), storage: storage)
+        try data.createTopic(name: "t", partitions: 256)
+        let singleBefore = single.now
+        let flusher = try Flusher(volumes: data.volumes)
+        flusher.submit(
+            (0..<256).map { index in
+                let log = data.partition(topic: "t", index: index)!
+                log.append()
+                return FlushRequest(token: UInt64(index), ticket: log.takeFlushTicket()!)
+            })
+        let results = Self.results(flusher, count: 256)
+        #expect(results.map(\.token) == Array(0..<256) && results.allSatisfy { $0.error == nil })
+        #expect(whole.now == 1 && single.now - singleBefore == (isFaithful ? 0 : 256))
+    }
+
+    /// A volume whose sync failed takes nothing more, in none of its partitions; the other disk goes on.
+    @Test func failedSyncEndsTheVolume() throws {
+        let isBroken = Counter()
+        var storage = PlannedStorage()
+        let broken = directory.child("a") + "/"
+        let paths = storage
+        storage.synchronize = { isBroken.now > 0 && paths.path($0).hasPrefix(broken) ? -EIO : 0 }
+        let data = try LogDirectory.open(
+            path: directory.child("a"), others: [directory.child("b")], storage: storage)
+        try data.createTopic(name: "t", partitions: 4)
+        let logs = (0..<4).map { data.partition(topic: "t", index: $0)! }
+        #expect(logs.map { $0.volume === data.volumes[0] } == [true, false, true, false])
+        for log in logs { log.append() }
+        isBroken.set(1)
+        let flusher = try Flusher(volumes: data.volumes)
+        flusher.submit(logs[..<2].enumerated().map { FlushRequest(token: UInt64($0), ticket: $1.takeFlushTicket()!) })
+        for result in Self.results(flusher, count: 2) {
+            logs[Int(result.token)].didFlush(result.ticket, error: result.error)
+        }
+        #expect(logs[0].append().storageCode == .poisoned && logs[2].append().storageCode == .poisoned)
+        #expect(logs[2].takeFlushTicket() == nil && logs[2].durableOffset == .zero)
+        #expect(logs[1].durableOffset == Offset(1) && logs[3].append() == appended(1, 1))
+    }
+
+    /// Partitions on two disks are found again, and belong to one topic.
+    @Test func severalVolumes() throws {
+        let paths = [directory.child("a"), directory.child("b"), directory.child("c")]
+        func open() throws(LogError) -> LogDirectory {
+            try LogDirectory.open(path: paths[0], others: Array(paths[1...]), storage: PlannedStorage())
+        }
+        var data = try open()
+        try data.createTopic(name: "t", partitions: 4)
+        try data.createTopic(name: "u", partitions: 2)
+        for index in 0..<4 {
+            for _ in 0...index { data.partition(topic: "t", index: index)!.append() }
+        }
+        try data.close()
+        #expect(
+            try paths.map { try system.names(in: $0).filter { $0.contains("-") && !$0.contains("checkpoint") } }
+                == [["t-0", "t-3"], ["t-1", "u-0"], ["t-2", "u-1"]])
+        data = try open()
+        for index in 0..<4 {
+            #expect(data.partition(topic: "t", index: index)!.logEndOffset == Offset(Int64(index + 1)))
+        }
+        try data.deleteTopic(name: "t")
+        #expect(try system.names(in: paths[2]) == [".lock", "u-1"])
+        try data.close()
+        #expect(throws: LogError.self) { try openDirectory(paths[0]) }
+        try system.rename(paths[2] + "/u-1", to: paths[0] + "/u-0")
+        do {
+            _ = try open()
+            Issue.record("one partition in two places")
+        } catch {
+            #expect(error.code == .invalidCatalog && error.description.contains("move one of them away"))
+        }
+    }
 }

@@ -18,6 +18,7 @@ struct PlannedStorage: LogStorage {
     var writeVector: (@Sendable (Int32, UnsafeBufferPointer<iovec>, Int64) -> Int)?
     var truncate: (@Sendable (Int32, Int64) -> Int32)?
     var synchronize: (@Sendable (Int32) -> Int32)?
+    var synchronizeFileSystem: (@Sendable (Int32) -> Int32)?
 
     final class Paths: Sendable {
         let byDescriptor = Mutex<[Int32: String]>([:])
@@ -59,6 +60,12 @@ struct PlannedStorage: LogStorage {
         let fault = fault("syncing", path(descriptor))
         guard fault == 0 else { return fault }
         return synchronize?(descriptor) ?? real.synchronize(descriptor)
+    }
+
+    func synchronizeFileSystem(of descriptor: Int32) -> Int32 {
+        let fault = fault("syncing all", path(descriptor))
+        guard fault == 0 else { return fault }
+        return synchronizeFileSystem?(descriptor) ?? real.synchronizeFileSystem(of: descriptor)
     }
 
     func dropCache(of descriptor: Int32) { real.dropCache(of: descriptor) }

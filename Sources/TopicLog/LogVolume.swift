@@ -1,0 +1,45 @@
+internal import Glibc
+
+/// A directory that holds partitions, and the file system under it: what is synced together, and fails together.
+///
+/// - Threading: one owner, the log's. Only ``directory`` travels, in flush tickets.
+package final class LogVolume {
+    /// The directory's path.
+    package let path: String
+    /// The directory itself. Open from the start: the kernel reports a failed write-back once, to the descriptors that
+    /// were open when it happened.
+    let directory: LogFile
+    /// The failed sync after which nothing counts as durable any more, in none of its partitions, or nil.
+    package private(set) var poison: LogError?
+    private var lock: DirectoryLock?
+
+    /// Opens a directory that is there, without taking its lock.
+    init(path: String, _ files: FileSystem) throws(LogError) {
+        self.path = path
+        directory = try files.open(path, O_RDONLY | O_DIRECTORY)
+    }
+
+    /// Creates the directory (not its parents) when there is none, and takes its lock.
+    static func own(_ path: String, _ files: FileSystem) throws(LogError) -> LogVolume {
+        if try files.createDirectory(path) { try files.synchronizeDirectory(path + "/..") }
+        let volume = try LogVolume(path: path, files)
+        volume.lock = try DirectoryLock(directory: path, files)
+        return volume
+    }
+
+    /// Takes note of a failed sync. The kernel reports a lost write once, and not for which file when a whole file
+    /// system was synced: no later success would mean anything.
+    func fail(_ cause: LogError) {
+        guard poison == nil else { return }
+        poison = LogError(
+            .poisoned, operation: cause.operation, path: cause.path, errno: cause.errno,
+            advice: "whether the last appended records are on the disk is unknown; no partition in \(path) takes "
+                + "appends until the broker is restarted")
+    }
+
+    /// Gives the directory up before the object goes.
+    func releaseLock() {
+        lock?.release()
+        lock = nil
+    }
+}
