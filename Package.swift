@@ -65,6 +65,9 @@ let package = Package(
 
         .executableTarget(
             name: "shm-bench", dependencies: ["RDMATransport"], path: "Benchmarks/ShmBench", swiftSettings: settings),
+        .executableTarget(
+            name: "log-bench", dependencies: ["TopicLog", "RecordFormat"], path: "Benchmarks/LogBench",
+            swiftSettings: settings),
 
         // Tests: a folder per target. The Soft-RoCE ones fail where there is no rxe0 (make test gives them a guest).
         .target(
