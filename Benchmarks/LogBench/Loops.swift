@@ -68,7 +68,9 @@ final class Bench {
     func submit() {
         var requests: [FlushRequest] = []
         for (index, log) in logs.enumerated() {
-            if let ticket = log.takeFlushTicket() { requests.append(FlushRequest(token: UInt64(index), ticket: ticket)) }
+            if let ticket = log.takeFlushTicket() {
+                requests.append(FlushRequest(token: UInt64(index), ticket: ticket))
+            }
         }
         inFlight += requests.count
         flusher.submit(requests)

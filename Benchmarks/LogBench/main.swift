@@ -16,7 +16,9 @@ do {
     guard words.count >= 2 else { throw Failure("usage: log-bench MEASURE DIRECTORY [ROUNDS]") }
     let place = Place(words[1])
     if words[0] == "count" {
-        guard words.count == 4, let batches = Int(words[2]) else { throw Failure("usage: count DIRECTORY BATCHES MODE") }
+        guard words.count == 4, let batches = Int(words[2]) else {
+            throw Failure("usage: log-bench count DIRECTORY BATCHES durable|none")
+        }
         _ = try ownLoop(place, batches: batches, isDurable: words[3] == "durable")
     } else {
         let rounds = words.count > 2 ? Int(words[2]) ?? 0 : 9
