@@ -134,7 +134,7 @@ package final class LogDirectory {
     private func recover() throws(LogError) {
         let found = try listVolumes()
         let catalog = try readCatalog(found)
-        let bounds = try readRecoveryPoints()
+        let bounds = try Self.readRecoveryPoints(in: path, files)
         let surviving = try finishDeletes(catalog, found)
         for (topic, count) in surviving {
             var partitions: [PartitionLog] = []
@@ -210,7 +210,7 @@ package final class LogDirectory {
         return catalog
     }
 
-    private func readRecoveryPoints() throws(LogError) -> [String: Offset] {
+    static func readRecoveryPoints(in path: String, _ files: FileSystem) throws(LogError) -> [String: Offset] {
         let file = CheckpointFile.recoveryPoints
         var bounds: [String: Offset] = [:]
         for line in try file.read(in: path, files) ?? [] {

@@ -19,7 +19,9 @@ import RdmadClient
             Exit status: 0 done, 1 failed (the reason is on standard error), 64 wrong usage.
             """,
         version: "0.1.0",
-        subcommands: [Serve.self, TopicCommand.self, Produce.self, Consume.self, Bench.self, Doctor.self])
+        subcommands: [
+            Serve.self, TopicCommand.self, Produce.self, Consume.self, LogCommand.self, Bench.self, Doctor.self,
+        ])
 
     static func main() async {
         do {

@@ -1,0 +1,197 @@
+import ArgumentParser
+import Glibc
+import RecordFormat
+import TopicLog
+
+/// `rdmad log`: looks into the files of a stopped broker, or of a copy.
+struct LogCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "log", abstract: "Look into log files: dump and verify.",
+        discussion: """
+            PATH is a data directory, a partition's directory or a segment file. Nothing is changed.
+
+              rdmad log verify /var/lib/rdmad
+              rdmad log dump /var/lib/rdmad/flights-0 --from 1200 --records
+            """,
+        subcommands: [Dump.self, Verify.self])
+
+    /// What a path stands for: partitions with their segments.
+    static func segments(at path: String) throws -> [(partition: String, segments: [(base: Offset, path: String)])] {
+        var path = path
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+        let name = String(path.split(separator: "/").last ?? "")
+        if path.hasSuffix(".log") {
+            guard let base = Int64(name.dropLast(4)), base >= 0 else {
+                throw Failure("\(path): a segment is named by its first offset, in 20 digits")
+            }
+            return [(path, [(Offset(base), path)])]
+        }
+        return try explained {
+            let own = try LogInspector.segments(in: path)
+            if !own.isEmpty { return [(name, own)] }
+            let partitions = try LogInspector.partitions(in: path)
+            guard !partitions.isEmpty else { throw Failure("\(path) holds no segments and no partitions") }
+            return try partitions.map { ($0, try LogInspector.segments(in: path + "/" + $0)) }
+        }
+    }
+
+    /// Runs `body`; what the log says of a failure is said to the user.
+    static func explained<T>(_ body: () throws -> T) throws -> T {
+        do { return try body() } catch let error as LogError { throw Failure("\(error)") }
+    }
+
+    struct Dump: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print batches, and records on request, with where they are and whether they are sound.",
+            discussion: "Exit status: 0 when all of it is sound, 1 when something is damaged.")
+        @Argument(help: "A data directory, a partition's directory or a segment file.") var path: String
+        @Option(help: "Begin with the batch that holds this offset.") var from: Int64 = 0
+        @Option(help: "End before the batch that begins at or after this offset.") var to: Int64 = .max
+        @Flag(name: [.long, .customLong("print-data-log")], help: "Print the records too.") var records = false
+
+        func run() throws {
+            var isSound = true
+            for (partition, segments) in try LogCommand.segments(at: path) {
+                for (base, path) in segments where base.rawValue < to {
+                    print("Dumping \(partition == path ? path : partition + ", " + path)")
+                    isSound = try LogCommand.explained { try dump(base, path) } && isSound
+                }
+            }
+            if !isSound { throw ExitCode(1) }
+        }
+
+        /// Returns whether all of it is sound.
+        private func dump(_ base: Offset, _ path: String) throws -> Bool {
+            let inspector = try LogInspector(path: path, expecting: base, allowsGaps: true)
+            var isSound = true
+            while let finding = try inspector.next() {
+                switch finding {
+                case .batch(let header, let position):
+                    guard header.lastOffset.rawValue >= from, header.baseOffset.rawValue < to else { continue }
+                    print(Self.line(header, position))
+                    if records { try printRecords(header, inspector) }
+                case .damage(let damage):
+                    isSound = false
+                    print("DAMAGED \(damage)")
+                }
+            }
+            return isSound
+        }
+
+        private static func line(_ header: RecordBatchHeader, _ position: Int64) -> String {
+            let codecs = ["none", "gzip", "snappy", "lz4", "zstd"]
+            let codec = Int(header.attributes & 7)
+            return "baseOffset: \(header.baseOffset) lastOffset: \(header.lastOffset) count: \(header.recordCount) "
+                + "baseSequence: \(header.baseSequence) "
+                + "lastSequence: \(header.baseSequence < 0 ? -1 : header.lastSequence) "
+                + "producerId: \(header.producerID) producerEpoch: \(header.producerEpoch) "
+                + "partitionLeaderEpoch: \(header.partitionLeaderEpoch) isTransactional: \(header.isTransactional) "
+                + "isControl: \(header.isControl) position: \(position) "
+                + "\(header.isLogAppendTime ? "LogAppendTime" : "CreateTime"): \(header.maxTimestamp) "
+                + "size: \(header.sizeInBytes) magic: \(header.magic) "
+                + "compresscodec: \(codec < codecs.count ? codecs[codec] : "\(codec)") crc: \(header.crc) isvalid: true"
+        }
+
+        private func printRecords(_ header: RecordBatchHeader, _ inspector: LogInspector) throws {
+            guard !header.isCompressed else { return print("| compressed records are not shown") }
+            unsafe inspector.withBatch(header) { bytes in
+                do throws(RecordBatchError) {
+                    var reader = unsafe try RecordReader(bytes)
+                    while let record = try reader.next() { Self.printRecord(record) }
+                } catch { print("| DAMAGED \(error)") }
+            }
+        }
+
+        private static func printRecord(_ record: RecordView) {
+            func text(_ bytes: UnsafeRawBufferPointer?) -> String {
+                unsafe bytes.map { unsafe String(decoding: $0, as: UTF8.self) } ?? "null"
+            }
+            let keys = record.headers.map { unsafe String(decoding: $0.key, as: UTF8.self) }
+            print(
+                "| offset: \(record.offset) CreateTime: \(record.timestampMilliseconds) "
+                    + "keySize: \(unsafe record.key?.count ?? -1) valueSize: \(unsafe record.value?.count ?? -1) "
+                    + "headerKeys: [\(keys.joined(separator: ","))] key: \(unsafe text(record.key)) "
+                    + "payload: \(unsafe text(record.value))")
+        }
+    }
+
+    struct Verify: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Check every batch and every record of every partition, changing nothing.",
+            discussion: """
+                Damage below a partition's recovery point is damage to acknowledged records. What is broken at or above
+                it is a torn tail that nobody was promised: the next start of the broker moves it away.
+
+                Exit status: 0 when all is sound, 1 when acknowledged records are damaged.
+                """)
+        @Argument(help: "A data directory, a partition's directory or a segment file.") var path: String
+        @Flag(help: "Offsets may be missing: the topic is compacted.") var compacted = false
+
+        func run() throws {
+            let partitions = try LogCommand.segments(at: path)
+            // They lie in the data directory: the path itself, or what is around a partition or a segment.
+            let data = path.hasSuffix(".log") ? path + "/../.." : path + "/.."
+            let bounds = try LogCommand.explained {
+                try LogInspector.recoveryPoints(in: data).merging(LogInspector.recoveryPoints(in: path)) { $1 }
+            }
+            var isSound = true
+            for (partition, segments) in partitions {
+                isSound = try LogCommand.explained { try verify(partition, segments, bounds[partition]) } && isSound
+            }
+            if !isSound { throw ExitCode(1) }
+        }
+
+        private func verify(
+            _ partition: String, _ segments: [(base: Offset, path: String)], _ bound: Offset?
+        ) throws -> Bool {
+            var (batches, records, bytes) = (0, 0, Int64(0))
+            var isSound = true
+            var next = segments.first?.base ?? .zero
+            for (base, path) in segments {
+                if base != next && !compacted {
+                    isSound = false
+                    print("\(partition): DAMAGED: \(path) begins at \(base), the one before ends at \(next)")
+                }
+                let inspector = try LogInspector(path: path, expecting: base, allowsGaps: compacted)
+                while let finding = try inspector.next() {
+                    switch finding {
+                    case .batch(let header, let position):
+                        batches += 1
+                        records += Int(header.recordCount)
+                        if let reason = Self.damage(header, inspector) {
+                            isSound = false
+                            print("\(partition): DAMAGED: \(path) at byte \(position): \(reason)")
+                        }
+                    case .damage(let damage):
+                        let isTail = damage.end == nil && path == segments.last?.path && damage.start >= bound ?? .zero
+                        isSound = isSound && isTail
+                        print("\(partition): \(isTail ? "torn tail" : "DAMAGED"): \(path) \(damage)")
+                    }
+                }
+                next = inspector.nextOffset
+                bytes += inspector.sizeInBytes
+            }
+            if let bound, next < bound {
+                isSound = false
+                print("\(partition): DAMAGED: ends at \(next), but was acknowledged up to \(bound)")
+            }
+            let start = segments.first?.base ?? .zero
+            print(
+                "\(partition): \(isSound ? "ok" : "DAMAGED"), \(segments.count) segments, \(bytes) bytes, "
+                    + "\(batches) batches, \(records) records, offsets \(start)..<\(next)")
+            return isSound
+        }
+
+        /// What is wrong with a batch whose checksum is right: its producer wrote it so.
+        private static func damage(_ header: RecordBatchHeader, _ inspector: LogInspector) -> String? {
+            guard !header.isCompressed else { return nil }
+            return unsafe inspector.withBatch(header) { bytes in
+                do throws(RecordBatchError) {
+                    var reader = unsafe try RecordReader(bytes)
+                    while try reader.next() != nil {}
+                    return nil
+                } catch { return "\(error)" }
+            }
+        }
+    }
+}
