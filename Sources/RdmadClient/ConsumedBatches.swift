@@ -86,7 +86,8 @@ internal import TopicProtocol
         while rest.count > 0 {
             let size = unsafe try Self.batchSize(rest)
             do throws(RecordBatchError) {
-                _ = unsafe try RecordBatch.validate(UnsafeRawBufferPointer(rebasing: rest[..<size]), bytesMax: size)
+                _ = unsafe try RecordBatch.validate(
+                    UnsafeRawBufferPointer(rebasing: rest[..<size]), bytesMax: size, isStored: true)
             } catch {
                 throw malformed(error)
             }

@@ -9,10 +9,11 @@ package enum RecordBatch {
     /// - Parameters:
     ///   - bytes: One batch and nothing else, borrowed for the call. The memory must not change meanwhile.
     ///   - bytesMax: The largest batch accepted, header included.
+    ///   - isStored: Whether it comes from a log, where compaction may have taken records away, even all of them.
     /// - Returns: The header, whose `sizeInBytes` is `bytes.count`.
     /// - Complexity: O(n), one pass, no allocation.
     package static func validate(
-        _ bytes: UnsafeRawBufferPointer, bytesMax: Int
+        _ bytes: UnsafeRawBufferPointer, bytesMax: Int, isStored: Bool = false
     ) throws(RecordBatchError) -> RecordBatchHeader {
         guard bytes.count >= RecordBatchHeader.byteCount else {
             throw RecordBatchError(
@@ -29,7 +30,7 @@ package enum RecordBatch {
             throw RecordBatchError(
                 .wrongLength, "the header announces \(header.sizeInBytes) bytes, \(bytes.count) came")
         }
-        guard header.hasConsistentCount else {
+        guard isStored ? header.hasPossibleCount : header.hasConsistentCount else {
             throw RecordBatchError(
                 .wrongRecordCount, "\(header.recordCount) records with last offset delta \(header.lastOffsetDelta)")
         }
@@ -56,6 +57,11 @@ extension RecordBatchHeader {
     /// Whether the batch has records and one offset for each: true of every batch a producer may send.
     package var hasConsistentCount: Bool {
         recordCount > 0 && Int64(recordCount) == Int64(lastOffsetDelta) + 1
+    }
+
+    /// Whether the records are at most one for each offset: true of what compaction leaves, too.
+    package var hasPossibleCount: Bool {
+        recordCount >= 0 && lastOffsetDelta >= 0 && Int64(recordCount) <= Int64(lastOffsetDelta) + 1
     }
 
     /// Where the bytes under the checksum begin: they end with the batch.

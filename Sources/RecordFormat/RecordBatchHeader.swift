@@ -25,7 +25,7 @@ package struct RecordBatchHeader: Hashable, Sendable {
     package var magic: Int8
     /// CRC-32C of everything from the attributes on, as read: not checked.
     package var crc: UInt32
-    /// Bits 0-2 compression, 3 log append time, 4 transactional, 5 control batch.
+    /// Bits 0-2 compression, 3 log append time, 4 transactional, 5 control batch, 6 delete horizon.
     package var attributes: Int16
     /// The last record's offset less the first's.
     package var lastOffsetDelta: Int32
@@ -78,6 +78,11 @@ package struct RecordBatchHeader: Hashable, Sendable {
     package var isTransactional: Bool { attributes & 0x10 != 0 }
     /// Whether the records are a broker's markers, not a producer's data.
     package var isControl: Bool { attributes & 0x20 != 0 }
+
+    /// When compaction may drop the batch's tombstones, in milliseconds since 1970; nil before it has seen them.
+    /// It stands where the base timestamp does.
+    package var deleteHorizon: Int64? { attributes & Self.deleteHorizonBit != 0 ? baseTimestamp : nil }
+    static let deleteHorizonBit: Int16 = 0x40
 
     /// The sequence number `count` records later; after Int32.max comes 0.
     /// - Parameter count: 0 or more. `sequence` may be -1 (none): the result is then meaningless, but no trap.

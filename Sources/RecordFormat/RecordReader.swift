@@ -8,7 +8,8 @@ package struct RecordReader {
     package let header: RecordBatchHeader
 
     private let batch: UnsafeRawBufferPointer
-    private var position = RecordBatchHeader.byteCount
+    /// Where the next record begins.
+    private(set) var position = RecordBatchHeader.byteCount
     private var recordIndex: Int32 = 0
     private var lastDelta: Int32 = -1
 
