@@ -10,6 +10,8 @@ struct CheckpointFile {
     static let topics = CheckpointFile(name: "topics", fieldCount: 2)
     /// Kafka's own: `topic partition offset`.
     static let recoveryPoints = CheckpointFile(name: "recovery-point-offset-checkpoint", fieldCount: 3)
+    /// Kafka's own: `topic partition offset`, for logs that do not begin at 0.
+    static let logStarts = CheckpointFile(name: "log-start-offset-checkpoint", fieldCount: 3)
     /// The first producer id that was never reserved: one line, one field.
     static let producerIDs = CheckpointFile(name: "producer-ids", fieldCount: 1)
 

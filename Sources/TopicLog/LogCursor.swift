@@ -5,7 +5,7 @@ package struct LogCursor: Sendable {
     /// The offset to be read next.
     package internal(set) var offset: Offset
     /// The segment and position of the batch that begins at `offset`, once known.
-    var place: (segment: Offset, position: Int64)?
+    var place: (segment: Offset, generation: Int, position: Int64)?
 
     /// A reader that begins at `offset`: the batch that holds it comes first.
     package init(_ offset: Offset) {

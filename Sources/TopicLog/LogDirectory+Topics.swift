@@ -32,8 +32,9 @@ extension LogDirectory {
         do throws(LogError) {
             for index in 0..<partitions { created.append(try createPartition(name, index)) }
             try synchronizeVolumes()
-            // A recovery point left from an earlier topic of that name would make the new one look cut short.
+            // A recovery point or a log start left from an earlier topic of that name would make the new one look cut short.
             try writeRecoveryPoints()
+            try writeLogStartOffsets()
             try writeCatalog(catalog.merging([name: partitions]) { $1 })
         } catch {
             // The failed call may have been the sync after the catalog's rename. The directories may go only once the
@@ -71,6 +72,7 @@ extension LogDirectory {
         try markDeleted(name)
         try removeDeletedDirectories(name)
         try writeRecoveryPoints()
+        try writeLogStartOffsets()
     }
 
     /// Goes on with deletes that a stop has cut, and removes what is left of those that were past the catalog.

@@ -4,7 +4,7 @@ internal import RecordFormat
 /// The data directory: the catalog of topics, their partitions' logs, and the ids given to producers.
 ///
 /// ```
-/// .lock   topics   recovery-point-offset-checkpoint   producer-ids
+/// .lock   topics   recovery-point-offset-checkpoint   log-start-offset-checkpoint   producer-ids
 /// <topic>-<partition>/   <topic>-<partition>.delete/
 /// ```
 /// Life cycle: `open` (locks, recovers), any calls, `close`. Dropped without `close` it is as after a crash.
@@ -30,6 +30,8 @@ package final class LogDirectory {
     /// Producer ids reserved on disk and not yet given out.
     private var producerIDs: Range<Int64> = 0..<0
     private var isClosed = false
+    /// The lines of the checkpoint of log starts as it is on the disk; nil for unknown.
+    var storedLogStarts: [String]?
 
     /// Ids reserved by one write: a restart wastes at most so many.
     static let producerIDBlock: Int64 = 1000
@@ -134,12 +136,15 @@ package final class LogDirectory {
     private func recover() throws(LogError) {
         let found = try listVolumes()
         let catalog = try readCatalog(found)
-        let bounds = try Self.readRecoveryPoints(in: path, files)
+        let bounds = try Self.readOffsets(.recoveryPoints, in: path, files)
+        let starts = try Self.readOffsets(.logStarts, in: path, files)
+        if starts.isEmpty { storedLogStarts = [] }
         let surviving = try finishDeletes(catalog, found)
         for (topic, count) in surviving {
             var partitions: [PartitionLog] = []
             for index in 0..<count {
-                let log = try openPartition(topic, index, bound: bounds[TopicName.directory(topic, index)])
+                let name = TopicName.directory(topic, index)
+                let log = try openPartition(topic, index, bound: bounds[name], logStart: starts[name])
                 partitions.append(log)
                 recoveryReport.partitions.append(
                     .init(topic: topic, partition: index, recovery: log.recovery, fence: log.fence))
@@ -153,9 +158,12 @@ package final class LogDirectory {
         try recoverProducerIDs()
         // Every log was synced while it was recovered. This also forgets the bounds of topics that are gone.
         try writeRecoveryPoints()
+        if !starts.isEmpty { try writeLogStartOffsets() }
     }
 
-    private func openPartition(_ topic: String, _ index: Int, bound: Offset?) throws(LogError) -> PartitionLog {
+    private func openPartition(
+        _ topic: String, _ index: Int, bound: Offset?, logStart: Offset?
+    ) throws(LogError) -> PartitionLog {
         let name = TopicName.directory(topic, index)
         guard let volume = places[name] else {
             throw LogError(
@@ -165,7 +173,8 @@ package final class LogDirectory {
                     + "empty to accept the loss")
         }
         return try PartitionLog.open(
-            directory: volume.path + "/" + name, options: options, durableBound: bound, volume: volume)
+            directory: volume.path + "/" + name, options: options, durableBound: bound, logStartOffset: logStart,
+            volume: volume)
     }
 
     /// The names in all volumes; notes where the partitions are.
@@ -210,8 +219,10 @@ package final class LogDirectory {
         return catalog
     }
 
-    static func readRecoveryPoints(in path: String, _ files: FileSystem) throws(LogError) -> [String: Offset] {
-        let file = CheckpointFile.recoveryPoints
+    /// A checkpoint with an offset for each partition, by the partition's directory.
+    static func readOffsets(
+        _ file: CheckpointFile, in path: String, _ files: FileSystem
+    ) throws(LogError) -> [String: Offset] {
         var bounds: [String: Offset] = [:]
         for line in try file.read(in: path, files) ?? [] {
             guard let index = Int(line[1]), let offset = Int64(line[2]), offset >= 0 else {

@@ -14,6 +14,8 @@ package struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
         package static let noSpace = Code(description: "no space")
         /// A sync or a repair failed: what is on the disk is unknown until the log is reopened.
         package static let poisoned = Code(description: "poisoned")
+        /// Stored bytes are damaged; `advice` says where.
+        package static let corrupt = Code(description: "corrupt")
         /// Another process owns the data directory.
         package static let inUse = Code(description: "in use")
         /// A file of the data directory does not parse, or contradicts another.
@@ -24,6 +26,8 @@ package struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
         package static let invalidPartitionCount = Code(description: "invalid partition count")
         /// There is a topic, or data, of that name already.
         package static let topicExists = Code(description: "topic exists")
+        /// The offset is not in the log; nothing was changed.
+        package static let offsetOutOfRange = Code(description: "offset out of range")
         /// There is no topic of that name.
         package static let unknownTopic = Code(description: "unknown topic")
     }

@@ -75,7 +75,7 @@ package final class LogInspector {
     package static func recoveryPoints(
         in directory: String, storage: any LogStorage = SystemStorage()
     ) throws(LogError) -> [String: Offset] {
-        try LogDirectory.readRecoveryPoints(in: directory, FileSystem(storage))
+        try LogDirectory.readOffsets(.recoveryPoints, in: directory, FileSystem(storage))
     }
 
     /// The offset after the last batch so far.

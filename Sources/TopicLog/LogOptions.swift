@@ -12,6 +12,21 @@ package struct LogOptions: Sendable {
     /// Idempotent producers remembered per partition; the ones silent for longest are dropped. Positive.
     package var producersMax = 100_000
 
+    /// What happens to old segments (`cleanup.policy`).
+    package var cleanupPolicy = CleanupPolicy.delete
+    /// A rolled segment goes when its latest record is older (`retention.ms`); -1 for never.
+    package var retentionMilliseconds: Int64 = 7 * 24 * 3_600_000
+    /// The oldest segments go while the others are at least so large (`retention.bytes`); -1 for never.
+    package var retentionBytes: Int64 = -1
+    /// The active segment is closed when its first record is older (`segment.ms`). Positive.
+    package var segmentMilliseconds: Int64 = 7 * 24 * 3_600_000
+    /// How long compaction keeps a tombstone after it has removed what the tombstone deletes (`delete.retention.ms`).
+    package var deleteRetentionMilliseconds: Int64 = 24 * 3_600_000
+    /// Compaction begins when so much of the rolled segments was never compacted (`min.cleanable.dirty.ratio`). 0...1.
+    package var minCleanableRatio = 0.5
+    /// Memory for the keys of one pass, 24 bytes each (`log.cleaner.dedupe.buffer.size`). At least a key's.
+    package var compactionBytesMax = 128 << 20
+
     /// Kafka's defaults.
     package init() {}
 
@@ -19,5 +34,9 @@ package struct LogOptions: Sendable {
         precondition((1...Int(Int32.max)).contains(segmentBytes), "segmentBytes is outside 1...\(Int32.max)")
         precondition(indexIntervalBytes > 0 && producersMax > 0, "limits are positive")
         precondition(batchBytesMax > 0, "batchBytesMax is positive")
+        precondition(segmentMilliseconds > 0, "segmentMilliseconds is positive")
+        precondition(
+            (0...1 << 52).contains(deleteRetentionMilliseconds), "deleteRetentionMilliseconds is outside 0...2^52")
+        precondition((0...1).contains(minCleanableRatio), "minCleanableRatio is outside 0...1")
     }
 }

@@ -9,10 +9,12 @@ internal import RecordFormat
 struct LogRecovery {
     let directory: String
     let options: LogOptions
-    let bound: Offset
+    let logStartOffset: Offset
     let leaderEpochMax: LeaderEpoch
     let files: FileSystem
 
+    /// Everything below was durable once.
+    private(set) var bound: Offset
     private(set) var segments: [Segment] = []
     private(set) var nextOffset = Offset.zero
     private(set) var producers: ProducerTable
@@ -20,24 +22,33 @@ struct LogRecovery {
     private(set) var result = PartitionRecovery()
 
     private var leaderEpoch = LeaderEpoch.zero
+    /// What may vouch for compacted segments, by their base offset.
+    private var summaries: [Offset: [SegmentSummary]] = [:]
     /// 1 MiB: a read costs little beside its checksum. Headers alone are hopped over in smaller steps.
     private static let scanBytes = 1 << 20, hopBytes = 1 << 16
 
     init(
-        directory: String, options: LogOptions, bound: Offset, leaderEpochMax: LeaderEpoch, _ files: FileSystem
+        directory: String, options: LogOptions, bound: Offset, logStartOffset: Offset, leaderEpochMax: LeaderEpoch,
+        _ files: FileSystem
     ) {
         self.files = files
         self.directory = directory
         self.options = options
-        self.bound = bound
+        self.bound = max(bound, logStartOffset)
+        self.logStartOffset = logStartOffset
         self.leaderEpochMax = leaderEpochMax
         producers = ProducerTable(producersMax: options.producersMax)
     }
 
     mutating func run() throws(LogError) {
-        let bases = try files.names(in: directory).compactMap(Segment.baseOffset(ofName:))
-        nextOffset = bases.first ?? .zero
+        let bases = try clear()
+        nextOffset = bases.first ?? logStartOffset
         for (index, base) in bases.enumerated() {
+            if base < nextOffset, let last = segments.last, last.hasGaps {
+                // Its records are in the compacted segment before it.
+                try Segment.remove(base, in: directory, files)
+                continue
+            }
             guard base == nextOffset else {
                 // The predecessor ends too early (or too late): to be treated as damage at its end.
                 let reason = "the next segment begins at \(base), not \(nextOffset)"
@@ -59,6 +70,39 @@ struct LogRecovery {
         }
     }
 
+    /// Removes what a cut compaction or deletion has left, and reads what vouches for compacted segments.
+    /// - Returns: the segments' base offsets, in order.
+    private mutating func clear() throws(LogError) -> [Offset] {
+        let names = try files.names(in: directory)
+        var bases = names.compactMap(Segment.baseOffset(ofName:))
+        while bases.count > 1, bases[1] <= logStartOffset {
+            try Segment.remove(bases.removeFirst(), in: directory, files)
+        }
+        let kept = Set(bases)
+        for name in names {
+            if name.hasSuffix(Segment.cleanedSuffix) || name.hasSuffix(SegmentSummary.suffix + ".tmp") {
+                try files.remove(directory + "/" + name)
+            } else if name.hasSuffix(SegmentSummary.suffix) {
+                let stem = name.dropLast(SegmentSummary.suffix.count)
+                guard let base = Segment.baseOffset(ofName: stem + ".log"), kept.contains(base) else {
+                    try files.remove(directory + "/" + name)
+                    continue
+                }
+                try readSummaries(of: base)
+            }
+        }
+        return bases
+    }
+
+    /// A summary speaks for a file of its size; what was compacted was durable.
+    private mutating func readSummaries(of base: Offset) throws(LogError) {
+        let size = try files.open(directory + "/" + Segment.name(base), O_RDONLY).size()
+        let valid = try SegmentSummary.read(base, in: directory, files).filter { $0.sizeInBytes == size }
+        guard !valid.isEmpty else { return }
+        summaries[base] = valid
+        bound = valid.reduce(bound) { max($0, $1.endOffset) }
+    }
+
     /// Reads one segment, adds it, and returns what is wrong at its `sizeInBytes`, if anything is.
     private mutating func scan(_ base: Offset, isDurable: Bool) throws(LogError) -> String? {
         let file = try files.open(directory + "/" + Segment.name(base), O_RDWR)
@@ -74,15 +118,21 @@ struct LogRecovery {
         var scanner = SegmentScanner(
             file: file, fileBytes: fileBytes, bufferBytes: isDurable ? Self.hopBytes : Self.scanBytes)
         defer { scanner.deallocate() }
+        let summaries = summaries[base] ?? []
+        var hasGaps = false
         while segment.sizeInBytes < fileBytes {
             // Epochs never fall, and none is above the one we open under: one that is, is damage.
             let epochs = leaderEpoch...max(leaderEpoch, leaderEpochMax)
             let batch = try scanner.batch(
-                at: segment.sizeInBytes, expecting: nextOffset, epochs: epochs, checksum: !isDurable)
+                at: segment.sizeInBytes, expecting: nextOffset, isCompacted: !summaries.isEmpty, epochs: epochs,
+                checksum: !isDurable)
             switch batch {
             case .failure(let damage):
+                // What comes before can still be read.
+                if hasGaps { segment.summary = summaries[0] }
                 return damage.reason
             case .success(let header):
+                hasGaps = hasGaps || header.baseOffset != nextOffset || !header.hasConsistentCount
                 segment.add(header)
                 producers.replay(header)
                 leaderEpoch = header.partitionLeaderEpoch
@@ -92,7 +142,14 @@ struct LogRecovery {
                 if !isDurable { result.bytesChecked += Int64(header.sizeInBytes) }
             }
         }
-        return nil
+        segment.summary = summaries.first {
+            $0.endOffset == segment.endOffset && $0.headersChecksum == scanner.headersChecksum
+        }
+        guard hasGaps && segment.summary == nil else { return nil }
+        // Nothing says which of the headers is wrong.
+        segments[segments.count - 1] = Segment(baseOffset: base, file: file, options: options)
+        nextOffset = base
+        return "the batch headers are not those that compaction wrote"
     }
 
     /// Ends the log at `nextOffset`: by a fence, or by moving the rest away.

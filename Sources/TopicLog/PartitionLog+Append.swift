@@ -76,7 +76,7 @@ extension PartitionLog {
     }
 
     /// Begins a new segment at the log's end.
-    private func roll() -> LogError? {
+    func roll() -> LogError? {
         do throws(LogError) {
             let old = segments[segments.count - 1]
             let new = try Segment.create(logEndOffset, in: directory, options: options, files)

@@ -22,7 +22,7 @@ extension PartitionLog {
 
         let segment = segments[segmentIndex(for: wanted)]
         let position: Int64
-        if let place = cursor.place, place.segment == segment.baseOffset {
+        if let place = cursor.place, place.segment == segment.baseOffset, place.generation == segment.generation {
             position = place.position
         } else {
             guard let found = unsafe try locate(wanted, in: segment, scratch: buffer) else {
@@ -35,7 +35,7 @@ extension PartitionLog {
             UnsafeRawBufferPointer(rebasing: buffer[..<count]), wanted: wanted, bound: bound, in: segment)
         if case .batches(let byteCount, _, let nextOffset) = outcome {
             cursor.offset = nextOffset
-            cursor.place = (segment.baseOffset, position + Int64(byteCount))
+            cursor.place = (segment.baseOffset, segment.generation, position + Int64(byteCount))
         }
         return outcome
     }
@@ -50,8 +50,8 @@ extension PartitionLog {
         while bytes.count - end >= RecordBatchHeader.byteCount {
             let header = unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(rebasing: bytes[end...]))
             // The file was sound when it was opened or written: what does not fit now was damaged since.
-            guard Self.isPlausible(header, in: segment), firstBase == nil || header.baseOffset == next,
-                header.lastOffset >= next
+            guard Self.isPlausible(header, in: segment), header.lastOffset >= next,
+                firstBase == nil || header.baseOffset == next || (segment.hasGaps && header.baseOffset > next)
             else { return end == 0 ? .corrupt(at: wanted) : .batches(end, firstBase, next) }
             if header.lastOffset >= bound { break }
             if end + header.sizeInBytes > bytes.count {
@@ -81,7 +81,9 @@ extension PartitionLog {
                 let header = unsafe RecordBatchHeader(
                     parsing: UnsafeRawBufferPointer(rebasing: scratch[at..<count]))
                 guard Self.isPlausible(header, in: segment) else { return nil }
-                if header.lastOffset >= wanted { return header.baseOffset <= wanted ? position + Int64(at) : nil }
+                if header.lastOffset >= wanted {
+                    return header.baseOffset <= wanted || segment.hasGaps ? position + Int64(at) : nil
+                }
                 at += header.sizeInBytes
             }
             position += Int64(at)
@@ -91,7 +93,7 @@ extension PartitionLog {
 
     /// Whether a header can be one of this segment's; what comes next may be computed from it without a trap.
     private static func isPlausible(_ header: RecordBatchHeader, in segment: Segment) -> Bool {
-        header.magic == 2 && header.sizeInBytes > RecordBatchHeader.byteCount && header.lastOffsetDelta >= 0
+        header.magic == 2 && header.sizeInBytes >= RecordBatchHeader.byteCount && header.lastOffsetDelta >= 0
             && header.baseOffset >= segment.baseOffset && header.baseOffset < segment.endOffset
             && header.lastOffset < segment.endOffset
     }

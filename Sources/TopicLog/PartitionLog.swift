@@ -15,8 +15,8 @@ package final class PartitionLog {
     /// What it is on.
     package let volume: LogVolume
 
-    /// The first offset that is kept.
-    package let logStartOffset: Offset
+    /// The first offset that can be read. Never goes back; records below it may still be in a file.
+    package internal(set) var logStartOffset: Offset
     /// The offset the next record gets. In a fenced log, where the fence begins.
     package internal(set) var logEndOffset: Offset
     /// Everything below has been synced.
@@ -46,6 +46,10 @@ package final class PartitionLog {
     /// How far the tickets handed out reach.
     var ticketedOffset: Offset
     var run = AppendRun()
+    /// The pass of compaction that is out, or nil.
+    var compaction: CompactionPass?
+    /// How often compaction has replaced a segment.
+    var generation = 0
     private(set) var isClosed = false
 
     /// Opens a partition's log, or begins one in an empty directory, and repairs what a crash left.
@@ -55,27 +59,28 @@ package final class PartitionLog {
     /// - Parameters:
     ///   - directory: An existing directory that nobody else has open.
     ///   - durableBound: Everything below was synced once, as last written to the recovery points; nil for unknown.
+    ///   - logStartOffset: As last stored: segments wholly below it are leftovers, and removed; nil for unknown.
     ///   - leaderEpoch: The epoch to append under; stored batches of later ones are damaged.
     /// - Throws: when a file cannot be read, repaired or synced. Nothing is lost then: open it again.
     package static func open(
         directory: String, options: LogOptions = LogOptions(), durableBound: Offset?,
-        leaderEpoch: LeaderEpoch = .zero, storage: any LogStorage = SystemStorage()
+        logStartOffset: Offset? = nil, leaderEpoch: LeaderEpoch = .zero, storage: any LogStorage = SystemStorage()
     ) throws(LogError) -> PartitionLog {
         let volume = try LogVolume(path: directory, FileSystem(storage))
         return try open(
-            directory: directory, options: options, durableBound: durableBound, leaderEpoch: leaderEpoch,
-            volume: volume)
+            directory: directory, options: options, durableBound: durableBound, logStartOffset: logStartOffset,
+            leaderEpoch: leaderEpoch, volume: volume)
     }
 
     /// The same, as one of the partitions of a volume.
     static func open(
-        directory: String, options: LogOptions, durableBound: Offset?, leaderEpoch: LeaderEpoch = .zero,
-        volume: LogVolume
+        directory: String, options: LogOptions, durableBound: Offset?, logStartOffset: Offset? = nil,
+        leaderEpoch: LeaderEpoch = .zero, volume: LogVolume
     ) throws(LogError) -> PartitionLog {
         options.check()
         var recovery = LogRecovery(
-            directory: directory, options: options, bound: durableBound ?? .zero, leaderEpochMax: leaderEpoch,
-            FileSystem(volume.directory.storage))
+            directory: directory, options: options, bound: durableBound ?? .zero,
+            logStartOffset: logStartOffset ?? .zero, leaderEpochMax: leaderEpoch, FileSystem(volume.directory.storage))
         try recovery.run()
         return PartitionLog(recovery, leaderEpoch: leaderEpoch, volume: volume)
     }
@@ -85,7 +90,7 @@ package final class PartitionLog {
         directory = recovered.directory
         options = recovered.options
         files = recovered.files
-        logStartOffset = recovered.segments.first?.baseOffset ?? recovered.nextOffset
+        logStartOffset = max(recovered.logStartOffset, recovered.segments.first?.baseOffset ?? recovered.nextOffset)
         logEndOffset = recovered.nextOffset
         durableOffset = recovered.nextOffset
         ticketedOffset = recovered.nextOffset
@@ -143,6 +148,7 @@ package final class PartitionLog {
     package func close() throws(LogError) {
         guard !isClosed else { return }
         isClosed = true
+        cancelCompaction()
         defer {
             segments = []
             unsynced = []
@@ -154,6 +160,7 @@ package final class PartitionLog {
     /// Lets go of the files of a topic that is being deleted.
     func abandon() {
         isClosed = true
+        cancelCompaction()
         segments = []
         unsynced = []
     }

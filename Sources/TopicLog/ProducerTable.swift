@@ -22,6 +22,8 @@ struct ProducerTable {
     }
 
     var count: Int { states.count }
+    /// All of them.
+    var ids: Set<Int64> { Set(states.keys) }
 
     /// Judges a batch; changes nothing.
     func verdict(_ header: RecordBatchHeader) -> Verdict {

@@ -11,6 +11,8 @@ struct SegmentScanner {
     private var loadedCount = 0
     private var file: LogFile
     private var fileBytes: Int64 = 0
+    /// CRC-32C of all headers returned so far as compacted.
+    private(set) var headersChecksum: UInt32 = 0
 
     /// - Parameter bufferBytes: How much to read at once; at least a header.
     init(file: LogFile, fileBytes: Int64, bufferBytes: Int) {
@@ -27,12 +29,14 @@ struct SegmentScanner {
     /// The batch header at `position`, if a sound one is there.
     /// - Parameters:
     ///   - expected: The base offset it must have: offsets have no gaps.
+    ///   - isCompacted: Whether it may be a later one, and records be missing: something else must vouch for them.
     ///   - epochs: The range its leader epoch must be in.
     ///   - checksum: Whether to read and check the whole batch too.
     /// - Returns: the header, or what is wrong there.
     /// - Throws: when the file cannot be read.
     mutating func batch(
-        at position: Int64, expecting expected: Offset, epochs: ClosedRange<LeaderEpoch>, checksum: Bool
+        at position: Int64, expecting expected: Offset, isCompacted: Bool = false,
+        epochs: ClosedRange<LeaderEpoch>, checksum: Bool
     ) throws(LogError) -> Result<RecordBatchHeader, Damage> {
         let left = fileBytes - position
         guard left >= Int64(RecordBatchHeader.byteCount) else {
@@ -42,17 +46,24 @@ struct SegmentScanner {
         let header = unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(slice(position, fileBytes)))
         // Base offset and leader epoch are outside the checksum: only their neighbours can vouch for them.
         guard header.magic == 2 else { return .failure(Damage("magic is \(header.magic), not 2")) }
-        guard header.baseOffset == expected else {
+        guard header.baseOffset == expected || (isCompacted && header.isWithin(expected)) else {
             return .failure(Damage("base offset is \(header.baseOffset), not \(expected)"))
         }
         guard epochs.contains(header.partitionLeaderEpoch) else {
             return .failure(Damage("leader epoch \(header.partitionLeaderEpoch) is outside \(epochs)"))
         }
-        guard header.sizeInBytes > RecordBatchHeader.byteCount, Int64(header.sizeInBytes) <= left else {
+        // Compaction leaves empty batches.
+        guard header.sizeInBytes + (isCompacted ? 1 : 0) > RecordBatchHeader.byteCount,
+            Int64(header.sizeInBytes) <= left
+        else {
             return .failure(Damage("a batch of \(header.sizeInBytes) bytes, of which \(left) are there"))
         }
-        guard header.hasConsistentCount else {
+        guard isCompacted ? header.hasPossibleCount : header.hasConsistentCount else {
             return .failure(Damage("\(header.recordCount) records, last delta \(header.lastOffsetDelta)"))
+        }
+        if isCompacted {
+            headersChecksum = unsafe CRC32C.extend(
+                headersChecksum, with: .init(rebasing: slice(position, fileBytes)[..<RecordBatchHeader.byteCount]))
         }
         if checksum {
             let sum = try checksumOfBatch(at: position, bytes: header.sizeInBytes)
@@ -98,5 +109,12 @@ struct SegmentScanner {
     struct Damage: Error {
         let reason: String
         init(_ reason: String) { self.reason = reason }
+    }
+}
+
+extension RecordBatchHeader {
+    /// Whether the base offset can come after `expected` in one segment; what is computed from it then does not overflow.
+    fileprivate func isWithin(_ expected: Offset) -> Bool {
+        baseOffset > expected && baseOffset.rawValue - expected.rawValue <= Int64(Int32.max)
     }
 }

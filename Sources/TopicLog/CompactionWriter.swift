@@ -1,0 +1,155 @@
+internal import Glibc
+internal import RecordFormat
+
+/// Writes what compaction leaves of a group of segments into one new file.
+///
+/// Owns its buffers: `deallocate` it.
+@safe  // Both buffers are this struct's own; what is written to them is bounded by their count.
+struct CompactionWriter {
+    private let compaction: Compaction
+    private let survey: CompactionSurvey
+    /// Finished batches, not yet in the file.
+    private var output: UnsafeMutableRawBufferPointer
+    private var outputCount = 0
+    private var headersChecksum: UInt32 = 0
+    /// Whether a batch that nobody could look into came earlier: it may hold what a tombstone deletes.
+    private var hasPassedOpaque = false
+
+    init(_ compaction: Compaction, _ survey: CompactionSurvey) {
+        self.compaction = compaction
+        self.survey = survey
+        unsafe output = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+    }
+
+    func deallocate() {
+        unsafe output.deallocate()
+    }
+
+    /// Writes one segment in place of a group, durably but for its name.
+    ///
+    /// Its index files go and its summary comes before the file is in place: at any cut the base segment's file is the
+    /// old or the new one, and its summary says which.
+    mutating func write(_ group: [Compaction.Source], _ reader: inout BatchReader) throws(LogError) -> CompactedSegment
+    {
+        let base = group[0].baseOffset
+        let path = compaction.directory + "/" + Segment.name(base)
+        let temporaryPath = path + Segment.cleanedSuffix
+        let descriptor = compaction.files.storage.open(temporaryPath, O_RDWR | O_CREAT | O_TRUNC)
+        guard descriptor >= 0 else { throw LogError(errno: -descriptor, "creating", temporaryPath) }
+        // Under the name that it will have.
+        let file = LogFile(descriptor: descriptor, path: path, storage: compaction.files.storage)
+        let segment = Segment(baseOffset: base, file: file, options: compaction.options)
+        headersChecksum = 0
+        outputCount = 0
+        for source in group {
+            reader.begin(source.file, sizeInBytes: source.sizeInBytes)
+            while let batch = unsafe try reader.next() {
+                if compaction.pass.isCancelled { break }
+                let isLast = reader.isAtEnd && source.baseOffset == group[group.count - 1].baseOffset
+                unsafe try append(batch, to: segment, isLast: isLast)
+            }
+        }
+        try flush(segment)
+        try file.synchronize()
+        let summary = SegmentSummary(
+            sizeInBytes: segment.sizeInBytes, endOffset: segment.endOffset,
+            cleanedOffset: min(survey.end, segment.endOffset), headersChecksum: headersChecksum)
+        segment.summary = summary
+        if !compaction.pass.isCancelled {
+            try Segment.removeIndexes(base, in: compaction.directory, compaction.files)
+            // Not clean until it is in place. A file from which nothing was taken is as the old one: were it called
+            // clean too early, what earlier segments of this pass must lose would never be looked for again.
+            var pending = summary
+            pending.cleanedOffset = base
+            let old = group[0].summary.map { [$0] } ?? []
+            try SegmentSummary.write(old + [pending], base, in: compaction.directory, compaction.files)
+        }
+        return CompactedSegment(
+            pass: compaction.pass, sources: group, segment: segment, temporaryPath: temporaryPath)
+    }
+
+    /// Adds what is left of one batch.
+    private mutating func append(
+        _ batch: UnsafeRawBufferPointer, to segment: Segment, isLast: Bool
+    ) throws(LogError) {
+        let header = unsafe RecordBatchHeader(parsing: batch)
+        let room = RecordBatch.filteredBytesMax(header)
+        if unsafe output.count - outputCount < room {
+            try flush(segment)
+            if unsafe output.count < room {
+                unsafe output.deallocate()
+                unsafe output = UnsafeMutableRawBufferPointer.allocate(byteCount: room, alignment: 16)
+            }
+        }
+        let target = unsafe UnsafeMutableRawBufferPointer(rebasing: output[outputCount...])
+        guard unsafe filter(batch, header, into: target, isLast: isLast) else { return }
+        let written = unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(target))
+        headersChecksum = unsafe CRC32C.extend(
+            headersChecksum, with: .init(rebasing: target[..<RecordBatchHeader.byteCount]))
+        pending.append(written)
+        outputCount += written.sizeInBytes
+    }
+
+    /// Headers of the batches in `output`.
+    private var pending: ContiguousArray<RecordBatchHeader> = []
+
+    /// Writes one batch's rest; false when nothing of it stays.
+    private mutating func filter(
+        _ batch: UnsafeRawBufferPointer, _ header: RecordBatchHeader, into target: UnsafeMutableRawBufferPointer,
+        isLast: Bool
+    ) -> Bool {
+        let isJudged = header.lastOffset < survey.end
+        guard !header.isOpaque, isJudged, let kept = unsafe judge(batch, header) else {
+            // At the survey's end a batch is untouched, not opaque; but all that follow are untouched, too.
+            hasPassedOpaque = true
+            unsafe target.copyMemory(from: batch)
+            return true
+        }
+        let isNeeded = isLast || survey.lastOffsets[header.producerID] == header.lastOffset
+        guard kept.count > 0 || isNeeded else { return false }
+        let horizon: Int64? =
+            kept.hasTombstones && header.deleteHorizon == nil && !hasPassedOpaque
+            ? compaction.nowMilliseconds + compaction.options.deleteRetentionMilliseconds : nil
+        if kept.count == Int(header.recordCount) && horizon == nil {
+            unsafe target.copyMemory(from: batch)
+            return true
+        }
+        let size = unsafe try? RecordBatch.filter(batch, into: target, deleteHorizon: horizon) { keeps($0, header) }
+        precondition(size != nil, "the records were read before")
+        return true
+    }
+
+    /// How many records stay, and whether tombstones are among them; nil when the records are malformed.
+    private func judge(
+        _ batch: UnsafeRawBufferPointer, _ header: RecordBatchHeader
+    ) -> (count: Int, hasTombstones: Bool)? {
+        var count = 0
+        var hasTombstones = false
+        do throws(RecordBatchError) {
+            var reader = unsafe try RecordReader(batch)
+            while let record = try reader.next() {
+                guard keeps(record, header) else { continue }
+                count += 1
+                if unsafe record.key != nil && record.value == nil { hasTombstones = true }
+            }
+        } catch {
+            return nil
+        }
+        return (count, hasTombstones)
+    }
+
+    private func keeps(_ record: RecordView, _ header: RecordBatchHeader) -> Bool {
+        guard let key = unsafe record.key else { return true }
+        if let last = unsafe survey.keys.lastOffset(of: key), last > record.offset { return false }
+        guard unsafe record.value == nil, let horizon = header.deleteHorizon, !hasPassedOpaque else { return true }
+        return compaction.nowMilliseconds < horizon
+    }
+
+    private mutating func flush(_ segment: Segment) throws(LogError) {
+        let bytes = unsafe UnsafeRawBufferPointer(rebasing: output[..<outputCount])
+        unsafe try segment.file.write(bytes, at: segment.sizeInBytes)
+        for header in pending { segment.add(header) }
+        pending.removeAll(keepingCapacity: true)
+        outputCount = 0
+    }
+}

@@ -1,0 +1,105 @@
+internal import Glibc
+internal import RecordFormat
+
+extension PartitionLog {
+    /// What compaction would do now: bytes of rolled, durable segments, and how many of them no pass has seen.
+    package var cleanableBytes: (dirty: Int64, total: Int64) {
+        guard options.cleanupPolicy.contains(.compact), refusal == nil else { return (0, 0) }
+        var dirty: Int64 = 0
+        var total: Int64 = 0
+        for segment in cleanableSegments {
+            total += segment.sizeInBytes
+            if !segment.isClean || dirty > 0 { dirty += segment.sizeInBytes }
+        }
+        return (dirty, total)
+    }
+
+    /// Begins a pass over the rolled segments that are durable. Its results go to ``install(_:)``, in order, and its
+    /// end to ``finishCompaction()``.
+    /// - Parameter nowMilliseconds: Since 1970: what tombstones are kept by.
+    /// - Returns: nil when the policy does not say so, nothing is dirty, or a pass is out already.
+    package func beginCompaction(nowMilliseconds: Int64) -> Compaction? {
+        guard compaction == nil, cleanableBytes.dirty > 0 else { return nil }
+        let segments = cleanableSegments
+        guard let dirty = segments.first(where: { !$0.isClean }) else { return nil }
+        let pass = CompactionPass()
+        compaction = pass
+        return Compaction(
+            pass: pass, directory: directory, options: options, files: files,
+            sources: segments.map {
+                .init(
+                    baseOffset: $0.baseOffset, endOffset: $0.endOffset, sizeInBytes: $0.sizeInBytes, file: $0.file,
+                    summary: $0.summary)
+            },
+            firstDirtyOffset: dirty.summary?.cleanedOffset ?? dirty.baseOffset, producerIDs: producers.ids,
+            nowMilliseconds: nowMilliseconds)
+    }
+
+    /// Puts a compacted segment in the place of those it was made of.
+    ///
+    /// One rename is the moment: before it, everything is as it was, after it the rest of the group's files are
+    /// leftovers, which a start removes. A reader goes on in the new file; who holds an old one keeps it.
+    /// - Returns: false when it came too late: its segments are gone, or the log is closed. The pass is over then.
+    /// - Throws: when the rename could not be made, and nothing has changed; or not made durable, and the log takes no
+    ///   appends until it is reopened.
+    package func install(_ compacted: CompactedSegment) throws(LogError) -> Bool {
+        let base = compacted.segment.baseOffset
+        guard let first = segments.firstIndex(where: { $0.baseOffset == base }), canInstall(compacted, at: first) else {
+            discard(compacted)
+            return false
+        }
+        do throws(LogError) {
+            try files.rename(compacted.temporaryPath, to: compacted.segment.file.path)
+        } catch {
+            discard(compacted)
+            throw error
+        }
+        generation += 1
+        compacted.segment.generation = generation
+        segments.replaceSubrange(first..<(first + compacted.sources.count), with: [compacted.segment])
+        do throws(LogError) { try files.synchronizeDirectory(directory) } catch {
+            // Which of the two files a restart finds is unknown: the others must stay until it has looked.
+            cancelCompaction()
+            spoil(error, "a compacted segment may not be on the disk")
+            throw error
+        }
+        // What cannot be removed now is removed at the next start.
+        for source in compacted.sources.dropFirst() { try? Segment.remove(source.baseOffset, in: directory, files) }
+        try? SegmentSummary.write([compacted.segment.summary!], base, in: directory, files)
+        return true
+    }
+
+    /// Ends the pass that is out.
+    package func finishCompaction() {
+        compaction = nil
+    }
+
+    /// Tells the thread to stop, and refuses what it still brings.
+    func cancelCompaction() {
+        compaction?.cancel()
+        compaction = nil
+    }
+
+    private func canInstall(_ compacted: CompactedSegment, at first: Int) -> Bool {
+        guard !isClosed, refusal == nil, compaction === compacted.pass, !compacted.pass.isCancelled,
+            first + compacted.sources.count < segments.count
+        else { return false }
+        return compacted.sources.indices.allSatisfy { segments[first + $0].file === compacted.sources[$0].file }
+    }
+
+    /// Later segments of the pass rely on the earlier ones: without one, the rest may not come.
+    private func discard(_ compacted: CompactedSegment) {
+        guard compaction === compacted.pass else { return }
+        cancelCompaction()
+        try? files.remove(compacted.temporaryPath)
+    }
+
+    private var cleanableSegments: ArraySlice<Segment> {
+        segments.dropLast().prefix { $0.endOffset <= durableOffset }
+    }
+}
+
+extension Segment {
+    /// Whether compaction has seen all of it.
+    fileprivate var isClean: Bool { summary.map { $0.cleanedOffset >= endOffset } ?? false }
+}
