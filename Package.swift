@@ -81,7 +81,13 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "RecordFormatTests", dependencies: ["RecordFormat"], exclude: ["golden"], swiftSettings: settings),
-        .testTarget(name: "TopicLogTests", dependencies: ["TopicLog", "RecordFormat"], swiftSettings: settings),
+        .testTarget(
+            name: "TopicLogTests", dependencies: ["TopicLog", "RecordFormat", "LogModel"], swiftSettings: settings),
+        .target(
+            name: "LogModel", dependencies: ["TopicLog", "RecordFormat"], path: "Tests/LogModel",
+            swiftSettings: settings),
+        .executableTarget(
+            name: "log-model", dependencies: ["LogModel"], path: "Tests/LogModelRunner", swiftSettings: settings),
         .testTarget(
             name: "CompileFailTests", dependencies: ["RDMATransport", "TransportTestSupport"],
             swiftSettings: settings),
