@@ -6,6 +6,7 @@ import struct
 import subprocess
 
 FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8      # flags of an entry
+UNTORN = 8      # first sectors, with ext4's superblock, half of which ext4 does not survive
 
 
 class LoggedDevice:
@@ -111,7 +112,7 @@ def plan_cuts(entries, begin, end, count, random):
         at = random.randrange(begin, end)
         if kind == 'between':
             cuts.append(Cut(kind, at, at))
-        elif kind == 'torn' and entries[at].sectors > 1:
+        elif kind == 'torn' and entries[at].sectors > 1 and entries[at].sector >= UNTORN:
             cuts.append(Cut(kind, at, at, [(at, random.randrange(1, entries[at].sectors))]))
         elif kind == 'reordered' and flushes:
             flush = random.choice(flushes)
