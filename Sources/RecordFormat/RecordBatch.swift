@@ -42,6 +42,23 @@ package enum RecordBatch {
         return header
     }
 
+    /// A batch without records that stands for `offsets` offsets, as compaction leaves where all records are gone.
+    package static func empty(baseOffset: Offset, leaderEpoch: LeaderEpoch, offsets: Int32) -> [UInt8] {
+        precondition(offsets > 0, "a batch has an offset")
+        var header = RecordBatchHeader()
+        header.baseOffset = baseOffset
+        header.partitionLeaderEpoch = leaderEpoch
+        header.lastOffsetDelta = offsets - 1
+        header.batchLength = Int32(RecordBatchHeader.byteCount - RecordBatchHeader.lengthOverhead)
+        var bytes = [UInt8](repeating: 0, count: RecordBatchHeader.byteCount)
+        unsafe bytes.withUnsafeMutableBytes { bytes in
+            unsafe header.write(to: bytes)
+            let sum = unsafe CRC32C.checksum(.init(rebasing: bytes[RecordBatchHeader.checksumStart...]))
+            unsafe bytes.storeBigEndian(sum, at: 17)
+        }
+        return bytes
+    }
+
     /// Gives a batch its place in the log: patches 12 bytes that the checksum does not cover.
     /// - Parameter bytes: A validated batch; at least a header (programmer error otherwise).
     package static func assign(

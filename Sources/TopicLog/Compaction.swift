@@ -125,8 +125,8 @@ struct CompactionSurvey {
 }
 
 /// A new segment, ready to take the place of others.
+// Unchecked for the segment: the thread that made it lets go of it when it delivers this.
 @safe package struct CompactedSegment: @unchecked Sendable {
-    // Unchecked for the segment: the thread that made it lets go of it when it delivers this.
     let pass: CompactionPass
     let sources: [Compaction.Source]
     let segment: Segment

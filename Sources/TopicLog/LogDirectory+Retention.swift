@@ -6,8 +6,8 @@ extension LogDirectory {
     /// What is not durable is synced first, so that no crash leaves a log that ends before it begins.
     /// - Parameter before: At most the log's end. Below the log's beginning nothing happens.
     /// - Returns: The log's beginning now.
-    /// - Throws: `unknownTopic`, `offsetOutOfRange`; system errors: after a failed write of the checkpoint a restart may
-    ///   find the records deleted.
+    /// - Throws: `unknownTopic`, `offsetOutOfRange`; system errors: after a failed write of the checkpoint a restart
+    ///   may find the records deleted.
     package func deleteRecords(topic: String, partition index: Int, before: Offset) throws(LogError) -> Offset {
         guard let log = partition(topic: topic, index: index) else {
             throw LogError(

@@ -32,7 +32,8 @@ extension LogDirectory {
         do throws(LogError) {
             for index in 0..<partitions { created.append(try createPartition(name, index)) }
             try synchronizeVolumes()
-            // A recovery point or a log start left from an earlier topic of that name would make the new one look cut short.
+            // A recovery point or a log start left from an earlier topic of that name would make the new one look cut
+            // short.
             try writeRecoveryPoints()
             try writeLogStartOffsets()
             try writeCatalog(catalog.merging([name: partitions]) { $1 })

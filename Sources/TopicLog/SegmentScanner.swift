@@ -113,7 +113,8 @@ struct SegmentScanner {
 }
 
 extension RecordBatchHeader {
-    /// Whether the base offset can come after `expected` in one segment; what is computed from it then does not overflow.
+    /// Whether the base offset can come after `expected` in one segment; what is computed from it then does not
+    /// overflow.
     fileprivate func isWithin(_ expected: Offset) -> Bool {
         baseOffset > expected && baseOffset.rawValue - expected.rawValue <= Int64(Int32.max)
     }

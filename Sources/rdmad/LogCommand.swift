@@ -6,14 +6,15 @@ import TopicLog
 /// `rdmad log`: looks into the files of a stopped broker, or of a copy.
 struct LogCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "log", abstract: "Look into log files: dump and verify.",
+        commandName: "log", abstract: "Look into log files, and repair them.",
         discussion: """
-            PATH is a data directory, a partition's directory or a segment file. Nothing is changed.
+            For the files of a stopped broker, or of a copy; dump and verify change nothing.
 
               rdmad log verify /var/lib/rdmad
+              rdmad log repair /var/lib/rdmad --dry-run
               rdmad log dump /var/lib/rdmad/flights-0 --from 1200 --records
             """,
-        subcommands: [Dump.self, Verify.self])
+        subcommands: [Dump.self, Verify.self, Repair.self])
 
     /// What a path stands for: partitions with their segments.
     static func segments(at path: String) throws -> [(partition: String, segments: [(base: Offset, path: String)])] {

@@ -5,7 +5,7 @@ extension ModelRun {
     func append() throws {
         var expected: [AppendResult] = []
         var memory: [UnsafeMutableRawBufferPointer] = unsafe []
-        defer { for unsafebuffer in unsafe memory { unsafe buffer.deallocate() } }
+        defer { unsafe memory.forEach { unsafe $0.deallocate() } }
         var at = 0
         var buffers: [UnsafeMutableRawBufferPointer] = unsafe []
         for _ in 0...numbers.below(4) {

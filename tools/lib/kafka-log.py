@@ -1,6 +1,7 @@
 """Reads and writes a topic's segment files with kafka-python's record batches.
 
 read DIRECTORY TOPIC    every record: `partition offset timestamp key value`; fails on a wrong checksum or offset
+count DIRECTORY TOPIC   how many records there are, gaps allowed
 index DIRECTORY TOPIC   checks each .index against its .log: Kafka's 8-byte entries
 write DIRECTORY TOPIC   replaces partition 0 by batches of its own; prints their records as `read` does
 """
@@ -51,6 +52,16 @@ def read(directory, topic):
                 show(partition, record)
 
 
+def count(directory, topic):
+    total = 0
+    for _, path in segments(directory, topic):
+        for batch in batches(path):
+            if not batch.validate_crc():
+                sys.exit(f"{path}: wrong checksum of the batch at {batch.base_offset}")
+            total += sum(1 for _ in batch)
+    print(total)
+
+
 def index(directory, topic):
     checked = 0
     for _, path in segments(directory, topic):
@@ -98,4 +109,4 @@ def write(directory, topic):
         show(0, record)
 
 
-{"read": read, "index": index, "write": write}[sys.argv[1]](sys.argv[2], sys.argv[3])
+{"read": read, "count": count, "index": index, "write": write}[sys.argv[1]](sys.argv[2], sys.argv[3])
