@@ -125,7 +125,7 @@ struct CompactionSurvey {
 }
 
 /// A new segment, ready to take the place of others.
-// Unchecked for the segment: the thread that made it lets go of it when it delivers this.
+// Unchecked: the thread that made the segment lets go of it when it delivers this.
 @safe package struct CompactedSegment: @unchecked Sendable {
     let pass: CompactionPass
     let sources: [Compaction.Source]

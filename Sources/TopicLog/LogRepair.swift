@@ -4,8 +4,8 @@ internal import RecordFormat
 /// Makes damaged partitions of a stopped broker writable again: gives up what cannot be read, and nothing else.
 ///
 /// Every sound batch keeps its offsets; the lost offsets become a gap that readers pass. A damaged file stays beside
-/// the new one as `<name>.damaged`. Damage at or above a partition's recovery point is left to the next start, which moves
-/// torn tails away.
+/// the new one as `<name>.damaged`. Damage at or above a partition's recovery point is left to the next start, which
+/// moves torn tails away.
 /// - Threading: one thread. Holds the data directory's lock as long as it lives.
 package final class LogRepair {
     /// What was, or would be, done to one segment.
