@@ -14,6 +14,7 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
     public static let unsupportedVersion = ErrorCode(rawValue: 35)
     public static let topicAlreadyExists = ErrorCode(rawValue: 36)
     public static let invalidPartitions = ErrorCode(rawValue: 37)
+    public static let invalidConfig = ErrorCode(rawValue: 40)
     public static let invalidRequest = ErrorCode(rawValue: 42)
     public static let outOfOrderSequence = ErrorCode(rawValue: 45)
     public static let invalidProducerEpoch = ErrorCode(rawValue: 47)
@@ -34,6 +35,7 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
         case .unsupportedVersion: "UNSUPPORTED_VERSION"
         case .topicAlreadyExists: "TOPIC_ALREADY_EXISTS"
         case .invalidPartitions: "INVALID_PARTITIONS"
+        case .invalidConfig: "INVALID_CONFIG"
         case .invalidRequest: "INVALID_REQUEST"
         case .outOfOrderSequence: "OUT_OF_ORDER_SEQUENCE_NUMBER"
         case .invalidProducerEpoch: "INVALID_PRODUCER_EPOCH"

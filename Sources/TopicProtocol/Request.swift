@@ -14,7 +14,7 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
 ///
 /// ```
 /// every frame   | type u8 | 0 u8 | 0 u16 | request id u32 | body … |
-/// CREATE_TOPIC    1 | partitions u32 | name string |
+/// CREATE_TOPIC    1 | partitions u32 | name string | [ count u16 | count × (name string | value string) ]
 /// DELETE_TOPIC    2 | name string |
 /// LIST_TOPICS     3 | after string |                       names greater than `after`, in order
 /// DESCRIBE_TOPIC  4 | first partition u32 | name string |
@@ -28,7 +28,8 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
 /// ```
 /// A string is a 16-bit length and UTF-8. Everything is little-endian (docs/protocol.md).
 @safe package enum Request {
-    case createTopic(name: String, partitions: UInt32)
+    /// Configs: Kafka's names, as written.
+    case createTopic(name: String, partitions: UInt32, configs: [TopicConfig])
     case deleteTopic(name: String)
     case listTopics(after: String)
     case describeTopic(name: String, firstPartition: UInt32)
@@ -57,7 +58,9 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
         switch type {
         case 1:
             let partitions = try reader.integer(UInt32.self)
-            request = .createTopic(name: try reader.string(bytesMax: nameMax), partitions: partitions)
+            request = .createTopic(
+                name: try reader.string(bytesMax: nameMax), partitions: partitions,
+                configs: try TopicConfig.list(&reader))
         case 2: request = .deleteTopic(name: try reader.string(bytesMax: nameMax))
         case 3: request = .listTopics(after: try reader.string(bytesMax: nameMax))
         case 4:
@@ -106,10 +109,11 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
             writer.integer(partition.partition)
         }
         switch self {
-        case .createTopic(let name, let partitions):
+        case .createTopic(let name, let partitions, let configs):
             begin(1)
             writer.integer(partitions)
             writer.string(name)
+            if !configs.isEmpty { TopicConfig.encode(configs, into: &writer) }
         case .deleteTopic(let name):
             begin(2)
             writer.string(name)

@@ -68,16 +68,20 @@ package struct PartitionDescription: Sendable {
 }
 
 /// An answer to DESCRIBE_TOPIC: `| topic id u32 | partitions u32 | first u32 | count u16 | count × (start i64 |
-/// high watermark i64 | end i64 | writable u8) |`. Partitions beyond `first + count`: ask again.
+/// high watermark i64 | end i64 | writable u8) | configs |`. Partitions beyond `first + count`: ask again. The configs
+/// are those that the topic was given, as in CREATE_TOPIC.
 package struct TopicDescription: Sendable {
     package var topicID: UInt32
     package var partitionCount: UInt32
     package var firstPartition: UInt32
     package var partitions: [PartitionDescription]
+    package var configs: [TopicConfig]
 
     package init(
-        topicID: UInt32, partitionCount: UInt32, firstPartition: UInt32, partitions: [PartitionDescription]
+        topicID: UInt32, partitionCount: UInt32, firstPartition: UInt32, partitions: [PartitionDescription],
+        configs: [TopicConfig]
     ) {
+        self.configs = configs
         self.topicID = topicID
         self.partitionCount = partitionCount
         self.firstPartition = firstPartition
@@ -85,7 +89,8 @@ package struct TopicDescription: Sendable {
     }
 
     package func encode(into writer: inout FrameWriter) {
-        let fitting = min(partitions.count, (writer.room - 14) / PartitionDescription.byteCount)
+        let configBytes = configs.reduce(2) { $0 + 4 + $1.name.utf8.count + $1.value.utf8.count }
+        let fitting = min(partitions.count, (writer.room - 14 - configBytes) / PartitionDescription.byteCount)
         writer.integer(topicID)
         writer.integer(partitionCount)
         writer.integer(firstPartition)
@@ -96,6 +101,7 @@ package struct TopicDescription: Sendable {
             writer.integer(partition.logEndOffset)
             writer.integer(UInt8(partition.isWritable ? 1 : 0))
         }
+        TopicConfig.encode(configs, into: &writer)
     }
 
     package init(from reader: inout FrameReader) throws(FrameError) {
@@ -110,5 +116,6 @@ package struct TopicDescription: Sendable {
                     logStartOffset: try reader.integer(), highWatermark: try reader.integer(),
                     logEndOffset: try reader.integer(), isWritable: try reader.integer(UInt8.self) != 0))
         }
+        configs = try TopicConfig.list(&reader)
     }
 }
