@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// Kafka's checkpoint format: a version line, a count line, then so many lines of fields parted by blanks.
 ///
 /// Replaced as a whole, so a reader sees the old one or the new one; anything that does not parse is an error.
@@ -14,6 +16,12 @@ struct CheckpointFile {
     static let logStarts = CheckpointFile(name: "log-start-offset-checkpoint", fieldCount: 3)
     /// The first producer id that was never reserved: one line, one field.
     static let producerIDs = CheckpointFile(name: "producer-ids", fieldCount: 1)
+
+    /// Partitions closed in order: `topic partition logEndOffset bytesOfTheLastSegment`. There only between a clean stop
+    /// and the next start.
+    static let cleanClose = CheckpointFile(name: "clean-close-checkpoint", fieldCount: 4)
+    /// Kafka's own, in a partition's directory: `epoch offset`.
+    static let leaderEpochs = CheckpointFile(name: "leader-epoch-checkpoint", fieldCount: 2)
 
     /// The lines, or nil when there is no file.
     func read(in directory: String, _ files: FileSystem) throws(LogError) -> [[Substring]]? {
@@ -33,8 +41,17 @@ struct CheckpointFile {
 
     /// Replaces the file and makes it durable.
     func write(_ lines: [String], in directory: String, _ files: FileSystem) throws(LogError) {
-        let text = "0\n\(lines.count)\n" + lines.map { $0 + "\n" }.joined()
-        try files.replace(name, in: directory, with: [UInt8](text.utf8))
+        try files.replace(name, in: directory, with: Self.encode(lines))
+    }
+
+    /// Writes a file that can be done without, whole or in part.
+    func writeUnsynced(_ lines: [String], in directory: String, _ files: FileSystem) throws(LogError) {
+        let file = try files.open(directory + "/" + name, O_WRONLY | O_CREAT | O_TRUNC, operation: "creating")
+        try file.write(Self.encode(lines), at: 0)
+    }
+
+    private static func encode(_ lines: [String]) -> [UInt8] {
+        [UInt8]("0\n\(lines.count)\n".utf8) + lines.lazy.flatMap { $0.utf8 + [UInt8(ascii: "\n")] }
     }
 
     /// The error for contents that make no sense.

@@ -17,6 +17,7 @@ package struct Compaction: Sendable {
     struct Source: Sendable {
         let baseOffset: Offset
         let endOffset: Offset
+        let generation: Int
         let sizeInBytes: Int64
         let file: LogFile
         let summary: SegmentSummary?

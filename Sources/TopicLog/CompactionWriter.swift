@@ -38,7 +38,11 @@ struct CompactionWriter {
         guard descriptor >= 0 else { throw LogError(errno: -descriptor, "creating", temporaryPath) }
         // Under the name that it will have.
         let file = LogFile(descriptor: descriptor, path: path, storage: compaction.files.storage)
-        let segment = Segment(baseOffset: base, file: file, options: compaction.options)
+        let segment = Segment(
+            baseOffset: base, endOffset: base, sizeInBytes: 0, directory: compaction.directory,
+            intervalBytes: compaction.options.indexIntervalBytes, compaction.files)
+        segment.indexes = SegmentIndexes(intervalBytes: segment.intervalBytes)
+        segment.take(file)
         headersChecksum = 0
         outputCount = 0
         for source in group {

@@ -46,6 +46,18 @@ package struct FileSystem: Sendable {
         return names.sorted()
     }
 
+    /// Hands over the names in a directory, in no order.
+    func forEachName(in path: String, _ body: (String) -> Void) throws(LogError) {
+        try check(storage.names(in: path, body), "listing", path)
+    }
+
+    /// The size of a file.
+    func size(of path: String) throws(LogError) -> Int64 {
+        let size = storage.size(at: path)
+        guard size >= 0 else { throw LogError(errno: Int32(-size), "sizing", path) }
+        return size
+    }
+
     /// Whether anything has this path. An error counts as existing: nothing is overwritten in doubt.
     func exists(_ path: String) -> Bool { storage.exists(path) != -ENOENT }
 

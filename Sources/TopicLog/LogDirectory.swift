@@ -4,7 +4,8 @@ internal import RecordFormat
 /// The data directory: the catalog of topics, their partitions' logs, and the ids given to producers.
 ///
 /// ```
-/// .lock   topics   recovery-point-offset-checkpoint   log-start-offset-checkpoint   producer-ids
+/// .lock   topics   producer-ids
+/// recovery-point-offset-checkpoint   log-start-offset-checkpoint   clean-close-checkpoint
 /// <topic>-<partition>/   <topic>-<partition>.delete/
 /// ```
 /// Life cycle: `open` (locks, recovers), any calls, `close`. Dropped without `close` it is as after a crash.
@@ -39,16 +40,17 @@ package final class LogDirectory {
     /// Opens a data directory, creating it (not its parents) when there is none, and recovers every partition.
     /// - Parameter others: More directories for partitions, on disks of their own. A new partition goes where the
     ///   fewest are. The same ones must be given at each start.
+    /// - Parameter progress: Told how far it is; for another thread to look at.
     /// - Throws: `inUse` when another process has it; `invalidCatalog` when its files contradict each other; system
-    ///   errors. Nothing is lost by a failed open.
+    ///   errors, the first in the order of topics and partitions. Nothing is lost by a failed open.
     package static func open(
         path: String, others: [String] = [], options: LogOptions = LogOptions(),
-        storage: any LogStorage = SystemStorage()
+        progress: RecoveryProgress = RecoveryProgress(), storage: any LogStorage = SystemStorage()
     ) throws(LogError) -> LogDirectory {
         options.check()
         let files = FileSystem(storage)
         let directory = try LogDirectory(path: path, others: others, options: options, files)
-        try directory.recover()
+        try directory.recover(progress)
         return directory
     }
 
@@ -56,8 +58,9 @@ package final class LogDirectory {
         self.path = path
         self.options = options
         self.files = files
-        var volumes = [try LogVolume.own(path, files)]
-        for other in others { volumes.append(try LogVolume.own(other, files)) }
+        let openFiles = OpenFiles(limit: options.openSegmentsMax)
+        var volumes = [try LogVolume.own(path, openFiles, files)]
+        for other in others { volumes.append(try LogVolume.own(other, openFiles, files)) }
         self.volumes = volumes
     }
 
@@ -107,7 +110,7 @@ package final class LogDirectory {
         }
     }
 
-    /// Syncs and closes every partition, writes the recovery points and gives up the lock. Later calls do nothing.
+    /// Syncs and closes every partition, writes what a fast start needs and gives up the lock. Later calls do nothing.
     /// - Throws: the first error; everything is closed all the same, as after a crash at worst.
     package func close() throws(LogError) {
         guard !isClosed else { return }
@@ -120,7 +123,16 @@ package final class LogDirectory {
             attempt { () throws(LogError) in try log.synchronize() }
         }
         attempt { () throws(LogError) in try writeRecoveryPoints() }
-        for log in logs.values.joined() { attempt { () throws(LogError) in try log.close() } }
+        var clean: [String] = []
+        for topic in topics {
+            for (index, log) in logs[topic]!.enumerated() {
+                if let left = log.cleanClose {
+                    clean.append("\(topic) \(index) \(left.logEndOffset) \(left.lastSegmentBytes)")
+                }
+                attempt { () throws(LogError) in try log.close() }
+            }
+        }
+        attempt { () throws(LogError) in try CheckpointFile.cleanClose.write(clean, in: path, files) }
         logs = [:]
         for volume in volumes { volume.releaseLock() }
         if let first { throw first }
@@ -133,38 +145,54 @@ package final class LogDirectory {
 
     // MARK: - Opening
 
-    private func recover() throws(LogError) {
+    private func recover(_ progress: RecoveryProgress) throws(LogError) {
         let found = try listVolumes()
         let catalog = try readCatalog(found)
         let bounds = try Self.readOffsets(.recoveryPoints, in: path, files)
         let starts = try Self.readOffsets(.logStarts, in: path, files)
         if starts.isEmpty { storedLogStarts = [] }
+        let clean = readCleanClose()
         let surviving = try finishDeletes(catalog, found)
+        var recoveries: [LogRecovery] = []
+        var places: [LogVolume] = []
         for (topic, count) in surviving {
-            var partitions: [PartitionLog] = []
             for index in 0..<count {
                 let name = TopicName.directory(topic, index)
-                let log = try openPartition(topic, index, bound: bounds[name], logStart: starts[name])
-                partitions.append(log)
-                recoveryReport.partitions.append(
-                    .init(topic: topic, partition: index, recovery: log.recovery, fence: log.fence))
+                let volume = try place(of: name, topic)
+                places.append(volume)
+                recoveries.append(
+                    try LogRecovery(
+                        directory: volume.path + "/" + name, options: options, bound: bounds[name] ?? .zero,
+                        logStartOffset: starts[name] ?? .zero, leaderEpochMax: .zero, cleanClose: clean[name], files))
             }
-            logs[topic] = partitions
+        }
+        let isUnclean = recoveries.contains { !$0.isClean }
+        let recovered = try RecoveryCrew.run(recoveries, threads: options.recoveryThreads, progress)
+        var next = 0
+        for (topic, count) in surviving {
+            let logs = (next..<(next + count)).map { PartitionLog(recovered[$0], volume: places[$0]) }
+            next += count
+            self.logs[topic] = logs
+            recoveryReport.add(topic, logs)
         }
         recoveryReport.topicCount = logs.count
         recoveryReport.orphans = found.filter { name in
             TopicName.parse(directory: name).map { ($0.partition < catalog[$0.topic] ?? 0) == false } ?? false
         }
         try recoverProducerIDs()
-        // Every log was synced while it was recovered. This also forgets the bounds of topics that are gone.
-        try writeRecoveryPoints()
+        // From here on partitions are written to: what was said of their ends is no longer true.
+        try files.remove(path + "/" + CheckpointFile.cleanClose.name)
+        if !isUnclean && bounds.count == recovered.count {
+            // The stored points still hold.
+            if !clean.isEmpty { try files.synchronizeDirectory(path) }
+        } else {
+            // Every log was synced while it was recovered. This also forgets the bounds of topics that are gone.
+            try writeRecoveryPoints()
+        }
         if !starts.isEmpty { try writeLogStartOffsets() }
     }
 
-    private func openPartition(
-        _ topic: String, _ index: Int, bound: Offset?, logStart: Offset?
-    ) throws(LogError) -> PartitionLog {
-        let name = TopicName.directory(topic, index)
+    private func place(of name: String, _ topic: String) throws(LogError) -> LogVolume {
         guard let volume = places[name] else {
             throw LogError(
                 .invalidCatalog, operation: "opening", path: path + "/" + name,
@@ -172,9 +200,20 @@ package final class LogDirectory {
                     + "\(path)/topics has topic \(topic): name its directory, restore it from a copy, or create it "
                     + "empty to accept the loss")
         }
-        return try PartitionLog.open(
-            directory: volume.path + "/" + name, options: options, durableBound: bound, logStartOffset: logStart,
-            volume: volume)
+        return volume
+    }
+
+    /// How the last stop left the partitions; nothing after a crash. Not needed: what does not parse is passed over.
+    private func readCleanClose() -> [String: LogRecovery.CleanClose] {
+        var clean: [String: LogRecovery.CleanClose] = [:]
+        for line in (try? CheckpointFile.cleanClose.read(in: path, files)) ?? [] {
+            guard let index = Int(line[1]), let end = Int64(line[2]), let bytes = Int64(line[3]), end >= 0 else {
+                continue
+            }
+            clean[TopicName.directory(String(line[0]), index)] = .init(
+                logEndOffset: Offset(end), lastSegmentBytes: bytes)
+        }
+        return clean
     }
 
     /// The names in all volumes; notes where the partitions are.
@@ -241,9 +280,11 @@ package final class LogDirectory {
                 throw file.fault(path + "/" + file.name, "one number is expected")
             }
             next = stored
+        } else {
+            // Should the file be lost, the logs still know the ids in use. Once: it takes their producers into memory.
+            for log in logs.values.joined() { next = max(next, try log.producerIDMax + 1) }
+            try file.write(["\(next)"], in: path, files)
         }
-        // Should the file be lost, the logs still know the ids in use.
-        for log in logs.values.joined() { next = max(next, log.producerIDMax + 1) }
         producerIDs = next..<next
     }
 }

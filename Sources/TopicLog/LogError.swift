@@ -55,6 +55,14 @@ package struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A failed system call.
     init(errno: Int32, _ operation: String, _ path: String, advice: String = "") {
         let isFull = errno == ENOSPC || errno == EDQUOT
+        var advice = advice
+        if advice.isEmpty, errno == EMFILE || errno == ENFILE {
+            let limit = sysconf(Int32(_SC_OPEN_MAX))
+            advice =
+                errno == EMFILE
+                ? "the process may have \(limit) open files: set LimitNOFILE=infinity (systemd) or ulimit -Hn higher"
+                : "the system is out of open files: raise fs.file-max"
+        }
         self.init(isFull ? .noSpace : .system, operation: operation, path: path, errno: errno, advice: advice)
     }
 

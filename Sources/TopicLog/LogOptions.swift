@@ -27,6 +27,11 @@ package struct LogOptions: Sendable {
     /// Memory for the keys of one pass, 24 bytes each (`log.cleaner.dedupe.buffer.size`). At least a key's.
     package var compactionBytesMax = 128 << 20
 
+    /// Segments that keep a descriptor while nothing of them waits for a sync; 0 for half of the process's limit.
+    package var openSegmentsMax = 0
+    /// Threads that recover partitions after a crash; with 1 the caller does it. Positive.
+    package var recoveryThreads = 1
+
     /// Kafka's defaults.
     package init() {}
 
@@ -38,5 +43,6 @@ package struct LogOptions: Sendable {
         precondition(
             (0...1 << 52).contains(deleteRetentionMilliseconds), "deleteRetentionMilliseconds is outside 0...2^52")
         precondition((0...1).contains(minCleanableRatio), "minCleanableRatio is outside 0...1")
+        precondition(openSegmentsMax >= 0 && recoveryThreads > 0, "recoveryThreads is positive")
     }
 }

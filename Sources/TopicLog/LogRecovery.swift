@@ -3,9 +3,13 @@ internal import RecordFormat
 
 /// Brings a partition's directory into order after any kind of stop.
 ///
-/// A batch is bad when it is cut, fails its checksum, or does not follow its predecessor. Below the bound that is
-/// corruption of acknowledged data: the log is fenced there and no file is touched. At or above it nobody was promised
-/// anything: the log ends there, and the rest is moved to `.torn` files, because it may still interest somebody.
+/// A log that was closed in order is only listed. Otherwise the segments from the durable bound on are walked: by headers
+/// below it, by checksums at and above it. A batch is bad when it is cut, fails its checksum, or does not follow its
+/// predecessor. Below the bound that is corruption of acknowledged data: the log is fenced there and no file is touched.
+/// At or above it nobody was promised anything: the log ends there, and the rest is moved to `.torn` files, because it
+/// may still interest somebody.
+///
+/// - Threading: `run` may be called on any thread, one at a time; the segments are open only while it runs.
 struct LogRecovery {
     let directory: String
     let options: LogOptions
@@ -17,97 +21,182 @@ struct LogRecovery {
     private(set) var bound: Offset
     private(set) var segments: [Segment] = []
     private(set) var nextOffset = Offset.zero
-    private(set) var producers: ProducerTable
+    /// Nil after a clean close: loaded when they are needed.
+    private(set) var producers: ProducerTable?
+    private(set) var epochs = LeaderEpochs()
     private(set) var fence: LogFence?
+    private(set) var damages: [DamagedRange] = []
     private(set) var result = PartitionRecovery()
+    /// Where the snapshots are, in order.
+    private(set) var snapshots: [Offset] = []
+    /// Whether there is nothing to be done.
+    private(set) var isClean = false
+    /// The first segment with something at the bound or above it.
+    private var firstUnclean = 0
 
     private var leaderEpoch = LeaderEpoch.zero
     /// What may vouch for compacted segments, by their base offset.
     private var summaries: [Offset: [SegmentSummary]] = [:]
-    /// 1 MiB: a read costs little beside its checksum. Headers alone are hopped over in smaller steps.
-    private static let scanBytes = 1 << 20, hopBytes = 1 << 16
 
+    /// How a partition was left by a clean close.
+    struct CleanClose {
+        let logEndOffset: Offset
+        let lastSegmentBytes: Int64
+    }
+
+    /// Lists the directory.
     init(
         directory: String, options: LogOptions, bound: Offset, logStartOffset: Offset, leaderEpochMax: LeaderEpoch,
-        _ files: FileSystem
-    ) {
+        cleanClose: CleanClose? = nil, _ files: FileSystem
+    ) throws(LogError) {
         self.files = files
         self.directory = directory
         self.options = options
         self.bound = max(bound, logStartOffset)
         self.logStartOffset = logStartOffset
         self.leaderEpochMax = leaderEpochMax
-        producers = ProducerTable(producersMax: options.producersMax)
+        try list(cleanClose)
     }
 
-    mutating func run() throws(LogError) {
+    /// Bytes that `run` will read.
+    var bytesToRead: Int64 { isClean ? 0 : segments.dropFirst(firstUnclean).reduce(0) { $0 + $1.sizeInBytes } }
+
+    private mutating func list(_ cleanClose: CleanClose?) throws(LogError) {
         let bases = try clear()
-        nextOffset = bases.first ?? logStartOffset
+        segments.reserveCapacity(bases.count)
         for (index, base) in bases.enumerated() {
-            if base < nextOffset, let last = segments.last, last.hasGaps {
-                // Its records are in the compacted segment before it.
-                try Segment.remove(base, in: directory, files)
-                continue
-            }
-            guard base == nextOffset else {
-                // The predecessor ends too early (or too late): to be treated as damage at its end.
-                let reason = "the next segment begins at \(base), not \(nextOffset)"
-                try stop(before: Array(bases[index...]), reason: reason)
-                break
-            }
-            let isSealed = index + 1 < bases.count
-            let isDurable = isSealed && bases[index + 1] <= bound
-            if let reason = try scan(base, isDurable: isDurable) {
-                try stop(before: Array(bases[(index + 1)...]), reason: reason)
-                break
+            let size = try files.size(of: directory + "/" + Segment.name(base))
+            let end = index + 1 < bases.count ? bases[index + 1] : base
+            segments.append(
+                Segment(
+                    baseOffset: base, endOffset: end, sizeInBytes: size, directory: directory,
+                    intervalBytes: options.indexIntervalBytes, files))
+            if let stored = summaries[base] {
+                // A summary speaks for a file of its size; what was compacted was durable.
+                let valid = stored.filter { $0.sizeInBytes == size }
+                summaries[base] = valid.isEmpty ? nil : valid
+                bound = valid.reduce(bound) { max($0, $1.endOffset) }
             }
         }
-        if fence == nil && nextOffset < bound {
-            fence(at: nextOffset, reason: "the log ends here")
+        nextOffset = bases.first ?? logStartOffset
+        if let cleanClose, believes(cleanClose), let last = segments.last {
+            for segment in segments { segment.summary = summaries[segment.baseOffset]?[0] }
+            last.endOffset = cleanClose.logEndOffset
+            isClean = true
+            result.records = max(nextOffset, logStartOffset).distance(to: cleanClose.logEndOffset)
+            nextOffset = cleanClose.logEndOffset
+            return
         }
-        if segments.isEmpty && fence == nil {
-            segments.append(try Segment.create(nextOffset, in: directory, options: options, files))
+        // A segment is known to be durable when the next one begins at the bound or below.
+        while firstUnclean + 1 < bases.count, bases[firstUnclean + 1] <= bound { firstUnclean += 1 }
+    }
+
+    /// Whether the directory is as a clean close left it, as far as a list of it tells. Compaction that was cut is not.
+    private func believes(_ cleanClose: CleanClose) -> Bool {
+        guard let last = segments.last, last.sizeInBytes == cleanClose.lastSegmentBytes,
+            last.baseOffset <= cleanClose.logEndOffset, cleanClose.logEndOffset >= bound
+        else { return false }
+        return segments.allSatisfy { segment in
+            guard let own = summaries[segment.baseOffset] else { return true }
+            return own.count == 1 && own[0].endOffset == segment.endOffset
         }
     }
 
     /// Removes what a cut compaction or deletion has left, and reads what vouches for compacted segments.
     /// - Returns: the segments' base offsets, in order.
     private mutating func clear() throws(LogError) -> [Offset] {
-        let names = try files.names(in: directory)
-        var bases = names.compactMap(Segment.baseOffset(ofName:))
+        var bases: [Offset] = []
+        var others: [String] = []
+        try files.forEachName(in: directory) { name in
+            if let base = Segment.baseOffset(ofName: name) {
+                bases.append(base)
+            } else if let offset = Segment.offset(ofName: name, ProducerSnapshot.suffix) {
+                snapshots.append(offset)
+            } else if name.hasSuffix(Segment.cleanedSuffix) || name.hasSuffix(SegmentSummary.suffix)
+                || name.hasSuffix(SegmentSummary.suffix + ".tmp")
+            {
+                others.append(name)
+            }
+        }
+        bases.sort()
+        snapshots.sort()
         while bases.count > 1, bases[1] <= logStartOffset {
             try Segment.remove(bases.removeFirst(), in: directory, files)
         }
-        let kept = Set(bases)
-        for name in names {
-            if name.hasSuffix(Segment.cleanedSuffix) || name.hasSuffix(SegmentSummary.suffix + ".tmp") {
+        for name in others.sorted() {
+            guard let base = Segment.offset(ofName: name, SegmentSummary.suffix), bases.contains(base) else {
                 try files.remove(directory + "/" + name)
-            } else if name.hasSuffix(SegmentSummary.suffix) {
-                let stem = name.dropLast(SegmentSummary.suffix.count)
-                guard let base = Segment.baseOffset(ofName: stem + ".log"), kept.contains(base) else {
-                    try files.remove(directory + "/" + name)
-                    continue
-                }
-                try readSummaries(of: base)
+                continue
             }
+            summaries[base] = try SegmentSummary.read(base, in: directory, files)
         }
         return bases
     }
 
-    /// A summary speaks for a file of its size; what was compacted was durable.
-    private mutating func readSummaries(of base: Offset) throws(LogError) {
-        let size = try files.open(directory + "/" + Segment.name(base), O_RDONLY).size()
-        let valid = try SegmentSummary.read(base, in: directory, files).filter { $0.sizeInBytes == size }
-        guard !valid.isEmpty else { return }
-        summaries[base] = valid
-        bound = valid.reduce(bound) { max($0, $1.endOffset) }
+    /// Does what there is to do.
+    mutating func run(_ progress: RecoveryProgress? = nil) throws(LogError) {
+        guard !isClean else { return }
+        let logStart = max(nextOffset, logStartOffset)
+        let all = segments
+        segments = []
+        for (index, segment) in all.enumerated() {
+            if segment.baseOffset < nextOffset, let last = segments.last, last.hasGaps {
+                // Its records are in the compacted segment before it.
+                try Segment.remove(segment.baseOffset, in: directory, files)
+                continue
+            }
+            guard segment.baseOffset == nextOffset else {
+                // The predecessor ends too early (or too late): to be treated as damage at its end.
+                let reason = "the next segment begins at \(segment.baseOffset), not \(nextOffset)"
+                try stop(before: all[index...], reason: reason)
+                break
+            }
+            let isDurable = index < firstUnclean
+            if isDurable && summaries[segment.baseOffset] == nil {
+                // Not looked at: whoever reads it finds what is wrong.
+                segments.append(segment)
+                nextOffset = segment.endOffset
+                continue
+            }
+            if !isDurable && producers == nil { try restore(below: nextOffset) }
+            if let reason = try scan(segment, isDurable: isDurable, progress) {
+                try stop(before: all[(index + 1)...], reason: reason)
+                break
+            }
+        }
+        if fence == nil && nextOffset < bound {
+            fence(at: nextOffset, reason: "the log ends here")
+        }
+        if producers == nil { try restore(below: nextOffset) }
+        if segments.isEmpty && fence == nil {
+            segments.append(try Segment.create(nextOffset, in: directory, options: options, files))
+        }
+        result.records = max(0, logStart.distance(to: nextOffset))
+        try finish()
+    }
+
+    /// The producers and epochs as they were below the first offset that is walked.
+    private mutating func restore(below start: Offset) throws(LogError) {
+        let restored = try ProducerTable.restore(
+            segments: segments, snapshots: snapshots, below: start, directory: directory, options, files)
+        producers = restored.producers
+        damages = restored.damages
+        epochs = LeaderEpochs.read(in: directory, files)
+        epochs.removeAll(from: start)
+        // An entry that cannot be right would make damage of sound batches.
+        if let last = epochs.entries.last, last.epoch <= leaderEpochMax { leaderEpoch = max(leaderEpoch, last.epoch) }
     }
 
     /// Reads one segment, adds it, and returns what is wrong at its `sizeInBytes`, if anything is.
-    private mutating func scan(_ base: Offset, isDurable: Bool) throws(LogError) -> String? {
-        let file = try files.open(directory + "/" + Segment.name(base), O_RDWR)
-        let fileBytes = try file.size()
-        let segment = Segment(baseOffset: base, file: file, options: options)
+    private mutating func scan(
+        _ segment: Segment, isDurable: Bool, _ progress: RecoveryProgress?
+    ) throws(LogError) -> String? {
+        let file = try segment.open()
+        defer { segment.closeFile() }
+        let fileBytes = segment.sizeInBytes
+        segment.sizeInBytes = 0
+        segment.endOffset = segment.baseOffset
+        segment.indexes = SegmentIndexes(intervalBytes: options.indexIntervalBytes)
         segments.append(segment)
         if !isDurable {
             // After a failed sync the page cache may hold bytes that the disk does not, and call them clean. So: write
@@ -115,17 +204,18 @@ struct LogRecovery {
             try file.synchronize()
             files.storage.dropCache(of: file.descriptor)
         }
-        var scanner = SegmentScanner(
-            file: file, fileBytes: fileBytes, bufferBytes: isDurable ? Self.hopBytes : Self.scanBytes)
+        var scanner = SegmentScanner(file: file, fileBytes: fileBytes, bufferBytes: SegmentScanner.scanBytes)
         defer { scanner.deallocate() }
-        let summaries = summaries[base] ?? []
+        let summaries = summaries[segment.baseOffset] ?? []
         var hasGaps = false
+        var reported: Int64 = 0
+        defer { if !isDurable { progress?.add(bytes: fileBytes - reported) } }
         while segment.sizeInBytes < fileBytes {
             // Epochs never fall, and none is above the one we open under: one that is, is damage.
             let epochs = leaderEpoch...max(leaderEpoch, leaderEpochMax)
             let batch = try scanner.batch(
                 at: segment.sizeInBytes, expecting: nextOffset, isCompacted: !summaries.isEmpty, epochs: epochs,
-                checksum: !isDurable)
+                durableBound: bound)
             switch batch {
             case .failure(let damage):
                 // What comes before can still be read.
@@ -134,12 +224,11 @@ struct LogRecovery {
             case .success(let header):
                 hasGaps = hasGaps || header.baseOffset != nextOffset || !header.hasConsistentCount
                 segment.add(header)
-                producers.replay(header)
-                leaderEpoch = header.partitionLeaderEpoch
-                nextOffset = segment.endOffset
-                result.batches += 1
-                result.records += Int64(header.recordCount)
-                if !isDurable { result.bytesChecked += Int64(header.sizeInBytes) }
+                take(header, isDurable: isDurable)
+                if !isDurable, segment.sizeInBytes - reported >= Int64(SegmentScanner.scanBytes) {
+                    progress?.add(bytes: segment.sizeInBytes - reported)
+                    reported = segment.sizeInBytes
+                }
             }
         }
         segment.summary = summaries.first {
@@ -147,24 +236,52 @@ struct LogRecovery {
         }
         guard hasGaps && segment.summary == nil else { return nil }
         // Nothing says which of the headers is wrong.
-        segments[segments.count - 1] = Segment(baseOffset: base, file: file, options: options)
-        nextOffset = base
+        segment.sizeInBytes = 0
+        segment.endOffset = segment.baseOffset
+        segment.indexes = SegmentIndexes(intervalBytes: options.indexIntervalBytes)
+        nextOffset = segment.baseOffset
         return "the batch headers are not those that compaction wrote"
     }
 
+    private mutating func take(_ header: RecordBatchHeader, isDurable: Bool) {
+        if !isDurable {
+            producers!.replay(header)
+            epochs.add(header.partitionLeaderEpoch, at: header.baseOffset)
+        }
+        leaderEpoch = header.partitionLeaderEpoch
+        nextOffset = header.lastOffset.advanced(by: 1)
+        result.batches += 1
+        if header.lastOffset >= bound { result.bytesChecked += Int64(header.sizeInBytes) }
+    }
+
+    /// Writes what belongs to the segments that were walked, and lets go of the files.
+    private mutating func finish() throws(LogError) {
+        segments.last?.closeFile()
+        // The files of a fenced partition stay as they were found.
+        guard fence == nil else { return }
+        for segment in segments.dropLast() { segment.releaseIndexes() }
+        // Snapshots of what is not in the log must not be met again when it has grown so far a second time.
+        let stale = snapshots.filter { $0 > nextOffset }
+        for offset in stale { try files.remove(directory + "/" + Segment.name(offset, ProducerSnapshot.suffix)) }
+        if !stale.isEmpty { try files.synchronizeDirectory(directory) }
+        snapshots.removeAll { $0 > nextOffset }
+    }
+
+    // MARK: - Damage
+
     /// Ends the log at `nextOffset`: by a fence, or by moving the rest away.
-    private mutating func stop(before later: [Offset], reason: String) throws(LogError) {
+    private mutating func stop(before later: ArraySlice<Segment>, reason: String) throws(LogError) {
         guard nextOffset >= bound else { return fence(at: nextOffset, reason: reason) }
         result.tornReason = reason
         // From the back, so that a crash on the way leaves a log that only ends earlier.
-        for base in later.reversed() { try moveAway(base) }
+        for segment in later.reversed() { try moveAway(segment.baseOffset) }
         guard let last = segments.last else { return }
         try cutTail(of: last)
     }
 
     private mutating func fence(at offset: Offset, reason: String) {
         let position = segments.last?.sizeInBytes ?? 0
-        let path = segments.last?.file.path ?? directory
+        let path = segments.last?.path ?? directory
         fence = LogFence(start: offset, end: bound, path: path, filePosition: position, reason: reason)
     }
 
@@ -174,22 +291,22 @@ struct LogRecovery {
         result.tornBytes += try files.open(path, O_RDONLY).size()
         let target = tornPath(for: path)
         try files.rename(path, to: target)
-        try files.remove(String(path.dropLast(".log".count)) + ".index")
+        try Segment.removeIndexes(base, in: directory, files)
         try files.synchronizeDirectory(directory)
         result.tornFiles.insert(target, at: 0)
     }
 
     /// Copies what follows a segment's good bytes, makes the copy durable, and only then cuts the segment.
     private mutating func cutTail(of segment: Segment) throws(LogError) {
-        let fileBytes = try segment.file.size()
+        let file = try segment.open()
+        let fileBytes = try file.size()
         guard fileBytes > segment.sizeInBytes else { return }
-        let torn = try files.open(
-            tornPath(for: segment.file.path), O_WRONLY | O_CREAT | O_EXCL, operation: "creating")
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.scanBytes, alignment: 16)
+        let torn = try files.open(tornPath(for: file.path), O_WRONLY | O_CREAT | O_EXCL, operation: "creating")
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: SegmentScanner.scanBytes, alignment: 16)
         defer { unsafe buffer.deallocate() }
         var position = segment.sizeInBytes
         while position < fileBytes {
-            let count = unsafe try segment.file.read(into: buffer, at: position)
+            let count = unsafe try file.read(into: buffer, at: position)
             guard count > 0 else { break }
             let bytes = unsafe UnsafeRawBufferPointer(rebasing: buffer[..<count])
             unsafe try torn.write(bytes, at: position - segment.sizeInBytes)
@@ -197,8 +314,8 @@ struct LogRecovery {
         }
         try torn.synchronize()
         try files.synchronizeDirectory(directory)
-        try segment.file.truncate(to: segment.sizeInBytes)
-        try segment.file.synchronize()
+        try file.truncate(to: segment.sizeInBytes)
+        try file.synchronize()
         result.tornBytes += fileBytes - segment.sizeInBytes
         result.tornFiles.insert(torn.path, at: 0)
     }

@@ -13,6 +13,8 @@ package protocol LogStorage: Sendable {
     func close(_ descriptor: Int32)
     /// The size of a file in bytes.
     func size(of descriptor: Int32) -> Int64
+    /// The size of the file at a path: `stat(2)`.
+    func size(at path: String) -> Int64
     /// `pread(2)`. Returns bytes read, 0 at the end.
     func read(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at position: Int64) -> Int
     /// `pwritev(2)` of at most 1024 vectors. Returns bytes written.
@@ -46,4 +48,11 @@ package protocol LogStorage: Sendable {
 
 extension LogStorage {
     package func synchronizeFileSystem(of descriptor: Int32) -> Int32 { -EOPNOTSUPP }
+
+    package func size(at path: String) -> Int64 {
+        let descriptor = open(path, O_RDONLY)
+        guard descriptor >= 0 else { return Int64(descriptor) }
+        defer { close(descriptor) }
+        return size(of: descriptor)
+    }
 }

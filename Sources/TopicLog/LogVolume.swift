@@ -12,17 +12,20 @@ package final class LogVolume {
     /// The failed sync after which nothing counts as durable any more, in none of its partitions, or nil.
     package private(set) var poison: LogError?
     private var lock: DirectoryLock?
+    /// The descriptors of its segments, and of other volumes'.
+    let openFiles: OpenFiles
 
     /// Opens a directory that is there, without taking its lock.
-    init(path: String, _ files: FileSystem) throws(LogError) {
+    init(path: String, openFiles: OpenFiles = OpenFiles(), _ files: FileSystem) throws(LogError) {
         self.path = path
+        self.openFiles = openFiles
         directory = try files.open(path, O_RDONLY | O_DIRECTORY)
     }
 
     /// Creates the directory (not its parents) when there is none, and takes its lock.
-    static func own(_ path: String, _ files: FileSystem) throws(LogError) -> LogVolume {
+    static func own(_ path: String, _ openFiles: OpenFiles, _ files: FileSystem) throws(LogError) -> LogVolume {
         if try files.createDirectory(path) { try files.synchronizeDirectory(path + "/..") }
-        let volume = try LogVolume(path: path, files)
+        let volume = try LogVolume(path: path, openFiles: openFiles, files)
         volume.lock = try DirectoryLock(directory: path, files)
         return volume
     }

@@ -13,6 +13,12 @@ extension PartitionLog {
     package func append(_ batches: [UnsafeMutableRawBufferPointer]) -> [AppendResult] {
         precondition(!isClosed, "append to a closed log")
         if let refusal { return unsafe Array(repeating: .rejected(refusal), count: batches.count) }
+        do throws(LogError) {
+            try activate()
+            try segments[segments.count - 1].open()
+        } catch {
+            return unsafe Array(repeating: .rejected(.storage(error)), count: batches.count)
+        }
         var results: [AppendResult] = []
         unsafe results.reserveCapacity(batches.count)
         while unsafe results.count < batches.count {
@@ -79,12 +85,16 @@ extension PartitionLog {
     func roll() -> LogError? {
         do throws(LogError) {
             let old = segments[segments.count - 1]
-            let new = try Segment.create(logEndOffset, in: directory, options: options, files)
+            // Until a ticket has covered it, its descriptor is needed.
+            old.isDirty = true
+            let new = try Segment.create(
+                logEndOffset, in: directory, options: options, openFiles: volume.openFiles, files)
+            old.releaseIndexes()
+            try? writeSnapshot()
             segments.append(new)
+            new.isDirty = true
             unsynced.append(old)
             statistics.rolls += 1
-            // For other tools; it is rebuilt from the log, so the log does not suffer when it cannot be written.
-            try? old.writeIndex()
             return nil
         } catch {
             // Whether the file's name is on the disk is unknown, and an empty file may be in the way of the next try.
@@ -109,7 +119,11 @@ extension PartitionLog {
             }
             return error
         }
-        for header in run.headers { active.add(header) }
+        for header in run.headers {
+            active.add(header)
+            noteEpoch(of: header)
+        }
+        active.isDirty = true
         statistics.bytesAppended += run.byteCount
         producers.commit()
         return nil

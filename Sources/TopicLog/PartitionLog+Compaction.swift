@@ -22,15 +22,20 @@ extension PartitionLog {
         guard compaction == nil, cleanableBytes.dirty > 0 else { return nil }
         let segments = cleanableSegments
         guard let dirty = segments.first(where: { !$0.isClean }) else { return nil }
+        var sources: [Compaction.Source] = []
+        for segment in segments {
+            // One that cannot be opened ends the pass: those behind it wait for the next.
+            guard let file = try? segment.open() else { break }
+            sources.append(
+                .init(
+                    baseOffset: segment.baseOffset, endOffset: segment.endOffset, generation: segment.generation,
+                    sizeInBytes: segment.sizeInBytes, file: file, summary: segment.summary))
+        }
+        guard dirty.endOffset <= sources.last?.endOffset ?? .zero, (try? activate()) != nil else { return nil }
         let pass = CompactionPass()
         compaction = pass
         return Compaction(
-            pass: pass, directory: directory, options: options, files: files,
-            sources: segments.map {
-                .init(
-                    baseOffset: $0.baseOffset, endOffset: $0.endOffset, sizeInBytes: $0.sizeInBytes, file: $0.file,
-                    summary: $0.summary)
-            },
+            pass: pass, directory: directory, options: options, files: files, sources: sources,
             firstDirtyOffset: dirty.summary?.cleanedOffset ?? dirty.baseOffset, producerIDs: producers.ids,
             nowMilliseconds: nowMilliseconds)
     }
@@ -49,13 +54,14 @@ extension PartitionLog {
             return false
         }
         do throws(LogError) {
-            try files.rename(compacted.temporaryPath, to: compacted.segment.file.path)
+            try files.rename(compacted.temporaryPath, to: compacted.segment.path)
         } catch {
             discard(compacted)
             throw error
         }
         generation += 1
         compacted.segment.generation = generation
+        compacted.segment.adopt(volume.openFiles)
         segments.replaceSubrange(first..<(first + compacted.sources.count), with: [compacted.segment])
         do throws(LogError) { try files.synchronizeDirectory(directory) } catch {
             // Which of the two files a restart finds is unknown: the others must stay until it has looked.
@@ -63,6 +69,8 @@ extension PartitionLog {
             spoil(error, "a compacted segment may not be on the disk")
             throw error
         }
+        // The index files are the new segment's only now.
+        compacted.segment.releaseIndexes()
         // What cannot be removed now is removed at the next start.
         for source in compacted.sources.dropFirst() { try? Segment.remove(source.baseOffset, in: directory, files) }
         try? SegmentSummary.write([compacted.segment.summary!], base, in: directory, files)
@@ -84,7 +92,10 @@ extension PartitionLog {
         guard !isClosed, refusal == nil, compaction === compacted.pass, !compacted.pass.isCancelled,
             first + compacted.sources.count < segments.count
         else { return false }
-        return compacted.sources.indices.allSatisfy { segments[first + $0].file === compacted.sources[$0].file }
+        return compacted.sources.indices.allSatisfy { index in
+            let (segment, source) = (segments[first + index], compacted.sources[index])
+            return segment.baseOffset == source.baseOffset && segment.generation == source.generation
+        }
     }
 
     /// Later segments of the pass rely on the earlier ones: without one, the rest may not come.

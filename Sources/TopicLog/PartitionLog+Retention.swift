@@ -5,9 +5,11 @@ extension PartitionLog {
     /// partition that nobody writes to is deleted and compacted, too.
     /// - Throws: when no new segment can be made.
     package func rollExpired(nowMilliseconds now: Int64) throws(LogError) {
-        guard refusal == nil, let active = segments.last, let first = active.firstTimestamp else { return }
+        guard refusal == nil, let active = segments.last, let first = try active.firstTimestamp() else { return }
         let isOld = now.subtractingReportingOverflow(first).partialValue >= options.segmentMilliseconds
         guard isOld || isExpired(active, now) else { return }
+        try activate()
+        try active.open()
         if let error = roll() { throw error }
     }
 
@@ -46,6 +48,7 @@ extension PartitionLog {
         let count = segments.dropLast().prefix { $0.endOffset <= start }.count
         let removed = Array(segments[..<count])
         segments.removeFirst(count)
+        let held = removed.compactMap { try? $0.open() }
         var first: LogError?
         for segment in removed {
             do throws(LogError) { try Segment.remove(segment.baseOffset, in: directory, files) } catch {
@@ -53,13 +56,14 @@ extension PartitionLog {
             }
         }
         if let first { throw first }
-        return removed.map(\.file)
+        return held
     }
 
     private func isExpired(_ segment: Segment, _ now: Int64) -> Bool {
-        // Records without a timestamp (-1) have no age.
-        guard options.retentionMilliseconds >= 0, options.cleanupPolicy.contains(.delete), segment.maxTimestamp >= 0
+        // Records without a timestamp (-1) have no age; and of what cannot be read now, the next look will tell.
+        guard options.retentionMilliseconds >= 0, options.cleanupPolicy.contains(.delete),
+            let latest = try? segment.maxTimestamp()
         else { return false }
-        return now - segment.maxTimestamp > options.retentionMilliseconds
+        return now - latest > options.retentionMilliseconds
     }
 }

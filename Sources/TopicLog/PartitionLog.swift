@@ -3,6 +3,9 @@ package import RecordFormat
 
 /// One partition: a sequence of segment files in a directory, Kafka's layout.
 ///
+/// After a clean close nothing but the directory's list and the segments' sizes is looked at: files are opened, and
+/// producers and indexes read, when they are needed. See docs/adr/0012-derived-files.md.
+///
 /// Life cycle: `open` (recovers), `append` / `takeFlushTicket` / `didFlush` / `read`, then `close` or `deleteFiles`.
 /// A log that is dropped without `close` is as after a crash: nothing is lost but the index files.
 /// Threading: one owner, the broker's reactor thread. Only flush tickets travel to another.
@@ -20,9 +23,13 @@ package final class PartitionLog {
     /// The offset the next record gets. In a fenced log, where the fence begins.
     package internal(set) var logEndOffset: Offset
     /// Everything below has been synced.
-    package internal(set) var durableOffset: Offset
+    package internal(set) var durableOffset: Offset {
+        didSet { releaseDurableSegments() }
+    }
     /// The corrupt range found at open, or nil. A fenced log refuses appends.
     package let fence: LogFence?
+    /// Damage found since then, in the order of offsets.
+    package internal(set) var damages: [DamagedRange]
     /// The epoch given to appended batches. Never lowered (programmer error).
     package var leaderEpoch: LeaderEpoch {
         willSet { precondition(newValue >= leaderEpoch, "a leader epoch never goes back") }
@@ -41,6 +48,11 @@ package final class PartitionLog {
     /// Oldest first; the last one is appended to. Empty only in a fenced log.
     var segments: [Segment]
     var producers: ProducerTable
+    /// Whether producers, epochs and the last segment's indexes are in memory: appends need them.
+    private(set) var isActive: Bool
+    private(set) var epochs: LeaderEpochs
+    /// Where the snapshots are that the last recovery knew, or this log wrote.
+    private var snapshots: [Offset]
     /// Rolled segments that no finished ticket has covered yet.
     var unsynced: [Segment] = []
     /// How far the tickets handed out reach.
@@ -66,7 +78,8 @@ package final class PartitionLog {
         directory: String, options: LogOptions = LogOptions(), durableBound: Offset?,
         logStartOffset: Offset? = nil, leaderEpoch: LeaderEpoch = .zero, storage: any LogStorage = SystemStorage()
     ) throws(LogError) -> PartitionLog {
-        let volume = try LogVolume(path: directory, FileSystem(storage))
+        let openFiles = OpenFiles(limit: options.openSegmentsMax)
+        let volume = try LogVolume(path: directory, openFiles: openFiles, FileSystem(storage))
         return try open(
             directory: directory, options: options, durableBound: durableBound, logStartOffset: logStartOffset,
             leaderEpoch: leaderEpoch, volume: volume)
@@ -78,14 +91,15 @@ package final class PartitionLog {
         leaderEpoch: LeaderEpoch = .zero, volume: LogVolume
     ) throws(LogError) -> PartitionLog {
         options.check()
-        var recovery = LogRecovery(
+        var recovery = try LogRecovery(
             directory: directory, options: options, bound: durableBound ?? .zero,
             logStartOffset: logStartOffset ?? .zero, leaderEpochMax: leaderEpoch, FileSystem(volume.directory.storage))
         try recovery.run()
         return PartitionLog(recovery, leaderEpoch: leaderEpoch, volume: volume)
     }
 
-    private init(_ recovered: LogRecovery, leaderEpoch: LeaderEpoch, volume: LogVolume) {
+    /// A log that was recovered.
+    init(_ recovered: LogRecovery, leaderEpoch: LeaderEpoch = .zero, volume: LogVolume) {
         self.volume = volume
         directory = recovered.directory
         options = recovered.options
@@ -95,21 +109,36 @@ package final class PartitionLog {
         durableOffset = recovered.nextOffset
         ticketedOffset = recovered.nextOffset
         fence = recovered.fence
+        damages = recovered.damages
         recovery = recovered.result
         self.leaderEpoch = leaderEpoch
         segments = recovered.segments
-        producers = recovered.producers
+        producers = recovered.producers ?? ProducerTable(producersMax: options.producersMax)
+        isActive = recovered.producers != nil
+        epochs = recovered.epochs
+        snapshots = recovered.snapshots
+        for segment in segments { segment.openFiles = volume.openFiles }
     }
 
     /// What to store as the durable bound for the next open. For a fenced log, the bound it was opened with: a lower
     /// one would make the next open take the damage for a torn tail, and cut it.
     package var recoveryPoint: Offset { fence?.end ?? durableOffset }
 
-    /// The largest id of an idempotent producer seen in this log; -1 for none.
-    package var producerIDMax: Int64 { producers.producerIDMax }
+    /// The largest id of an idempotent producer remembered; -1 for none.
+    package var producerIDMax: Int64 {
+        get throws(LogError) {
+            try activate()
+            return producers.producerIDMax
+        }
+    }
 
     /// Idempotent producers remembered.
-    package var producerCount: Int { producers.count }
+    package var producerCount: Int {
+        get throws(LogError) {
+            try activate()
+            return producers.count
+        }
+    }
 
     /// Bytes of all segments that may be read.
     package var sizeInBytes: Int64 { segments.reduce(0) { $0 + $1.sizeInBytes } }
@@ -143,8 +172,10 @@ package final class PartitionLog {
         didFlush(ticket, error: nil)
     }
 
-    /// Writes the active segment's index and lets go of the files. Does not sync. Later calls do nothing.
-    /// - Throws: when the index cannot be written; the log is closed all the same, and loses nothing.
+    /// Writes the indexes, the producers and the epochs, and lets go of the files. Does not sync. Later calls do nothing.
+    ///
+    /// - Throws: when something cannot be written; the log is closed all the same, and loses nothing: the rest is built
+    ///   anew from it.
     package func close() throws(LogError) {
         guard !isClosed else { return }
         isClosed = true
@@ -153,8 +184,17 @@ package final class PartitionLog {
             segments = []
             unsynced = []
         }
-        // The files of a fenced partition stay as they were found, and a poisoned one's are not to be trusted.
-        if refusal == nil, let active = segments.last { try active.writeIndex() }
+        // The files of a fenced partition stay as they were found, and a poisoned one's are not to be trusted. Of a log
+        // that nobody has appended to they are as they should be.
+        guard refusal == nil, isActive, let active = segments.last, logEndOffset > .zero else { return }
+        try active.saveIndexes()
+        try writeSnapshot()
+    }
+
+    /// How a clean close leaves the log; nil when the next open has to look at it.
+    var cleanClose: LogRecovery.CleanClose? {
+        guard refusal == nil, durableOffset == logEndOffset, let active = segments.last else { return nil }
+        return .init(logEndOffset: logEndOffset, lastSegmentBytes: active.sizeInBytes)
     }
 
     /// Lets go of the files of a topic that is being deleted.
@@ -169,5 +209,47 @@ package final class PartitionLog {
     package func deleteFiles() throws(LogError) {
         abandon()
         try files.removeDirectory(directory)
+    }
+
+    // MARK: - What appends need
+
+    /// Brings into memory what appends need, if it is not there, and opens the last segment.
+    func activate() throws(LogError) {
+        guard !isActive else { return }
+        let restored = try ProducerTable.restore(
+            segments: segments, snapshots: snapshots, below: logEndOffset, directory: directory, options, files)
+        try segments.last?.loadIndexes()
+        epochs = LeaderEpochs.read(in: directory, files)
+        producers = restored.producers
+        damages += restored.damages.filter { damage(at: $0.offsets.lowerBound) == nil }
+        isActive = true
+    }
+
+    /// Takes note of the epoch of a batch that was appended.
+    func noteEpoch(of header: RecordBatchHeader) {
+        epochs.add(header.partitionLeaderEpoch, at: header.baseOffset)
+    }
+
+    /// Writes the producers and epochs as they are at the log's end.
+    ///
+    /// Not synced. The next open takes the last snapshot whose checksum holds, and walks the log from there.
+    func writeSnapshot() throws(LogError) {
+        try epochs.write(in: directory, files)
+        guard snapshots.last != logEndOffset else { return }
+        let path = directory + "/" + Segment.name(logEndOffset, ProducerSnapshot.suffix)
+        let file = try files.open(path, O_WRONLY | O_CREAT | O_TRUNC, operation: "creating")
+        try file.write(ProducerSnapshot.encode(producers.states), at: 0)
+        // Kafka's rule: one for each segment, and the newest.
+        if let last = snapshots.last, !segments.contains(where: { $0.baseOffset == last }) {
+            try files.remove(directory + "/" + Segment.name(last, ProducerSnapshot.suffix))
+            snapshots.removeLast()
+        }
+        snapshots.append(logEndOffset)
+    }
+
+    /// Segments that are durable to their end may be closed when descriptors are short.
+    private func releaseDurableSegments() {
+        for segment in unsynced where segment.endOffset <= durableOffset { segment.isDirty = false }
+        if let active = segments.last, active.endOffset <= durableOffset { active.isDirty = false }
     }
 }

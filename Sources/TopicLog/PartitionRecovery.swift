@@ -1,8 +1,8 @@
 /// What opening a partition found and did.
 package struct PartitionRecovery: Equatable, Sendable {
-    /// Batches kept.
+    /// Batches walked and kept; those of sealed segments below the durable bound are not looked at.
     package internal(set) var batches = 0
-    /// Records kept.
+    /// Offsets from the log's start to its end.
     package internal(set) var records: Int64 = 0
     /// Bytes cut from the log's end, all of them kept in `tornFiles`.
     package internal(set) var tornBytes: Int64 = 0
@@ -10,6 +10,6 @@ package struct PartitionRecovery: Equatable, Sendable {
     package internal(set) var tornFiles: [String] = []
     /// Why the log was cut, or nil.
     package internal(set) var tornReason: String?
-    /// Bytes checked against their CRC; the rest was hopped over.
+    /// Bytes checked against their CRC: what lies at the durable bound or above.
     package internal(set) var bytesChecked: Int64 = 0
 }

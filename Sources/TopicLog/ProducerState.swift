@@ -13,6 +13,8 @@ struct ProducerState {
     static let batchesMax = 5
 
     let epoch: Int16
+    /// The largest timestamp of the last batch.
+    private(set) var lastTimestamp: Int64 = -1
     private var batches = InlineArray<5, Batch>(repeating: Batch())
     private var count = 0
     /// Where the next batch goes: a ring.
@@ -26,7 +28,13 @@ struct ProducerState {
         count == 0 ? nil : batches[(next + Self.batchesMax - 1) % Self.batchesMax]
     }
 
-    mutating func add(_ batch: Batch) {
+    /// All that are remembered.
+    var oldestFirst: [Batch] {
+        (0..<count).map { batches[(next + Self.batchesMax - count + $0) % Self.batchesMax] }
+    }
+
+    mutating func add(_ batch: Batch, timestamp: Int64) {
+        lastTimestamp = timestamp
         batches[next] = batch
         next = (next + 1) % Self.batchesMax
         count = min(count + 1, Self.batchesMax)

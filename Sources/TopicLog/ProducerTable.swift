@@ -11,7 +11,7 @@ struct ProducerTable {
         case invalidProducerEpoch
     }
 
-    private var states: [Int64: ProducerState] = [:]
+    private(set) var states: [Int64: ProducerState] = [:]
     private var journal: [(producerID: Int64, before: ProducerState?)] = []
     private let producersMax: Int
     /// The largest id ever recorded here; -1 for none.
@@ -19,6 +19,14 @@ struct ProducerTable {
 
     init(producersMax: Int) {
         self.producersMax = producersMax
+    }
+
+    /// As a snapshot had them.
+    init(states: [Int64: ProducerState], producersMax: Int) {
+        self.states = states
+        self.producersMax = producersMax
+        producerIDMax = states.keys.max() ?? -1
+        dropOldest()
     }
 
     var count: Int { states.count }
@@ -73,7 +81,7 @@ struct ProducerTable {
         if states[header.producerID]?.epoch != header.producerEpoch {
             states[header.producerID] = ProducerState(epoch: header.producerEpoch)
         }
-        states[header.producerID]!.add(batch)
+        states[header.producerID]!.add(batch, timestamp: header.maxTimestamp)
         producerIDMax = max(producerIDMax, header.producerID)
     }
 

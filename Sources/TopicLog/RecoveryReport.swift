@@ -21,12 +21,18 @@ package struct RecoveryReport: Sendable, CustomStringConvertible {
     /// Partition directories that no topic claims and that hold no data: creates that were cut. Left alone.
     package internal(set) var orphans: [String] = []
 
-    /// Records in all partitions.
+    /// Offsets that hold records, or did, in all partitions.
     package var recordCount: Int64 { partitions.reduce(0) { $0 + $1.recovery.records } }
     /// Bytes cut from logs' ends, kept in `.torn` files.
     package var tornBytes: Int64 { partitions.reduce(0) { $0 + $1.recovery.tornBytes } }
     /// The partitions that cannot be read to their end.
     package var fences: [Entry] { partitions.filter { $0.fence != nil } }
+
+    mutating func add(_ topic: String, _ logs: [PartitionLog]) {
+        for (index, log) in logs.enumerated() {
+            partitions.append(.init(topic: topic, partition: index, recovery: log.recovery, fence: log.fence))
+        }
+    }
 
     package var description: String {
         var text = "\(topicCount) topics, \(partitions.count) partitions, \(recordCount) records"

@@ -13,6 +13,11 @@ struct SegmentScanner {
     private var fileBytes: Int64 = 0
     /// CRC-32C of all headers returned so far as compacted.
     private(set) var headersChecksum: UInt32 = 0
+    private var bufferBytes: Int { unsafe buffer.count }
+
+    /// A read costs little beside the checksums of 1 MiB; where only headers are wanted, small batches come many at once
+    /// and of large ones little is read in vain.
+    static let scanBytes = 1 << 20, hopBytes = 1 << 12
 
     /// - Parameter bufferBytes: How much to read at once; at least a header.
     init(file: LogFile, fileBytes: Int64, bufferBytes: Int) {
@@ -31,18 +36,20 @@ struct SegmentScanner {
     ///   - expected: The base offset it must have: offsets have no gaps.
     ///   - isCompacted: Whether it may be a later one, and records be missing: something else must vouch for them.
     ///   - epochs: The range its leader epoch must be in.
-    ///   - checksum: Whether to read and check the whole batch too.
+    ///   - durableBound: A batch that ends below it is judged by its header; any other is read and its checksum too.
     /// - Returns: the header, or what is wrong there.
     /// - Throws: when the file cannot be read.
     mutating func batch(
         at position: Int64, expecting expected: Offset, isCompacted: Bool = false,
-        epochs: ClosedRange<LeaderEpoch>, checksum: Bool
+        epochs: ClosedRange<LeaderEpoch>, durableBound: Offset
     ) throws(LogError) -> Result<RecordBatchHeader, Damage> {
         let left = fileBytes - position
         guard left >= Int64(RecordBatchHeader.byteCount) else {
             return .failure(Damage("\(left) bytes are less than a batch header"))
         }
-        try load(position, atLeast: RecordBatchHeader.byteCount)
+        // Headers alone: little more than they are is read.
+        let window = expected < durableBound ? Self.hopBytes : bufferBytes
+        try load(position, atLeast: RecordBatchHeader.byteCount, window: window)
         let header = unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(slice(position, fileBytes)))
         // Base offset and leader epoch are outside the checksum: only their neighbours can vouch for them.
         guard header.magic == 2 else { return .failure(Damage("magic is \(header.magic), not 2")) }
@@ -65,7 +72,7 @@ struct SegmentScanner {
             headersChecksum = unsafe CRC32C.extend(
                 headersChecksum, with: .init(rebasing: slice(position, fileBytes)[..<RecordBatchHeader.byteCount]))
         }
-        if checksum {
+        if header.lastOffset >= durableBound {
             let sum = try checksumOfBatch(at: position, bytes: header.sizeInBytes)
             guard sum == header.crc else {
                 return .failure(Damage("CRC-32C is \(sum), the header says \(header.crc)"))
@@ -80,7 +87,7 @@ struct SegmentScanner {
         var sum: UInt32 = 0
         var next = position + Int64(RecordBatchHeader.checksumRangeStart)
         while next < end {
-            try load(next, atLeast: 1)
+            try load(next, atLeast: 1, window: bufferBytes)
             let piece = unsafe slice(next, end)
             sum = unsafe CRC32C.extend(sum, with: UnsafeRawBufferPointer(piece))
             next += Int64(piece.count)
@@ -96,10 +103,11 @@ struct SegmentScanner {
     }
 
     /// Makes sure that `count` bytes from `position` are loaded. They lie in the file and fit the buffer.
-    private mutating func load(_ position: Int64, atLeast count: Int) throws(LogError) {
+    private mutating func load(_ position: Int64, atLeast count: Int, window: Int) throws(LogError) {
         if position >= loadedStart && position + Int64(count) <= loadedStart + Int64(loadedCount) { return }
         loadedStart = position
-        loadedCount = unsafe try file.read(into: buffer, at: position)
+        let target = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(window, bufferBytes)])
+        loadedCount = unsafe try file.read(into: target, at: position)
         guard loadedCount >= count else {
             throw LogError(errno: EIO, "reading \(count) bytes at \(position) from", file.path, advice: "it shrank")
         }

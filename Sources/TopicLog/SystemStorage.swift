@@ -20,6 +20,11 @@ package struct SystemStorage: LogStorage {
         return end < 0 ? -Int64(errno) : Int64(end)
     }
 
+    package func size(at path: String) -> Int64 {
+        var status = stat()
+        return unsafe stat(path, &status) < 0 ? -Int64(errno) : Int64(status.st_size)
+    }
+
     package func read(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at position: Int64) -> Int {
         let count = unsafe pread(descriptor, buffer.baseAddress, buffer.count, off_t(position))
         return count < 0 ? -Int(errno) : count

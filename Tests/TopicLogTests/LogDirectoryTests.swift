@@ -136,10 +136,12 @@ import Testing
         var data = try openDirectory(path)
         try data.createTopic(name: "t", partitions: 2)
         for _ in 0..<3 { data.partition(topic: "t", index: 0)!.append() }
-        try data.close()
+        try data.partition(topic: "t", index: 0)!.synchronize()
+        try data.writeRecoveryPoints()
+        data.dropLock()  // as after SIGKILL
         let segment = path + "/t-0/00000000000000000000.log"
         var bytes = readFile(segment)
-        bytes[bytes.count - 1] ^= 1
+        bytes[2 * Batch().size + 16] ^= 1
         writeFile(segment, bytes)
         for _ in 0..<3 {  // as often as one likes, closed or not: the bound is not lowered
             data = try openDirectory(path)
