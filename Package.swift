@@ -89,6 +89,9 @@ let package = Package(
         .executableTarget(
             name: "log-model", dependencies: ["LogModel"], path: "Tests/LogModelRunner", swiftSettings: settings),
         .testTarget(
+            name: "BrokerCoreTests", dependencies: ["BrokerCore", "TopicLog", "TopicProtocol", "RecordFormat"],
+            swiftSettings: settings),
+        .testTarget(
             name: "CompileFailTests", dependencies: ["RDMATransport", "TransportTestSupport"],
             swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),

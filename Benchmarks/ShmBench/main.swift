@@ -1,7 +1,8 @@
 // What the figures shm.latency and shm.bandwidth measure of the shared-memory fabric, between two processes.
 // Usage: shm-bench serve PATH              one client's other side; ends with it
 //        shm-bench latency PATH [BYTES]    nanoseconds one way: median, 5th and 95th percentile of 2,000 batches
-//        shm-bench bandwidth PATH          MB/s (10⁶ bytes) of 1 MiB WRITEs and of a memcpy loop: medians of 101 rounds in
+//        shm-bench bandwidth PATH          MB/s (10⁶ bytes) of 1 MiB WRITEs and of a memcpy loop: medians of 101 rounds
+//        in
 //                                  which neither process lost its processor, and how many rounds that took
 // Pin both processes (taskset -c): one spins on each processor.
 import Glibc

@@ -9,7 +9,8 @@ package import TopicProtocol
 /// results enter through ``takeFlushResults()``.
 /// - Threading: one owner.
 package final class Broker {
-    package let flushPolicy: FlushPolicy
+    /// When a batch counts as written, where its topic does not say otherwise.
+    package var flushPolicy: FlushPolicy { directory.options.flushPolicy }
     private let directory: LogDirectory
     private let flusher: Flusher
     private var topics: [String: [Partition]] = [:]
@@ -20,7 +21,10 @@ package final class Broker {
     private var unsynced: [Partition] = []
     private var flushing: [UInt64: (partition: Partition, ticket: FlushTicket)] = [:]
     private var nextFlush: UInt64 = 1
-    private var nextIntervalFlush: UInt64 = 0
+    /// Partitions that are synced at intervals, with unsynced batches; when each is due, and the first of them.
+    private var periodic: [(partition: Partition, due: UInt64)] = []
+    private var nextPeriodic = UInt64.max
+    private var now: UInt64 = 0
     private var nextRecoveryPoint: UInt64 = 0
     private var effects: BrokerEffects
     private let doorCount: Int
@@ -28,10 +32,9 @@ package final class Broker {
     package static let partitionsMax = 10_000
 
     /// - Parameter doors: How many doors stage batches; they are numbered from 0.
-    package init(directory: LogDirectory, flusher: Flusher, flushPolicy: FlushPolicy, doors: Int) {
+    package init(directory: LogDirectory, flusher: Flusher, doors: Int) {
         self.directory = directory
         self.flusher = flusher
-        self.flushPolicy = flushPolicy
         doorCount = doors
         effects = BrokerEffects(doors: doors)
         for topic in directory.topics { adopt(topic, partitions: directory.partitionCount(topic: topic)!) }
@@ -60,11 +63,12 @@ package final class Broker {
     package var topicCount: Int { topics.count }
     package var partitionCount: Int { topics.values.reduce(0) { $0 + $1.count } }
 
-    package func createTopic(_ name: String, partitions: Int) throws(BrokerError) {
+    package func createTopic(_ name: String, partitions: Int, configs: [TopicConfig] = []) throws(BrokerError) {
         guard partitions <= Self.partitionsMax - partitionCount else {
             throw BrokerError(.limitReached, "the broker holds at most \(Self.partitionsMax) partitions")
         }
-        do throws(LogError) { try directory.createTopic(name: name, partitions: partitions) } catch {
+        let own = Dictionary(configs.map { ($0.name, $0.value) }) { $1 }
+        do throws(LogError) { try directory.createTopic(name: name, partitions: partitions, configs: own) } catch {
             throw BrokerError(error)
         }
         adopt(name, partitions: partitions)
@@ -109,7 +113,8 @@ package final class Broker {
         }
         return TopicDescription(
             topicID: partitions[0].address.topicID, partitionCount: UInt32(partitions.count),
-            firstPartition: firstPartition, partitions: listed)
+            firstPartition: firstPartition, partitions: listed,
+            configs: directory.configs(topic: name).map { TopicConfig(name: $0.name, value: $0.value) })
     }
 
     package func allocateProducerID() throws(BrokerError) -> Int64 {
@@ -127,19 +132,21 @@ package final class Broker {
     /// Answers a produce request that never gets as far as the log.
     package func refuse(_ origin: ProduceOrigin, _ error: ErrorCode) { acknowledge(origin, error, base: nil) }
 
-    /// Appends everything staged, one write per partition, and asks for the syncs that the policy wants.
+    /// Appends everything staged, one write per partition, and asks for the syncs that the topics' policies want.
     /// - Parameter now: Nanoseconds of a monotonic clock.
     package func commit(now: UInt64) {
+        self.now = now
         for partition in staged { append(partition) }
         staged.removeAll(keepingCapacity: true)
-        switch flushPolicy {
-        case .group: submitFlushes()
-        case .interval(let milliseconds):
-            guard now >= nextIntervalFlush else { break }
-            nextIntervalFlush = now + UInt64(milliseconds) * 1_000_000
-            submitFlushes()
-        case .none: unsynced.removeAll(keepingCapacity: true)
+        if now >= nextPeriodic {
+            for entry in periodic where entry.due <= now {
+                entry.partition.isPeriodic = false
+                unsynced.append(entry.partition)
+            }
+            periodic.removeAll { $0.due <= now }
+            nextPeriodic = periodic.reduce(.max) { min($0, $1.due) }
         }
+        submitFlushes()
         if now >= nextRecoveryPoint {
             // A late recovery point only makes the next start read more: an error here is met again at the next one.
             if nextRecoveryPoint != 0 { try? directory.writeRecoveryPoints() }
@@ -149,8 +156,7 @@ package final class Broker {
 
     /// Nanoseconds of the clock at which ``commit(now:)`` wants to be called again, if at all.
     package var nextDeadline: UInt64? {
-        guard case .interval = flushPolicy, !unsynced.isEmpty else { return nil }
-        return nextIntervalFlush
+        nextPeriodic == .max ? nil : nextPeriodic
     }
 
     private func append(_ partition: Partition) {
@@ -171,8 +177,22 @@ package final class Broker {
             }
         }
         guard appended else { return }
-        if !partition.isFlushing { unsynced.append(partition) }
-        if flushPolicy != .group { publish(partition, upTo: partition.log.logEndOffset) }
+        if !partition.isFlushing { wantSync(partition) }
+        if partition.log.options.flushPolicy != .group { publish(partition, upTo: partition.log.logEndOffset) }
+    }
+
+    /// Has a partition synced when its topic wants it.
+    private func wantSync(_ partition: Partition) {
+        switch partition.log.options.flushPolicy {
+        case .group: unsynced.append(partition)
+        case .interval(let milliseconds):
+            guard !partition.isPeriodic else { return }
+            partition.isPeriodic = true
+            let due = now + UInt64(milliseconds) * 1_000_000
+            periodic.append((partition, due))
+            nextPeriodic = min(nextPeriodic, due)
+        case .none: break
+        }
     }
 
     private func waitForCommit(_ partition: Partition, base: Offset, last: Offset, _ origin: ProduceOrigin) {
@@ -232,8 +252,8 @@ package final class Broker {
                 partition.awaiting = []
                 continue
             }
-            if flushPolicy == .group { publish(partition, upTo: partition.log.durableOffset) }
-            if partition.log.logEndOffset > partition.log.durableOffset { unsynced.append(partition) }
+            if partition.log.options.flushPolicy == .group { publish(partition, upTo: partition.log.durableOffset) }
+            if partition.log.logEndOffset > partition.log.durableOffset { wantSync(partition) }
         }
         // A whole segment became durable: the next commit says so on disk, or the next start reads it all again.
         if !results.isEmpty, directory.areRecoveryPointsStale { nextRecoveryPoint = 1 }

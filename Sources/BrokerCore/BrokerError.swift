@@ -17,6 +17,7 @@ package struct BrokerError: Error, Sendable, CustomStringConvertible {
             case .invalidTopicName: .invalidTopic
             case .invalidPartitionCount: .invalidPartitions
             case .topicExists: .topicAlreadyExists
+            case .invalidConfig: .invalidConfig
             case .unknownTopic: .unknownTopicOrPartition
             default: .storageError
             }

@@ -15,6 +15,8 @@ package final class Partition {
     var staged: [ProducedBatch] = []
     /// Appended and not committed yet, with the offset after their last record.
     var awaiting: [(end: Offset, origin: ProduceOrigin, base: Offset)] = []
+    /// It waits for its topic's flush interval to pass.
+    var isPeriodic = false
     /// A sync of this partition is on its way.
     var isFlushing = false
 

@@ -9,9 +9,9 @@ internal import TopicProtocol
 extension FabricDoor {
     func serve(_ request: Request, id: UInt32, _ session: Session) throws(FrameError) {
         switch request {
-        case .createTopic(let name, let partitions):
+        case .createTopic(let name, let partitions, let configs):
             answer(session, id) { () throws(BrokerError) in
-                try broker.createTopic(name, partitions: Int(partitions))
+                try broker.createTopic(name, partitions: Int(partitions), configs: configs)
                 log.info("topic created", metadata: ["topic": "\(name)", "partitions": "\(partitions)"])
             }
         case .deleteTopic(let name):

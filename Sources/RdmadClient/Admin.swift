@@ -21,9 +21,22 @@ public final class Admin: Sendable {
     public func close() { link.close() }
 
     /// Creates a topic; durable when this returns.
-    public func createTopic(_ name: String, partitions: Int = 1) async throws(ClientError) {
+    /// - Parameter configs: Its own settings by Kafka's names, such as `retention.ms`; `flush.policy` is rdmad's.
+    public func createTopic(
+        _ name: String, partitions: Int = 1, configs: [String: String] = [:]
+    ) async throws(ClientError) {
         guard let count = UInt32(exactly: partitions) else { throw ClientError(.limit, "\(partitions) partitions") }
-        _ = try await link.request(.createTopic(name: name, partitions: count))
+        for (name, value) in configs
+        where [name, value].contains(where: { $0.utf8.count > FrameLimits.topicConfigBytesMax }) {
+            throw ClientError(
+                .limit, "topic config \(name.prefix(40)) is longer than \(FrameLimits.topicConfigBytesMax) bytes")
+        }
+        guard configs.count <= FrameLimits.topicConfigsMax else {
+            throw ClientError(
+                .limit, "\(configs.count) topic configs, at most \(FrameLimits.topicConfigsMax) are allowed")
+        }
+        let list = configs.sorted { $0.key < $1.key }.map { TopicConfig(name: $0.key, value: $0.value) }
+        _ = try await link.request(.createTopic(name: name, partitions: count, configs: list))
     }
 
     /// Deletes a topic and all of its records.
@@ -43,6 +56,15 @@ public final class Admin: Sendable {
             guard list.isCut, let last = list.topics.last else { return topics }
             after = last.name
         }
+    }
+
+    /// What a topic was given of its own when it was created, by name.
+    public func topicConfigs(_ name: String) async throws(ClientError) -> [(name: String, value: String)] {
+        let request = Request.describeTopic(name: name, firstPartition: 0)
+        let part = try parseBody(try await link.request(request)) { reader throws(FrameError) in
+            try TopicDescription(from: &reader)
+        }
+        return part.configs.map { ($0.name, $0.value) }
     }
 
     /// A topic's partitions.

@@ -4,7 +4,7 @@ extension Request {
     /// For error messages.
     var name: String {
         switch self {
-        case .createTopic(let name, _): "create topic \(name)"
+        case .createTopic(let name, _, _): "create topic \(name)"
         case .deleteTopic(let name): "delete topic \(name)"
         case .listTopics: "list topics"
         case .describeTopic(let name, _): "describe topic \(name)"

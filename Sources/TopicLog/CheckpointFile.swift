@@ -10,6 +10,8 @@ struct CheckpointFile {
 
     /// The catalog of topics: `name partitions`.
     static let topics = CheckpointFile(name: "topics", fieldCount: 2)
+    /// What topics were given of their own: `topic name value`.
+    static let topicConfigs = CheckpointFile(name: "topic-configs", fieldCount: 3)
     /// Kafka's own: `topic partition offset`.
     static let recoveryPoints = CheckpointFile(name: "recovery-point-offset-checkpoint", fieldCount: 3)
     /// Kafka's own: `topic partition offset`, for logs that do not begin at 0.
@@ -17,8 +19,8 @@ struct CheckpointFile {
     /// The first producer id that was never reserved: one line, one field.
     static let producerIDs = CheckpointFile(name: "producer-ids", fieldCount: 1)
 
-    /// Partitions closed in order: `topic partition logEndOffset bytesOfTheLastSegment`. There only between a clean stop
-    /// and the next start.
+    /// Partitions closed in order: `topic partition logEndOffset bytesOfTheLastSegment`. There only between a clean
+    /// stop and the next start.
     static let cleanClose = CheckpointFile(name: "clean-close-checkpoint", fieldCount: 4)
     /// Kafka's own, in a partition's directory: `epoch offset`.
     static let leaderEpochs = CheckpointFile(name: "leader-epoch-checkpoint", fieldCount: 2)

@@ -37,8 +37,8 @@ struct OffsetEntry: IndexEntry {
     }
 }
 
-/// An entry of Kafka's `.timeindex`: `timestamp i64 | relativeOffset i32`. The timestamp is the largest of the segment up
-/// to here; the offset is the last one of the first batch that has it, less the segment's base.
+/// An entry of Kafka's `.timeindex`: `timestamp i64 | relativeOffset i32`. The timestamp is the largest of the segment
+/// up to here; the offset is the last one of the first batch that has it, less the segment's base.
 struct TimeEntry: IndexEntry {
     static let byteCount = 12
     var timestamp: Int64

@@ -1,8 +1,8 @@
 internal import Glibc
 internal import RecordFormat
 
-/// Kafka's `leader-epoch-checkpoint`: where each leader epoch of a partition began. For replication and for other tools;
-/// written at each roll and close, not synced, and what it lacks is added when the log is scanned.
+/// Kafka's `leader-epoch-checkpoint`: where each leader epoch of a partition began. For replication and for other
+/// tools; written at each roll and close, not synced, and what it lacks is added when the log is scanned.
 struct LeaderEpochs: Equatable {
     struct Entry: Equatable {
         let epoch: LeaderEpoch

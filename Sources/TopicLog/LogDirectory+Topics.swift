@@ -5,10 +5,12 @@ extension LogDirectory {
     ///
     /// Directories first, catalog last: the catalog's rename is the moment the topic exists. A stop before it leaves
     /// directories without data that nobody claims; the next create of that name takes them over.
-    /// - Parameter partitions: 1...1024.
-    /// - Throws: `invalidTopicName`, `invalidPartitionCount`, `topicExists`; system errors, after which the call may be
-    ///   repeated (if the very last sync failed, a restart may find the topic created).
-    package func createTopic(name: String, partitions: Int) throws(LogError) {
+    /// - Parameters:
+    ///   - partitions: 1...1024.
+    ///   - configs: The topic's own settings; the data directory's options hold for the rest.
+    /// - Throws: `invalidTopicName`, `invalidPartitionCount`, `invalidConfig`, `topicExists`; system errors, after
+    ///   which the call may be repeated (if the very last sync failed, a restart may find the topic created).
+    package func createTopic(name: String, partitions: Int, configs: [String: String] = [:]) throws(LogError) {
         if let fault = TopicName.fault(in: name) {
             throw LogError(
                 .invalidTopicName, operation: "creating topic", path: name,
@@ -24,18 +26,20 @@ extension LogDirectory {
             throw LogError(
                 .topicExists, operation: "creating topic", path: name, advice: "topic \(name) exists already")
         }
+        let options = try options.applying(configs)
         if pendingDeletes[name] != nil { try markDeleted(name) }
         // What an earlier delete of that name could not remove would, beside the new catalog, look like a delete that
         // was cut, and take the new topic with it. Its removal must be durable before the catalog is.
         try removeDeletedDirectories(name)
         var created: [PartitionLog] = []
         do throws(LogError) {
-            for index in 0..<partitions { created.append(try createPartition(name, index)) }
+            for index in 0..<partitions { created.append(try createPartition(name, index, options)) }
             try synchronizeVolumes()
             // A recovery point or a log start left from an earlier topic of that name would make the new one look cut
             // short.
             try writeRecoveryPoints()
             try writeLogStartOffsets()
+            try writeConfigs(name, configs.isEmpty ? nil : configs)
             try writeCatalog(catalog.merging([name: partitions]) { $1 })
         } catch {
             // The failed call may have been the sync after the catalog's rename. The directories may go only once the
@@ -148,7 +152,7 @@ extension LogDirectory {
     }
 
     /// A new partition's log, in a new directory or one without data.
-    private func createPartition(_ topic: String, _ index: Int) throws(LogError) -> PartitionLog {
+    private func createPartition(_ topic: String, _ index: Int, _ options: LogOptions) throws(LogError) -> PartitionLog {
         let name = TopicName.directory(topic, index)
         let volume = places[name] ?? emptiestVolume
         let directory = volume.path + "/" + name

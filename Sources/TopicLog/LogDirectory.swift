@@ -4,7 +4,7 @@ internal import RecordFormat
 /// The data directory: the catalog of topics, their partitions' logs, and the ids given to producers.
 ///
 /// ```
-/// .lock   topics   producer-ids
+/// .lock   topics   topic-configs   producer-ids
 /// recovery-point-offset-checkpoint   log-start-offset-checkpoint   clean-close-checkpoint
 /// <topic>-<partition>/   <topic>-<partition>.delete/
 /// ```
@@ -13,7 +13,7 @@ internal import RecordFormat
 package final class LogDirectory {
     /// The directory, as given to `open`.
     package let path: String
-    /// The limits of every partition.
+    /// The limits of partitions whose topic says nothing else.
     package let options: LogOptions
     /// What `open` found.
     package internal(set) var recoveryReport = RecoveryReport()
@@ -24,6 +24,8 @@ package final class LogDirectory {
     /// Partition counts of topics whose delete failed before the catalog forgot them. Until it does, it must name them:
     /// or their directories would be nobody's.
     var pendingDeletes: [String: Int] = [:]
+    /// What topics were given of their own. Of topics that are gone there may be some.
+    private(set) var configs: [String: [String: String]] = [:]
     /// Where the partitions are: the directory itself, which holds the catalog too, and others.
     package let volumes: [LogVolume]
     /// The volume of each partition directory, by the directory's name.
@@ -74,6 +76,23 @@ package final class LogDirectory {
     package func partition(topic: String, index: Int) -> PartitionLog? {
         guard let partitions = logs[topic], partitions.indices.contains(index) else { return nil }
         return partitions[index]
+    }
+
+    /// What a topic was given of its own, by name.
+    package func configs(topic: String) -> [(name: String, value: String)] {
+        (configs[topic] ?? [:]).sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+
+    /// Stores what topics were given, durably, with or without one of them.
+    func writeConfigs(_ topic: String, _ own: [String: String]?) throws(LogError) {
+        guard configs[topic] != own else { return }
+        var all = configs.filter { logs[$0.key] != nil || pendingDeletes[$0.key] != nil }
+        all[topic] = own
+        let lines = all.sorted { $0.key < $1.key }.flatMap { topic, own in
+            own.sorted { $0.key < $1.key }.map { "\(topic) \($0.key) \($0.value)" }
+        }
+        try CheckpointFile.topicConfigs.write(lines, in: path, files)
+        configs = all
     }
 
     /// A producer id that no producer of this directory ever had.
@@ -152,10 +171,14 @@ package final class LogDirectory {
         let starts = try Self.readOffsets(.logStarts, in: path, files)
         if starts.isEmpty { storedLogStarts = [] }
         let clean = readCleanClose()
+        for line in try CheckpointFile.topicConfigs.read(in: path, files) ?? [] {
+            configs[String(line[0]), default: [:]][String(line[1])] = String(line[2])
+        }
         let surviving = try finishDeletes(catalog, found)
         var recoveries: [LogRecovery] = []
         var places: [LogVolume] = []
         for (topic, count) in surviving {
+            let options = try options.applying(configs[topic] ?? [:])
             for index in 0..<count {
                 let name = TopicName.directory(topic, index)
                 let volume = try place(of: name, topic)

@@ -24,6 +24,8 @@ package struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
         package static let invalidTopicName = Code(description: "invalid topic name")
         /// Outside 1...1024; nothing was created.
         package static let invalidPartitionCount = Code(description: "invalid partition count")
+        /// A topic's setting is unknown, or its value not allowed; nothing was created.
+        package static let invalidConfig = Code(description: "invalid config")
         /// There is a topic, or data, of that name already.
         package static let topicExists = Code(description: "topic exists")
         /// The offset is not in the log; nothing was changed.

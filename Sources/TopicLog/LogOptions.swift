@@ -12,6 +12,8 @@ package struct LogOptions: Sendable {
     /// Idempotent producers remembered per partition; the ones silent for longest are dropped. Positive.
     package var producersMax = 100_000
 
+    /// When an appended batch counts as written (`flush.policy`).
+    package var flushPolicy = FlushPolicy.group
     /// What happens to old segments (`cleanup.policy`).
     package var cleanupPolicy = CleanupPolicy.delete
     /// A rolled segment goes when its latest record is older (`retention.ms`); -1 for never.

@@ -3,11 +3,11 @@ internal import RecordFormat
 
 /// Brings a partition's directory into order after any kind of stop.
 ///
-/// A log that was closed in order is only listed. Otherwise the segments from the durable bound on are walked: by headers
-/// below it, by checksums at and above it. A batch is bad when it is cut, fails its checksum, or does not follow its
-/// predecessor. Below the bound that is corruption of acknowledged data: the log is fenced there and no file is touched.
-/// At or above it nobody was promised anything: the log ends there, and the rest is moved to `.torn` files, because it
-/// may still interest somebody.
+/// A log that was closed in order is only listed. Otherwise the segments from the durable bound on are walked: by
+/// headers below it, by checksums at and above it. A batch is bad when it is cut, fails its checksum, or does not
+/// follow its predecessor. Below the bound that is corruption of acknowledged data: the log is fenced there and no file
+/// is touched. At or above it nobody was promised anything: the log ends there, and the rest is moved to `.torn` files,
+/// because it may still interest somebody.
 ///
 /// - Threading: `run` may be called on any thread, one at a time; the segments are open only while it runs.
 struct LogRecovery {

@@ -1,7 +1,8 @@
 internal import Glibc
 
-/// Bounds how many segments keep a descriptor: of those that wait for no sync, the ones not used for longest are closed,
-/// and opened again when they are needed (the clock algorithm: a hand goes round and spares what was used since).
+/// Bounds how many segments keep a descriptor: of those that wait for no sync, the ones not used for longest are
+/// closed, and opened again when they are needed (the clock algorithm: a hand goes round and spares what was used
+/// since).
 ///
 /// A segment with bytes that no sync has covered stays open, whatever the bound: the kernel reports a failed write-back
 /// to the descriptors that were open when it happened.

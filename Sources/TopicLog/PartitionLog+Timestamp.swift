@@ -3,7 +3,8 @@ package import RecordFormat
 extension PartitionLog {
     /// The first record whose timestamp is at least the given one.
     ///
-    /// Of a compressed batch, whose records cannot be looked at here, the first record that can be the one: the batch's.
+    /// Of a compressed batch, whose records cannot be looked at here, the first record that can be the one: the
+    /// batch's.
     /// - Parameter timestamp: Milliseconds since 1970.
     /// - Returns: its offset and timestamp, or nil when every record is older.
     /// - Complexity: O(segments), then O(log of the segment's index) and one index interval.

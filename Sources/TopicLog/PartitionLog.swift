@@ -172,7 +172,8 @@ package final class PartitionLog {
         didFlush(ticket, error: nil)
     }
 
-    /// Writes the indexes, the producers and the epochs, and lets go of the files. Does not sync. Later calls do nothing.
+    /// Writes the indexes, the producers and the epochs, and lets go of the files. Does not sync. Later calls do
+    /// nothing.
     ///
     /// - Throws: when something cannot be written; the log is closed all the same, and loses nothing: the rest is built
     ///   anew from it.

@@ -9,9 +9,9 @@ internal import RecordFormat
 ///        | coordinatorEpoch i32 = -1 | currentTxnFirstOffset i64 = -1
 /// tail   "rdmd" | for each entry: count u8 | count × (lastSequence i32 | lastOffset i64 | offsetDelta i32)
 /// ```
-/// Big-endian; CRC-32C of everything behind it. Up to the tail it is Kafka's, whose reader checks the sum over the whole
-/// file and ignores what follows the entries. Kafka's entry holds a producer's last batch; the tail holds the up to four
-/// before it, oldest first (docs/adr/0012-derived-files.md).
+/// Big-endian; CRC-32C of everything behind it. Up to the tail it is Kafka's, whose reader checks the sum over the
+/// whole file and ignores what follows the entries. Kafka's entry holds a producer's last batch; the tail holds the up
+/// to four before it, oldest first (docs/adr/0012-derived-files.md).
 enum ProducerSnapshot {
     static let suffix = ".snapshot"
     private static let version: Int16 = 1

@@ -11,7 +11,8 @@ extension Segment {
         let reason: String
     }
 
-    /// Goes over the batches from one on, as long as `body` says so, to the segment's end or the first that is not sound.
+    /// Goes over the batches from one on, as long as `body` says so, to the segment's end or the first that is not
+    /// sound.
     /// - Parameter bound: Where the batches begin whose checksums are looked at, too.
     func walk(
         from position: Int64 = 0, at offset: Offset? = nil, checking bound: Offset = Offset(.max),

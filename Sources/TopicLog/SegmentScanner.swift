@@ -15,8 +15,8 @@ struct SegmentScanner {
     private(set) var headersChecksum: UInt32 = 0
     private var bufferBytes: Int { unsafe buffer.count }
 
-    /// A read costs little beside the checksums of 1 MiB; where only headers are wanted, small batches come many at once
-    /// and of large ones little is read in vain.
+    /// A read costs little beside the checksums of 1 MiB; where only headers are wanted, small batches come many at
+    /// once and of large ones little is read in vain.
     static let scanBytes = 1 << 20, hopBytes = 1 << 12
 
     /// - Parameter bufferBytes: How much to read at once; at least a header.

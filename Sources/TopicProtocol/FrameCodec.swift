@@ -88,7 +88,7 @@ package enum FrameLimits {
     /// Longest topic name, in bytes (Kafka's limit).
     package static let topicNameBytesMax = 249
     /// Most configs of a topic in one frame, and the longest value of one, in bytes.
-    package static let topicConfigsMax = 32
+    package static let topicConfigsMax = 16
     package static let topicConfigBytesMax = 200
     /// Longest error text in a response, in bytes.
     package static let errorTextBytesMax = 512

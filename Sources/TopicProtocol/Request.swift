@@ -29,7 +29,7 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
 /// A string is a 16-bit length and UTF-8. Everything is little-endian (docs/protocol.md).
 @safe package enum Request {
     /// Configs: Kafka's names, as written.
-    case createTopic(name: String, partitions: UInt32, configs: [TopicConfig])
+    case createTopic(name: String, partitions: UInt32, configs: [TopicConfig] = [])
     case deleteTopic(name: String)
     case listTopics(after: String)
     case describeTopic(name: String, firstPartition: UInt32)

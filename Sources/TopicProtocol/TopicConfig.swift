@@ -7,7 +7,8 @@ package struct TopicConfig: Hashable, Sendable {
         self.value = value
     }
 
-    /// What may stand behind a frame's other fields: `| count u16 | count × (name string | value string) |`, or nothing.
+    /// What may stand behind a frame's other fields: `| count u16 | count × (name string | value string) |`, or
+    /// nothing.
     static func list(_ reader: inout FrameReader) throws(FrameError) -> [TopicConfig] {
         guard reader.remaining > 0 else { return [] }
         let count = try reader.integer(UInt16.self)

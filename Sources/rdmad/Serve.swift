@@ -82,6 +82,7 @@ struct Serve: ParsableCommand {
         var options = LogOptions()
         options.segmentBytes = segmentBytes
         options.batchBytesMax = maxMessageBytes
+        options.flushPolicy = FlushPolicy(flush)!
         let directory: LogDirectory
         let flusher: Flusher
         do {
@@ -94,7 +95,7 @@ struct Serve: ParsableCommand {
 
         let addresses = try listen.isEmpty ? defaultAddresses(log) : listen.map { ($0, try ListenAddress($0), true) }
         let broker = Broker(
-            directory: directory, flusher: flusher, flushPolicy: FlushPolicy(flush)!, doors: addresses.count)
+            directory: directory, flusher: flusher, doors: addresses.count)
         var limits = DoorLimits()
         limits.batchBytesMax = maxMessageBytes
         var doors: [any Door] = []

@@ -26,10 +26,36 @@ struct TopicCommand: AsyncParsableCommand {
         @OptionGroup var broker: BrokerOptions
         @Argument(help: "Letters, digits, '.', '_' and '-', at most 249.") var name: String
         @Option(name: [.long, .short], help: "How many logs the topic is split into.") var partitions = 1
+        @Option(
+            name: [.long, .short],
+            help: ArgumentHelp(
+                "A setting of the topic's own; may be given again. cleanup.policy, retention.ms, retention.bytes, "
+                    + "segment.bytes, segment.ms, delete.retention.ms, min.cleanable.dirty.ratio and "
+                    + "index.interval.bytes mean what they mean to Kafka; flush.policy is group, interval:MS or none.",
+                valueName: "name=value"))
+        var config: [String] = []
+
+        func validate() throws { _ = try configs }
+
+        /// As a dictionary.
+        private var configs: [String: String] {
+            get throws {
+                var configs: [String: String] = [:]
+                for text in config {
+                    let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                    guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {
+                        throw ValidationError("--config is NAME=VALUE, not '\(text)'")
+                    }
+                    configs[String(parts[0])] = String(parts[1])
+                }
+                return configs
+            }
+        }
 
         func run() async throws {
+            let configs = try configs
             try await withAdmin(broker) { admin in
-                try await admin.createTopic(name, partitions: partitions)
+                try await admin.createTopic(name, partitions: partitions, configs: configs)
                 print("created topic \(name) with \(partitions) partition\(partitions == 1 ? "" : "s")")
             }
         }
@@ -62,12 +88,19 @@ struct TopicCommand: AsyncParsableCommand {
         func run() async throws {
             try await withAdmin(broker) { admin in
                 let partitions = try await admin.describeTopic(name)
+                let configs = try await admin.topicConfigs(name)
                 if json {
                     let items = partitions.map {
                         "{\"partition\":\($0.index),\"startOffset\":\($0.startOffset),\"endOffset\":\($0.endOffset),"
                             + "\"logEndOffset\":\($0.logEndOffset),\"writable\":\($0.isWritable)}"
                     }
-                    return print("{\"name\":\"\(name)\",\"partitions\":[\(items.joined(separator: ","))]}")
+                    // Neither names nor values that a broker takes need escaping.
+                    let own = configs.map { "\"\($0.name)\":\"\($0.value)\"" }.joined(separator: ",")
+                    return print(
+                        "{\"name\":\"\(name)\",\"configs\":{\(own)},\"partitions\":[\(items.joined(separator: ","))]}")
+                }
+                if !configs.isEmpty {
+                    print("configs: \(configs.map { "\($0.name)=\($0.value)" }.joined(separator: " "))")
                 }
                 printTable(
                     [["PARTITION", "START", "END", "RECORDS", "STATE"]]

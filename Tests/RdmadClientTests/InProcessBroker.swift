@@ -49,9 +49,10 @@ final class InProcessBroker: Sendable {
         let (directory, path) = (directory + "/data", directory + "/sock")
         startThread {
             do {
-                let log = try LogDirectory.open(path: directory, options: LogOptions())
-                let broker = Broker(
-                    directory: log, flusher: try Flusher(), flushPolicy: FlushPolicy("none")!, doors: 1)
+                var options = LogOptions()
+                options.flushPolicy = .none
+                let log = try LogDirectory.open(path: directory, options: options)
+                let broker = Broker(directory: log, flusher: try Flusher(), doors: 1)
                 var quiet = Logger(label: "broker") { StreamLogHandler.standardError(label: $0) }
                 quiet.logLevel = .critical
                 let door = try Doors.sharedMemory(

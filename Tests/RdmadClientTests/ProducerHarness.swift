@@ -42,7 +42,7 @@ struct ProducerHarness {
             }
         }
         port.answer {
-            TopicDescription(topicID: 3, partitionCount: UInt32(partitions), firstPartition: 0, partitions: [])
+            TopicDescription(topicID: 3, partitionCount: UInt32(partitions), firstPartition: 0, partitions: [], configs: [])
                 .encode(into: &$0)
         }
     }

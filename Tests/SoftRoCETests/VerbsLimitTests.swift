@@ -103,7 +103,8 @@ import TransportTestSupport
         server.shutdown()
     }
 
-    /// An idle connection's peer is asked for a sign of life: nobody sees it but the devices, and a sleeper wakes for it.
+    /// An idle connection's peer is asked for a sign of life: nobody sees it but the devices, and a sleeper wakes for
+    /// it.
     @Test func anIdleConnectionIsProbed() throws {
         var configuration = FabricConfiguration.client
         configuration.peerTimeoutMilliseconds = 100

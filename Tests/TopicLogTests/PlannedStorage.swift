@@ -5,8 +5,8 @@ import Synchronization
 
 /// Lets a test play a failing system, or a process that ends, at a chosen call that changes something.
 enum FaultPlan {
-    /// Asked before each call with its operation and path: 0 to let it happen, an errno to fail it. Bound to the calling
-    /// task, so that tests run side by side.
+    /// Asked before each call with its operation and path: 0 to let it happen, an errno to fail it. Bound to the
+    /// calling task, so that tests run side by side.
     @TaskLocal static var current: (@Sendable (_ operation: String, _ path: String) -> Int32)?
 }
 

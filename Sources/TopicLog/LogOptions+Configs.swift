@@ -1,0 +1,53 @@
+extension LogOptions {
+    /// These options with a topic's own settings.
+    /// - Parameter configs: Kafka's names where Kafka has one, as an operator wrote them.
+    /// - Throws: `invalidConfig`, naming the setting and what it may be.
+    func applying(_ configs: [String: String]) throws(LogError) -> LogOptions {
+        var options = self
+        for (name, value) in configs.sorted(by: { $0.key < $1.key }) { try options.set(name, value) }
+        return options
+    }
+
+    private mutating func set(_ name: String, _ value: String) throws(LogError) {
+        func wrong(_ what: String) -> LogError {
+            LogError(
+                .invalidConfig, operation: "setting", path: name, advice: "\(name) is \(what), not '\(value)'")
+        }
+        func number(_ range: ClosedRange<Int64>, _ what: String) throws(LogError) -> Int64 {
+            guard let number = Int64(value), range.contains(number) else {
+                throw wrong("\(what), \(range.lowerBound) to \(range.upperBound)")
+            }
+            return number
+        }
+        let milliseconds = Int64(1) << 52
+        switch name {
+        case "flush.policy":
+            guard let policy = FlushPolicy(value) else { throw wrong("group, interval:MS or none") }
+            flushPolicy = policy
+        case "cleanup.policy":
+            guard let policy = CleanupPolicy(value) else { throw wrong("delete, compact, or both with a comma") }
+            cleanupPolicy = policy
+        case "segment.bytes": segmentBytes = Int(try number(1...Int64(Int32.max), "a number of bytes"))
+        case "segment.ms": segmentMilliseconds = try number(1...milliseconds, "a number of milliseconds")
+        case "index.interval.bytes": indexIntervalBytes = Int(try number(1...Int64(Int32.max), "a number of bytes"))
+        case "retention.ms":
+            retentionMilliseconds = try number(-1...milliseconds, "a number of milliseconds, -1 for ever")
+        case "retention.bytes": retentionBytes = try number(-1...Int64.max, "a number of bytes, -1 for all")
+        case "delete.retention.ms":
+            deleteRetentionMilliseconds = try number(0...milliseconds, "a number of milliseconds")
+        case "min.cleanable.dirty.ratio":
+            guard let ratio = Double(value), (0...1).contains(ratio) else { throw wrong("a number from 0 to 1") }
+            minCleanableRatio = ratio
+        default:
+            throw LogError(
+                .invalidConfig, operation: "setting", path: name,
+                advice: "there is no topic config '\(name)'; there are \(Self.configNames.joined(separator: ", "))")
+        }
+    }
+
+    /// What a topic can be given.
+    static let configNames = [
+        "cleanup.policy", "delete.retention.ms", "flush.policy", "index.interval.bytes", "min.cleanable.dirty.ratio",
+        "retention.bytes", "retention.ms", "segment.bytes", "segment.ms",
+    ]
+}
