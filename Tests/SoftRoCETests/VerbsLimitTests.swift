@@ -32,7 +32,7 @@ import TransportTestSupport
             driver.fabrics[0].release(message)
         }
         // Everything posted is reclaimed by the signalled ones: the queue takes as much again.
-        while client.connections[atClient]!.isIdle == false { driver.turn() }
+        while unsafe !client.connections[atClient]!.lane.pointee.isIdle { driver.turn() }
         #expect(client.statistics.requestsPosted - before.requestsPosted == 32)
         #expect(client.statistics.doorbells - before.doorbells == 1)
         let taken = client.statistics.completions - before.completions
@@ -46,8 +46,8 @@ import TransportTestSupport
         large.messageBufferBytes = 32768
         let (driver, _, atClient) = try pair(.client, large)
         let connection = driver.fabrics[1].connections[atClient]!
-        #expect(connection.peerMessageBytesMax == 8184)
-        connection.peerMessageBytesMax = 32760  // a client that ignores what the server said
+        #expect(unsafe connection.lane.pointee.peerMessageBytesMax == 8184)
+        unsafe connection.lane.pointee.peerMessageBytesMax = 32760  // a client that ignores what the server said
         #expect(send([UInt8](repeating: 1, count: 20_000), on: atClient, of: driver.fabrics[1]) == .posted)
         #expect(try driver.waitDisconnect(0) == .transportError)
         _ = try driver.waitDisconnect(1)

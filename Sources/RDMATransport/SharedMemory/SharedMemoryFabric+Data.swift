@@ -8,7 +8,7 @@ extension SharedMemoryFabric {
 
     package func send(on id: ConnectionID, _ encode: (UnsafeMutableRawBufferPointer) -> Int) -> PostResult {
         let lanes = unsafe self.lanes
-        guard let lane = unsafe lanes.pointee[id], unsafe lane.pointee.isOpen else { return .closed }
+        guard let lane = unsafe lanes.pointee.table[id], unsafe lane.pointee.isOpen else { return .closed }
         let result = unsafe lane.pointee.reserve()
         guard result == .posted else { return result }
         let longest = limits.messageBytesMax
@@ -16,7 +16,7 @@ extension SharedMemoryFabric {
         let count = unsafe encode(payload)
         precondition(count >= 0 && count <= longest)
         unsafe lane.pointee.publish(byteCount: count, kind: SharedRing.messageKind, immediate: 0)
-        unsafe lanes.pointee.markDirty(lane)
+        unsafe lanes.pointee.table.markDirty(lane)
         return .posted
     }
 
@@ -25,7 +25,7 @@ extension SharedMemoryFabric {
     ) -> PostResult {
         let lanes = unsafe self.lanes
         guard let lane = unsafe openLane(id, with: remote) else { return .closed }
-        let sink = unsafe lanes.pointee.regions.bytes(local)
+        let sink = unsafe lanes.pointee.regions.locate(local).bytes
         guard let source = unsafe lane.pointee.peerBytes(remote, count: local.count, isWritable: false) else {
             unsafe lanes.pointee.pending.append(.completed(id, token: token, .remoteAccessError))
             return .posted
@@ -50,13 +50,14 @@ extension SharedMemoryFabric {
             let result = unsafe lane.pointee.reserve()
             guard result == .posted else { return result }
         }
-        unsafe sink.copyMemory(from: lanes.pointee.regions.bytes(first), byteCount: first.count)
+        unsafe sink.copyMemory(from: lanes.pointee.regions.locate(first).bytes, byteCount: first.count)
         if let second {
-            unsafe (sink + first.count).copyMemory(from: lanes.pointee.regions.bytes(second), byteCount: second.count)
+            unsafe (sink + first.count)
+                .copyMemory(from: lanes.pointee.regions.locate(second).bytes, byteCount: second.count)
         }
         if let immediate {
             unsafe lane.pointee.publish(byteCount: 0, kind: SharedRing.immediateKind, immediate: immediate)
-            unsafe lanes.pointee.markDirty(lane)
+            unsafe lanes.pointee.table.markDirty(lane)
         }
         unsafe lanes.pointee.pending.append(.completed(id, token: token, .success))
         return .posted
@@ -65,7 +66,7 @@ extension SharedMemoryFabric {
     /// The lane of an open connection, when need be after taking the region that the peer may just have shared.
     @inline(__always)
     private func openLane(_ id: ConnectionID, with remote: RemoteSlice) -> UnsafeMutablePointer<SharedMemoryLane>? {
-        guard let lane = unsafe lanes.pointee[id], unsafe lane.pointee.isOpen else { return nil }
+        guard let lane = unsafe lanes.pointee.table[id], unsafe lane.pointee.isOpen else { return nil }
         if unsafe lane.pointee.hasPeerRegion(remote.key) { return unsafe lane }
         return unsafe openLaneAfterPackets(id)
     }
@@ -74,22 +75,22 @@ extension SharedMemoryFabric {
     private func openLaneAfterPackets(_ id: ConnectionID) -> UnsafeMutablePointer<SharedMemoryLane>? {
         if let connection = connections[id] { receivePackets(connection) }
         // The packets may have ended the connection.
-        guard let lane = unsafe lanes.pointee[id], unsafe lane.pointee.isOpen else { return nil }
+        guard let lane = unsafe lanes.pointee.table[id], unsafe lane.pointee.isOpen else { return nil }
         return unsafe lane
     }
 
     package func flush() {
         let lanes = unsafe self.lanes
-        let count = unsafe lanes.pointee.dirtyCount
+        let count = unsafe lanes.pointee.table.dirtyCount
         guard count > 0 else { return }
         // Between what was published and the look at the sleepers' flags.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         for index in 0..<count {
-            let lane = unsafe lanes.pointee.dirty[index]
+            let lane = unsafe lanes.pointee.table.dirty[index]
             unsafe lane.pointee.isDirty = false
             if unsafe lane.pointee.takeWakeUp() { unsafe Self.wake(lane) }
         }
-        unsafe lanes.pointee.clearDirty()
+        unsafe lanes.pointee.table.clearDirty()
     }
 
     @inline(never) private static func wake(_ lane: UnsafeMutablePointer<SharedMemoryLane>) {
@@ -112,7 +113,7 @@ extension SharedMemoryFabric {
         var isAnyViolated = false
         for index in 0..<count {
             let lane = unsafe open[index]
-            if unsafe lane.pointee.drain(into: &events) { unsafe lanes.pointee.markDirty(lane) }
+            if unsafe lane.pointee.drain(into: &events) { unsafe lanes.pointee.table.markDirty(lane) }
             if unsafe lane.pointee.becameWritable() { unsafe events.append(.writable(lane.pointee.id)) }
             isAnyViolated = unsafe isAnyViolated || lane.pointee.isViolated
         }
@@ -129,14 +130,14 @@ extension SharedMemoryFabric {
     }
 
     package func bytes(of message: ReceivedMessage) -> UnsafeMutableRawBufferPointer {
-        guard let lane = unsafe lanes.pointee[message.connection] else {
+        guard let lane = unsafe lanes.pointee.table[message.connection] else {
             preconditionFailure("message already released")
         }
         return unsafe lane.pointee.bytes(of: message)
     }
 
     package func release(_ message: ReceivedMessage) {
-        guard let lane = unsafe lanes.pointee[message.connection] else {
+        guard let lane = unsafe lanes.pointee.table[message.connection] else {
             preconditionFailure("message already released")
         }
         unsafe lane.pointee.release(message)

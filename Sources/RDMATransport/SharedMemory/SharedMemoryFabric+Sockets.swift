@@ -209,7 +209,7 @@ extension SharedMemoryFabric {
 
     /// Forgets a dead connection.
     func remove(_ connection: SharedMemoryConnection) {
-        if let lane = unsafe connection.lane { unsafe lanes.pointee.remove(lane) }
+        if let lane = unsafe connection.lane { unsafe lanes.pointee.table.remove(lane) }
         connections.remove(connection.id)
     }
 

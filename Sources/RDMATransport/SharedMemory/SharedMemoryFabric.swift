@@ -151,7 +151,7 @@ import Glibc
     // MARK: Memory
 
     package func register(_ memory: MemoryBlock, access: PeerAccess) throws(FabricError) -> RegionID {
-        guard let region = unsafe lanes.pointee.regions.add(memory.bytes, access: access) else {
+        guard let region = unsafe lanes.pointee.regions.add(memory.bytes, access) else {
             throw FabricError(.limit, operation: "register", "65,535 regions are registered already")
         }
         registered[region] = memory
@@ -164,7 +164,7 @@ import Glibc
     }
 
     package func share(_ region: RegionID, on id: ConnectionID) throws(FabricError) -> RemoteRegion {
-        guard let memory = registered[region], let access = unsafe lanes.pointee.regions.access(of: region),
+        guard let memory = registered[region], let access = unsafe lanes.pointee.regions.detail(of: region),
             access != .none
         else {
             throw FabricError(.state, operation: "share", "the region is not registered for a peer")

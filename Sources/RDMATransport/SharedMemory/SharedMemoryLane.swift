@@ -1,10 +1,9 @@
 internal import CLinux
 import Glibc
 
-/// What one established connection touches per message. It lies at a fixed place outside of Swift's objects, so that
-/// poll, send and release count no references, hash nothing and check no exclusivity.
+/// What one established shared-memory connection touches per message.
 /// - Ownership: made and freed by its ``SharedMemoryConnection``, which keeps what the pointers here lead to.
-@unsafe struct SharedMemoryLane {
+@unsafe struct SharedMemoryLane: @unsafe Lane {
     let id: ConnectionID
     let socket: Int32
     private var out: SharedRingProducer

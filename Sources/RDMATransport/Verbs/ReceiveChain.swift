@@ -53,10 +53,12 @@ internal import CVerbs
 
     /// Posts everything to a queue pair. Verb: `ibv_post_recv(3)`. See ``SendChain/post(to:)``.
     @discardableResult
-    public mutating func post(to queuePair: borrowing QueuePair) -> PostOutcome {
+    public mutating func post(to queuePair: borrowing QueuePair) -> PostOutcome { unsafe post(to: queuePair.raw) }
+
+    mutating func post(to queuePair: UnsafeMutablePointer<ibv_qp>) -> PostOutcome {
         guard count > 0 else { return .posted }
         var refused: UnsafeMutablePointer<ibv_recv_wr>?
-        let result = unsafe ibv_post_recv(queuePair.raw, requests + start, &refused)
+        let result = unsafe ibv_post_recv(queuePair, requests + start, &refused)
         return unsafe finish(result, refused)
     }
 

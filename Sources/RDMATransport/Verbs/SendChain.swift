@@ -109,10 +109,12 @@ internal import CVerbs
     /// When the queue pair refuses a request, it and those after it stay in the chain, to be posted again or dropped
     /// with ``removeAll()``.
     @discardableResult
-    public mutating func post(to queuePair: borrowing QueuePair) -> PostOutcome {
+    public mutating func post(to queuePair: borrowing QueuePair) -> PostOutcome { unsafe post(to: queuePair.raw) }
+
+    mutating func post(to queuePair: UnsafeMutablePointer<ibv_qp>) -> PostOutcome {
         guard count > 0 else { return .posted }
         var refused: UnsafeMutablePointer<ibv_send_wr>?
-        let result = unsafe ibv_post_send(queuePair.raw, requests + start, &refused)
+        let result = unsafe ibv_post_send(queuePair, requests + start, &refused)
         guard result != 0 else {
             removeAll()
             return .posted

@@ -1,43 +1,8 @@
 internal import CVerbs
 
-// What the device and the connection manager report, and the end of connections.
+// What the connection manager reports, and the end of connections.
 extension VerbsFabric {
-    func pollCompletions(into events: inout [FabricEvent]) {
-        // Bounded, so that one busy peer cannot keep the caller here.
-        for _ in 0..<4 {
-            let count = completions.poll()
-            statistics.completions += count
-            for index in 0..<count { handle(completions[index], into: &events) }
-            if count < CompletionQueue.batchMax { return }
-        }
-    }
-
-    func handle(_ completion: WorkCompletion, into events: inout [FabricEvent]) {
-        let id = completion.workID
-        let index = UInt32(id >> 32 & 0xffff)
-        guard let connection = byIndex[index], connection.id.generation & 0x7fff == UInt32(id >> 48 & 0x7fff),
-            connection.state != .dead
-        else { return }
-        let number = UInt32(truncatingIfNeeded: id)
-        if connection.state == .accepting, completion.status == .success { establish(connection, into: &events) }
-        if id >> 63 == 1 {
-            if !connection.received(slot: number, completion, into: &events) { drain(connection, .protocolViolation) }
-        } else {
-            connection.completed(sequence: number, TransferStatus(completion.status), into: &events)
-        }
-        if completion.status != .success, connection.state == .established || connection.state == .accepting {
-            // The queue pair is in the error state already; a flush without a cause is the peer's hang-up.
-            let reason: DisconnectReason =
-                switch completion.status {
-                case .flushed: .closed
-                case .retryExceeded: .peerDead
-                default: .transportError
-                }
-            drain(connection, reason)
-        }
-    }
-
-    private func establish(_ connection: VerbsConnection, into events: inout [FabricEvent]) {
+    func establish(_ connection: VerbsConnection, into events: inout [FabricEvent]) {
         connection.established()
         events.append(.established(connection.id))
     }
@@ -116,6 +81,7 @@ extension VerbsFabric {
         connection.destroy(into: &flushed)
         events.append(.rejected(connection.id, failure))
         refused.append(connection)
+        unsafe lanes.pointee.isAnyEnding = true
     }
 
     /// Begins a connection's end; `.disconnected` follows when everything posted has come back.
@@ -125,9 +91,17 @@ extension VerbsFabric {
         connection.beginDrain()
         connection.drainDeadline = monotonicNanoseconds() + 2_000_000_000
         draining.append(connection)
+        unsafe lanes.pointee.isAnyEnding = true
     }
 
-    func finishDrained(into events: inout [FabricEvent]) {
+    /// Forgets those that the last poll reported as rejected.
+    @inline(never) func finishRefused() {
+        for connection in refused { finish(connection) }
+        refused.removeAll()
+        unsafe lanes.pointee.isAnyEnding = !draining.isEmpty
+    }
+
+    @inline(never) func finishDrained(into events: inout [FabricEvent]) {
         let now = monotonicNanoseconds()
         draining.removeAll { connection in
             guard connection.isDrained || now >= connection.drainDeadline else { return false }
@@ -136,12 +110,13 @@ extension VerbsFabric {
             if !connection.holdsMessages { finish(connection) }
             return true
         }
+        unsafe lanes.pointee.isAnyEnding = !draining.isEmpty || !refused.isEmpty
     }
 
     func finish(_ connection: VerbsConnection) {
         reservedCompletions -= VerbsConnection.completionsNeeded(configuration)
+        unsafe lanes.pointee.table.remove(connection.lane)
         connections.remove(connection.id)
-        byIndex[connection.id.index] = nil
     }
 }
 

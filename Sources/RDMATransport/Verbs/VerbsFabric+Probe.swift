@@ -10,7 +10,9 @@ extension VerbsFabric {
         nextProbe = now + peerTimeout.probeNanoseconds
         var expirations: UInt64 = 0
         _ = unsafe Glibc.read(probeTimer, &expirations, 8)
-        connections.forEach { $0.probe() }
+        for connection in connections.all where unsafe connection.lane.pointee.probe() {
+            unsafe lanes.pointee.table.markDirty(connection.lane)
+        }
         flush()
     }
 }

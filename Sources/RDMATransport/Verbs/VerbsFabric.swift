@@ -8,7 +8,7 @@ import Glibc
 /// index and generation with a sequence number or buffer slot, never a pointer: a late completion of an old
 /// connection matches nothing.
 /// - Threading: one thread. SeeAlso: ``Fabric``.
-package final class VerbsFabric: Fabric {
+@safe package final class VerbsFabric: Fabric {
     package let limits: FabricLimits
     package let pollDescriptor: Int32
     package let context: DeviceContext
@@ -23,18 +23,18 @@ package final class VerbsFabric: Fabric {
     var nextProbe: UInt64
     private var listener: ConnectionIdentifier?
     var connections: ConnectionTable<VerbsConnection>
-    /// Generations by table index, for matching the 15 bits in a work request's id.
-    var byIndex: [UInt32: VerbsConnection] = [:]
-    private var regions: RegionTable
-    var pending: [FabricEvent] = []
+    /// What the hot path touches, at a fixed place.
+    let lanes: UnsafeMutablePointer<VerbsLanes>
+    private var regions = RegionTable()
     var draining: [VerbsConnection] = []
+    /// Reported as rejected in the last poll; kept until the next one, for their private data.
+    var refused: [VerbsConnection] = []
     var reservedCompletions = 0
-    private var pollsUntilEvents = 0
     package internal(set) var lastError: FabricError?
     /// For tests that play a foreign client.
     var greetingOverride: [UInt8]?
     /// What was asked of the device, for figures and tests.
-    package internal(set) var statistics = VerbsStatistics()
+    package var statistics: VerbsStatistics { unsafe lanes.pointee.statistics }
 
     /// A fabric that listens at an address of a local device.
     package convenience init(
@@ -80,11 +80,12 @@ package final class VerbsFabric: Fabric {
             configuration.completionQueueDepth == 0 ? depthMax : min(configuration.completionQueueDepth, depthMax)
         completions = try CompletionQueue(context: context, depth: depth)
         connections = ConnectionTable(capacity: configuration.connectionsMax)
-        regions = RegionTable()
         peerTimeout = PeerTimeout(milliseconds: configuration.peerTimeoutMilliseconds)
         nextProbe = monotonicNanoseconds() + peerTimeout.probeNanoseconds
         probeTimer = clinux_timer(peerTimeout.probeNanoseconds)
         pollDescriptor = clinux_epoll_create()
+        unsafe lanes = .allocate(capacity: 1)
+        unsafe lanes.initialize(to: VerbsLanes(capacity: configuration.connectionsMax))
         guard pollDescriptor >= 0, probeTimer >= 0,
             clinux_epoll_add(pollDescriptor, channel.descriptor, 0, UInt32(EPOLLIN.rawValue)) == 0,
             clinux_epoll_add(pollDescriptor, completions.descriptor, 1, UInt32(EPOLLIN.rawValue)) == 0,
@@ -98,6 +99,9 @@ package final class VerbsFabric: Fabric {
         shutdown()
         close(pollDescriptor)
         close(probeTimer)
+        unsafe lanes.pointee.deallocate()
+        unsafe lanes.deinitialize(count: 1)
+        unsafe lanes.deallocate()
     }
 
     /// The device that an address belongs to; for a wildcard address the first there is.
@@ -146,7 +150,7 @@ package final class VerbsFabric: Fabric {
             return VerbsConnection(id: id, identifier: identifier, state: state, configuration: configuration)
         }!
         reservedCompletions += needed
-        byIndex[connection.id.index] = connection
+        unsafe lanes.pointee.table.add(connection.lane)
         return connection
     }
 
@@ -205,103 +209,21 @@ package final class VerbsFabric: Fabric {
             case .read: .remoteRead
             case .write: [.localWrite, .remoteWrite]
             }
-        return regions.insert(try MemoryRegion(memory, access: rights, in: domain))
+        let region = try MemoryRegion(memory, access: rights, in: domain)
+        guard let id = unsafe lanes.pointee.regions.add(memory.bytes, region.localKey) else {
+            throw FabricError(.limit, operation: "register", "65,535 regions are registered already")
+        }
+        regions.insert(region, as: id)
+        return id
     }
 
-    package func unregister(_ region: RegionID) { regions.remove(region) }
+    package func unregister(_ region: RegionID) {
+        unsafe lanes.pointee.regions.remove(region)
+        regions.remove(region)
+    }
 
     package func share(_ region: RegionID, on connection: ConnectionID) throws(FabricError) -> RemoteRegion {
         regions.remote(region)
-    }
-
-    // MARK: Data
-
-    package func send(on id: ConnectionID, _ encode: (UnsafeMutableRawBufferPointer) -> Int) -> PostResult {
-        unsafe connections[id]?.send(isCreditsOnly: false, encode) ?? .closed
-    }
-
-    package func read(
-        on id: ConnectionID, from remote: RemoteSlice, into local: LocalSlice, token: UInt64
-    ) -> PostResult {
-        connections[id]?.transfer(.read(remote), regions.piece(local), nil, token: token) ?? .closed
-    }
-
-    package func write(
-        on id: ConnectionID, _ first: LocalSlice, _ second: LocalSlice?, to remote: RemoteSlice, immediate: UInt32?,
-        token: UInt64
-    ) -> PostResult {
-        let operation: SendOperation =
-            if let immediate { .writeWithImmediate(remote, immediate) } else { .write(remote) }
-        return connections[id]?.transfer(
-            operation, regions.piece(first), second.map { regions.piece($0) }, token: token) ?? .closed
-    }
-
-    /// Atomically replaces eight bytes of the peer's memory if they equal `compare`; the old ones land in `local`.
-    package func compareAndSwap(
-        on id: ConnectionID, _ remote: RemoteSlice, compare: UInt64, swap: UInt64, into local: LocalSlice, token: UInt64
-    ) -> PostResult {
-        precondition(local.count == 8)
-        return connections[id]?.transfer(
-            .compareAndSwap(remote, compare: compare, swap: swap), regions.piece(local), nil, token: token) ?? .closed
-    }
-
-    package func flush() {
-        connections.forEach { connection in
-            if !connection.flush(&statistics) { failed.append(connection) }
-        }
-        guard !failed.isEmpty else { return }
-        for connection in failed { drain(connection, .transportError) }
-        failed.removeAll()
-    }
-    private var failed: [VerbsConnection] = []
-    /// Reported as rejected in the last poll; kept until the next one, for their private data.
-    var refused: [VerbsConnection] = []
-
-    // MARK: Events
-
-    package func poll(into events: inout [FabricEvent]) -> Int {
-        let before = events.count
-        if !refused.isEmpty {
-            for connection in refused { finish(connection) }
-            refused.removeAll()
-        }
-        if !pending.isEmpty {
-            events.append(contentsOf: pending)
-            pending.removeAll(keepingCapacity: true)
-        }
-        if pollsUntilEvents == 0 {
-            pollsUntilEvents = 64
-            while let event = channel.next() { handle(event, into: &events) }
-            probeWhenDue()
-        }
-        pollsUntilEvents -= 1
-        pollCompletions(into: &events)
-        connections.forEach { if $0.takeWritable() { events.append(.writable($0.id)) } }
-        if !draining.isEmpty { finishDrained(into: &events) }
-        return events.count - before
-    }
-
-    package func bytes(of message: ReceivedMessage) -> UnsafeMutableRawBufferPointer {
-        guard let connection = connections[message.connection] else { preconditionFailure("message already released") }
-        return unsafe connection.bytes(of: message)
-    }
-
-    package func release(_ message: ReceivedMessage) {
-        guard let connection = connections[message.connection] else { preconditionFailure("message already released") }
-        connection.release(message)
-        if connection.state == .dead, !connection.holdsMessages { finish(connection) }
-    }
-
-    package func prepareToSleep() -> Bool {
-        flush()
-        pollsUntilEvents = 0
-        completions.takeEvents()
-        completions.arm()
-        guard pending.isEmpty, draining.isEmpty else { return false }
-        // What came before the queue was armed makes no event.
-        pollCompletions(into: &pending)
-        connections.forEach { if $0.takeWritable() { pending.append(.writable($0.id)) } }
-        return pending.isEmpty && draining.isEmpty
     }
 
     package func shutdown() {
@@ -310,20 +232,12 @@ package final class VerbsFabric: Fabric {
         let deadline = monotonicNanoseconds() + 1_000_000_000
         var events: [FabricEvent] = []
         while !draining.isEmpty, monotonicNanoseconds() < deadline { _ = poll(into: &events) }
-        for connection in connections.all { connection.destroy(into: &events) }
+        for connection in connections.all {
+            connection.destroy(into: &events)
+            unsafe lanes.pointee.table.remove(connection.lane)
+        }
         connections = ConnectionTable(capacity: configuration.connectionsMax)
-        byIndex = [:]
         draining = []
         regions.removeAll()
     }
-}
-
-/// Counts since a fabric was made.
-package struct VerbsStatistics: Sendable {
-    /// Sends, READs and WRITEs posted.
-    package internal(set) var requestsPosted = 0
-    /// Calls that posted them.
-    package internal(set) var doorbells = 0
-    /// Completions taken, receives included.
-    package internal(set) var completions = 0
 }
