@@ -152,7 +152,8 @@ extension LogDirectory {
     }
 
     /// A new partition's log, in a new directory or one without data.
-    private func createPartition(_ topic: String, _ index: Int, _ options: LogOptions) throws(LogError) -> PartitionLog {
+    private func createPartition(_ topic: String, _ index: Int, _ options: LogOptions) throws(LogError) -> PartitionLog
+    {
         let name = TopicName.directory(topic, index)
         let volume = places[name] ?? emptiestVolume
         let directory = volume.path + "/" + name

@@ -47,7 +47,9 @@ enum ProducerSnapshot {
     /// The producers, or nil when the file is damaged or of another version.
     static func decode(_ bytes: [UInt8]) -> [Int64: ProducerState]? {
         var reader = Reader(bytes: bytes)
-        guard bytes.count >= 10, reader.next(Int16.self) == version, let sum = reader.next(UInt32.self) else { return nil }
+        guard bytes.count >= 10, reader.next(Int16.self) == version, let sum = reader.next(UInt32.self) else {
+            return nil
+        }
         let computed = unsafe bytes.withUnsafeBytes { unsafe CRC32C.checksum(.init(rebasing: $0[6...])) }
         guard computed == sum, let count = reader.next(Int32.self), count >= 0,
             Int(count) <= (bytes.count - 10) / entryBytes

@@ -5,8 +5,8 @@ internal import Synchronization
 final class RecoveryCrew: Sendable {
     /// One partition.
     ///
-    /// `@unchecked Sendable`: each is touched by the one thread that took its number from `next`, and by the caller
-    /// before the threads begin and after they were joined.
+    /// Unchecked: each is touched by the one thread that took its number from `next`, and by the caller before the
+    /// threads begin and after they were joined.
     private final class Job: @unchecked Sendable {
         var recovery: LogRecovery
         var error: LogError?

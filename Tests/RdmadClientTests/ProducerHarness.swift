@@ -42,8 +42,10 @@ struct ProducerHarness {
             }
         }
         port.answer {
-            TopicDescription(topicID: 3, partitionCount: UInt32(partitions), firstPartition: 0, partitions: [], configs: [])
-                .encode(into: &$0)
+            TopicDescription(
+                topicID: 3, partitionCount: UInt32(partitions), firstPartition: 0, partitions: [], configs: []
+            )
+            .encode(into: &$0)
         }
     }
 
