@@ -1,6 +1,6 @@
 # The front door. `make` or `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-long sanitize rxe-shell figure figures doctor format clean
+.PHONY: help build run test test-long power-loss sanitize rxe-shell figure figures doctor format clean
 
 help:            ## list these targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -16,6 +16,9 @@ test:            ## every test: on this machine, over Soft-RoCE, and the test ma
 
 test-long:       ## the same with the long variants (RDMAD_TEST_LONG=1)
 	RDMAD_TEST_LONG=1 tools/test
+
+power-loss:      ## the log under power cuts and kills: make power-loss SEEDS=1000000 FIRST=1
+	tools/test-log $(or $(SEEDS),10000) $(or $(FIRST),1)
 
 sanitize:        ## the unit and conformance tests under AddressSanitizer and ThreadSanitizer
 	tools/sanitize address

@@ -82,12 +82,19 @@ let package = Package(
         .testTarget(
             name: "RecordFormatTests", dependencies: ["RecordFormat"], exclude: ["golden"], swiftSettings: settings),
         .testTarget(
-            name: "TopicLogTests", dependencies: ["TopicLog", "RecordFormat", "LogModel"], swiftSettings: settings),
+            name: "TopicLogTests", dependencies: ["TopicLog", "RecordFormat", "LogModel", "LogSimulation"],
+            swiftSettings: settings),
         .target(
             name: "LogModel", dependencies: ["TopicLog", "RecordFormat"], path: "Tests/LogModel",
             swiftSettings: settings),
         .executableTarget(
             name: "log-model", dependencies: ["LogModel"], path: "Tests/LogModelRunner", swiftSettings: settings),
+        .target(
+            name: "LogSimulation", dependencies: ["TopicLog", "RecordFormat"], path: "Tests/LogSimulation",
+            swiftSettings: settings),
+        .executableTarget(
+            name: "log-crash-sim", dependencies: ["LogSimulation", "TopicLog", "RecordFormat"],
+            path: "Tests/LogCrashSim", swiftSettings: settings),
         .testTarget(
             name: "BrokerCoreTests", dependencies: ["BrokerCore", "TopicLog", "TopicProtocol", "RecordFormat"],
             swiftSettings: settings),

@@ -1,0 +1,22 @@
+/// SplitMix64: the same numbers from the same seed, everywhere.
+package struct SeededGenerator: RandomNumberGenerator, Sendable {
+    private var state: UInt64
+
+    package init(seed: UInt64) {
+        state = seed
+    }
+
+    package mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var value = state
+        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
+        return value ^ (value >> 31)
+    }
+
+    /// 0..<count. What the remainder prefers is of no importance here.
+    package mutating func below(_ count: Int) -> Int { Int(next() % UInt64(count)) }
+
+    /// True once in `count` times.
+    package mutating func oneIn(_ count: Int) -> Bool { below(count) == 0 }
+}
