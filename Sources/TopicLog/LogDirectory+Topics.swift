@@ -88,7 +88,7 @@ extension LogDirectory {
             (0..<count).contains { marked.contains(TopicName.deletedDirectory(topic, $0)) }
         }
         let remaining = catalog.filter { cut[$0.key] == nil }
-        for (topic, count) in cut { try renameDirectories(topic, count) }
+        for (topic, count) in cut.sorted(by: { $0.key < $1.key }) { try renameDirectories(topic, count) }
         if !cut.isEmpty {
             try synchronizeVolumes()
             try writeCatalog(remaining)
@@ -130,7 +130,7 @@ extension LogDirectory {
         }
     }
 
-    private func synchronizeVolumes() throws(LogError) {
+    func synchronizeVolumes() throws(LogError) {
         for volume in volumes { try files.synchronizeDirectory(volume.path) }
     }
 

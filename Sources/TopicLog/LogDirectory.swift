@@ -138,7 +138,8 @@ package final class LogDirectory {
         func attempt(_ body: () throws(LogError) -> Void) {
             do throws(LogError) { try body() } catch { first = first ?? error }
         }
-        for log in logs.values.joined() where log.refusal == nil {
+        // In order: what is to be replayed must not depend on how a dictionary is laid out.
+        for log in topics.flatMap({ logs[$0]! }) where log.refusal == nil {
             attempt { () throws(LogError) in try log.synchronize() }
         }
         attempt { () throws(LogError) in try writeRecoveryPoints() }
@@ -165,6 +166,9 @@ package final class LogDirectory {
     // MARK: - Opening
 
     private func recover(_ progress: RecoveryProgress) throws(LogError) {
+        // A process that was killed may have left a catalog or renames that are not on the disk. They must be before
+        // anything is removed on the strength of them.
+        try synchronizeVolumes()
         let found = try listVolumes()
         let catalog = try readCatalog(found)
         let bounds = try Self.readOffsets(.recoveryPoints, in: path, files)

@@ -136,6 +136,9 @@ struct LogRecovery {
     /// Does what there is to do.
     mutating func run(_ progress: RecoveryProgress? = nil) throws(LogError) {
         guard !isClean else { return }
+        // A process that was killed may have left names that are not on the disk: a segment just begun, one moved away.
+        // What is appended below them would go with them, or be taken for torn.
+        try files.synchronizeDirectory(directory)
         let logStart = max(nextOffset, logStartOffset)
         let all = segments
         segments = []

@@ -24,7 +24,14 @@ package final class LogVolume {
 
     /// Creates the directory (not its parents) when there is none, and takes its lock.
     static func own(_ path: String, _ openFiles: OpenFiles, _ files: FileSystem) throws(LogError) -> LogVolume {
-        if try files.createDirectory(path) { try files.synchronizeDirectory(path + "/..") }
+        let isNew = try files.createDirectory(path)
+        // A start that was killed before it had the lock may not have come to this either.
+        if isNew || !files.exists(path + "/.lock") {
+            do throws(LogError) { try files.synchronizeDirectory(path + "/..") } catch {
+                // In a place that we may not read, the name is for whoever made it to keep.
+                if isNew || error.errno != EACCES { throw error }
+            }
+        }
         let volume = try LogVolume(path: path, openFiles: openFiles, files)
         volume.lock = try DirectoryLock(directory: path, files)
         return volume
