@@ -14,7 +14,9 @@ enum Failures {
 
     private static func check(_ fault: SystemCall.Fault, _ isLasting: Bool, _ checks: inout Checks) {
         let life = NthFailure(fault: fault, isLasting: isLasting)
-        var broken = 0, refused = 0, poisoned = 0
+        var broken = 0
+        var refused = 0
+        var poisoned = 0
         var number = 0
         while number < 1500 {
             number += 1

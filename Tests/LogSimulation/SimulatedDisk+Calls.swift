@@ -12,11 +12,12 @@ extension SimulatedDisk.State {
     mutating func verdict(_ call: SystemCall, _ path: String) -> Verdict {
         let verdict = planned(call)
         if trace != nil {
-            let note = switch verdict {
-            case .proceed(let isShort): isShort ? " (short)" : ""
-            case .fail(let number): " fails with \(number)"
-            case .die(let isDone, let ending): " and the \(ending) ends, \(isDone ? "after" : "before") it"
-            }
+            let note =
+                switch verdict {
+                case .proceed(let isShort): isShort ? " (short)" : ""
+                case .fail(let number): " fails with \(number)"
+                case .die(let isDone, let ending): " and the \(ending) ends, \(isDone ? "after" : "before") it"
+                }
             trace!.append("\(count) \(call.rawValue) \(path)\(note)")
         }
         return verdict

@@ -143,11 +143,12 @@ package final class SimulatedDisk: Sendable {
             let all = nameChanges.count
             let first = style == 2 ? generator.below(all + 1) : all
             for (index, change) in nameChanges.enumerated() {
-                let isKept = switch style {
-                case 0: false
-                case 3: generator.oneIn(2)
-                default: index < first
-                }
+                let isKept =
+                    switch style {
+                    case 0: false
+                    case 3: generator.oneIn(2)
+                    default: index < first
+                    }
                 if isKept { Self.keep(change) }
             }
             nameChanges = []

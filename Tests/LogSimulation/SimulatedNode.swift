@@ -112,7 +112,8 @@ final class SimulatedNode {
                 Self.apply(change, in: range.clamped(to: bounds), to: &result)
             }
         }
-        let size = generator.oneIn(2)
+        let size =
+            generator.oneIn(2)
             ? sizes[generator.below(sizes.count)] : smallest + generator.below(largest - smallest + 1)
         result.removeLast(result.count - size)
         durableBytes = result

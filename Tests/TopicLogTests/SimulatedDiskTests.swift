@@ -28,7 +28,8 @@ import Testing
             try file.write(new, at: 0)
         }.compactMap(\.self)
         #expect(found.contains([]) && found.contains(new))
-        let half = [UInt8](repeating: 1, count: 512), hole = [UInt8](repeating: 0, count: 512)
+        let half = [UInt8](repeating: 1, count: 512)
+        let hole = [UInt8](repeating: 0, count: 512)
         #expect(found.contains(half + hole) && found.contains(hole + half), "sectors in any order")
         #expect(found.contains { !$0.isEmpty && $0.count % 512 != 0 }, "a size in between")
     }
