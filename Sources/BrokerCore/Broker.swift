@@ -11,14 +11,15 @@ package import TopicProtocol
 package final class Broker {
     /// When a batch counts as written, where its topic does not say otherwise.
     package var flushPolicy: FlushPolicy { directory.options.flushPolicy }
-    private let directory: LogDirectory
+    let directory: LogDirectory
     private let flusher: Flusher
-    private var topics: [String: [Partition]] = [:]
+    let compactor: Compactor?
+    var topics: [String: [Partition]] = [:]
     private var topicIDs: [UInt32: String] = [:]
     private var nextTopicID: UInt32 = 1
     /// Partitions with staged batches, and with syncs to ask for.
     private var staged: [Partition] = []
-    private var unsynced: [Partition] = []
+    var unsynced: [Partition] = []
     private var flushing: [UInt64: (partition: Partition, ticket: FlushTicket)] = [:]
     private var nextFlush: UInt64 = 1
     /// Partitions that are synced at intervals, with unsynced batches; when each is due, and the first of them.
@@ -26,15 +27,30 @@ package final class Broker {
     private var nextPeriodic = UInt64.max
     private var now: UInt64 = 0
     private var nextRecoveryPoint: UInt64 = 0
-    private var effects: BrokerEffects
+    var effects: BrokerEffects
+    /// The partition whose pass of compaction is out.
+    var compacting: Partition?
+    let retentionCheckNanoseconds: UInt64
+    /// 0 before the first turn.
+    var nextMaintenance: UInt64 = 0
+    /// When ``maintain(now:nowMilliseconds:)`` was last called, in milliseconds since 1970.
+    var maintainedAt: Int64 = 0
     private let doorCount: Int
     /// Topics times partitions that one broker takes.
     package static let partitionsMax = 10_000
 
-    /// - Parameter doors: How many doors stage batches; they are numbered from 0.
-    package init(directory: LogDirectory, flusher: Flusher, doors: Int) {
+    /// - Parameters:
+    ///   - compactor: Compacts topics; nil for never.
+    ///   - doors: How many doors stage batches; they are numbered from 0.
+    ///   - retentionCheckMilliseconds: How often to look for old segments.
+    package init(
+        directory: LogDirectory, flusher: Flusher, compactor: Compactor? = nil, doors: Int,
+        retentionCheckMilliseconds: UInt64 = 300_000
+    ) {
         self.directory = directory
         self.flusher = flusher
+        self.compactor = compactor
+        retentionCheckNanoseconds = retentionCheckMilliseconds * 1_000_000
         doorCount = doors
         effects = BrokerEffects(doors: doors)
         for topic in directory.topics { adopt(topic, partitions: directory.partitionCount(topic: topic)!) }
@@ -156,7 +172,8 @@ package final class Broker {
 
     /// Nanoseconds of the clock at which ``commit(now:)`` wants to be called again, if at all.
     package var nextDeadline: UInt64? {
-        nextPeriodic == .max ? nil : nextPeriodic
+        let deadline = min(nextPeriodic, nextMaintenance == 0 ? .max : nextMaintenance)
+        return deadline == .max ? nil : deadline
     }
 
     private func append(_ partition: Partition) {
@@ -224,7 +241,7 @@ package final class Broker {
 
     // MARK: Sync
 
-    private func submitFlushes() {
+    func submitFlushes() {
         var requests: [FlushRequest] = []
         for partition in unsynced where !partition.isFlushing && !partition.isDeleted {
             guard let ticket = partition.log.takeFlushTicket() else { continue }
@@ -265,11 +282,12 @@ package final class Broker {
         return effects
     }
 
-    /// Readable when ``takeFlushResults()`` has something.
-    package var wakeDescriptor: Int32 { flusher.wakeDescriptor }
+    /// Readable when ``takeFlushResults()`` or ``takeCompacted()`` has something.
+    package var wakeDescriptors: [Int32] { [flusher.wakeDescriptor] + (compactor.map { [$0.wakeDescriptor] } ?? []) }
 
     /// Syncs everything, writes the recovery points and closes the files.
     package func close() throws(LogError) {
+        stopCompaction()
         flusher.stop()
         takeFlushResults()
         try directory.close()

@@ -32,6 +32,8 @@ package struct BrokerEffects {
     package var isReadable = false
     /// What an operator should know, by partition: a full disk, a failed sync, damage.
     package var troubles: [String: String] = [:]
+    /// What retention or compaction could not do.
+    package var maintenanceTroubles: [String] = []
 
     init(doors: Int) { acks = Array(repeating: [], count: doors) }
 }

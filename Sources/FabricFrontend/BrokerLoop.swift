@@ -46,11 +46,19 @@ package final class BrokerLoop {
     package func turn() -> Bool {
         var count = 0
         for door in doors { count += door.poll() }
-        broker.commit(now: monotonicNanoseconds())
+        let now = monotonicNanoseconds()
+        broker.commit(now: now)
+        if broker.isMaintenanceDue(now: now) {
+            broker.maintain(now: now, nowMilliseconds: Self.millisecondsSince1970())
+        }
+        broker.takeCompacted()
         for door in doors { door.batchesWritten() }
         broker.takeFlushResults()
         let effects = broker.takeEffects()
         if !effects.troubles.isEmpty { say(effects.troubles) }
+        for trouble in effects.maintenanceTroubles {
+            log.error("retention or compaction failed", metadata: ["why": "\(trouble)"])
+        }
         for (index, door) in doors.enumerated() {
             let acks = effects.acks[index]
             count += acks.count
@@ -67,15 +75,21 @@ package final class BrokerLoop {
         }
     }
 
+    private static func millisecondsSince1970() -> Int64 {
+        var time = timespec()
+        _ = unsafe clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    }
+
     private func sleep() {
         for door in doors where !door.prepareToSleep() { return }
         var entries = doors.map { pollfd(fd: $0.pollDescriptor, events: Int16(POLLIN), revents: 0) }
-        entries.append(pollfd(fd: broker.wakeDescriptor, events: Int16(POLLIN), revents: 0))
+        entries += broker.wakeDescriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
         entries.append(pollfd(fd: stopper.descriptor, events: Int16(POLLIN), revents: 0))
         var timeout: Int32 = 10_000
         if let deadline = broker.nextDeadline {
             let now = monotonicNanoseconds()
-            timeout = deadline > now ? Int32(clamping: (deadline - now) / 1_000_000 + 1) : 0
+            timeout = deadline > now ? min(timeout, Int32(clamping: (deadline - now) / 1_000_000 + 1)) : 0
         }
         _ = unsafe poll(&entries, nfds_t(entries.count), timeout)
     }

@@ -72,7 +72,7 @@ package final class Flusher {
         workers = []
     }
 
-    private static func event(_ flags: Int32) throws(LogError) -> LogFile {
+    static func event(_ flags: Int32) throws(LogError) -> LogFile {
         let descriptor = eventfd(0, flags)
         guard descriptor >= 0 else { throw LogError(errno: errno, "creating", "an eventfd") }
         return LogFile(descriptor: descriptor, path: "eventfd", storage: SystemStorage())

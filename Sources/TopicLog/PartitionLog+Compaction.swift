@@ -83,7 +83,7 @@ extension PartitionLog {
     }
 
     /// Tells the thread to stop, and refuses what it still brings.
-    func cancelCompaction() {
+    package func cancelCompaction() {
         compaction?.cancel()
         compaction = nil
     }

@@ -51,6 +51,26 @@ struct Serve: ParsableCommand {
     @Option(name: .long, help: "Longest batch accepted, in bytes.")
     var maxMessageBytes = 1_048_588
 
+    @Option(
+        name: .long,
+        help: "What happens to old segments: delete, compact (the latest record of each key stays), or compact,delete.")
+    var logCleanupPolicy = "delete"
+
+    @Option(name: .long, help: "Delete segments whose latest record is older, in milliseconds; -1 for never.")
+    var logRetentionMs: Int64 = 7 * 24 * 3_600_000
+
+    @Option(name: .long, help: "Delete a partition's oldest segments while it keeps at least so much; -1 for never.")
+    var logRetentionBytes: Int64 = -1
+
+    @Option(name: .long, help: "Age at which a segment is closed even if it is not full, in milliseconds.")
+    var logRollMs: Int64 = 7 * 24 * 3_600_000
+
+    @Option(name: .long, help: "How often to delete and compact, in milliseconds.")
+    var logRetentionCheckIntervalMs: UInt64 = 300_000
+
+    @Option(name: .long, help: "How long compaction keeps a tombstone, in milliseconds.")
+    var logCleanerDeleteRetentionMs: Int64 = 24 * 3_600_000
+
     @Option(name: .long, help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel = "info"
 
@@ -66,6 +86,19 @@ struct Serve: ParsableCommand {
         }
         guard (1024...8 << 20).contains(maxMessageBytes), maxMessageBytes <= arenaBytes / 8 else {
             throw ValidationError("--max-message-bytes is 1024 to 8388608, and at most an eighth of --arena-bytes")
+        }
+        guard CleanupPolicy(logCleanupPolicy) != nil else {
+            throw ValidationError(
+                "--log-cleanup-policy is delete, compact or compact,delete, not '\(logCleanupPolicy)'")
+        }
+        guard logRetentionMs >= -1, logRetentionBytes >= -1 else {
+            throw ValidationError("--log-retention-ms and --log-retention-bytes are at least 0, or -1 for never")
+        }
+        guard logRollMs > 0, (1...86_400_000).contains(logRetentionCheckIntervalMs) else {
+            throw ValidationError("--log-roll-ms is positive, --log-retention-check-interval-ms 1 to 86400000")
+        }
+        guard (0...1 << 52).contains(logCleanerDeleteRetentionMs) else {
+            throw ValidationError("--log-cleaner-delete-retention-ms is 0 to 2^52")
         }
         guard Logger.Level(rawValue: logLevel) != nil else {
             throw ValidationError("unknown --log-level '\(logLevel)'")
@@ -83,11 +116,18 @@ struct Serve: ParsableCommand {
         options.segmentBytes = segmentBytes
         options.batchBytesMax = maxMessageBytes
         options.flushPolicy = FlushPolicy(flush)!
+        options.cleanupPolicy = CleanupPolicy(logCleanupPolicy)!
+        options.retentionMilliseconds = logRetentionMs
+        options.retentionBytes = logRetentionBytes
+        options.segmentMilliseconds = logRollMs
+        options.deleteRetentionMilliseconds = logCleanerDeleteRetentionMs
         let directory: LogDirectory
         let flusher: Flusher
+        let compactor: Compactor
         do {
             directory = try LogDirectory.open(path: data[0], others: Array(data.dropFirst()), options: options)
             flusher = try Flusher(volumes: directory.volumes)
+            compactor = try Compactor()
         } catch {
             throw Failure("\(error)")
         }
@@ -95,7 +135,7 @@ struct Serve: ParsableCommand {
 
         let addresses = try listen.isEmpty ? defaultAddresses(log) : listen.map { ($0, try ListenAddress($0), true) }
         let broker = Broker(
-            directory: directory, flusher: flusher, doors: addresses.count)
+            directory: directory, flusher: flusher, compactor: compactor,             doors: addresses.count, retentionCheckMilliseconds: logRetentionCheckIntervalMs)
         var limits = DoorLimits()
         limits.batchBytesMax = maxMessageBytes
         var doors: [any Door] = []
@@ -115,7 +155,8 @@ struct Serve: ParsableCommand {
             stopper.stop()
         }
         log.notice(
-            "ready", metadata: [
+            "ready",
+            metadata: [
                 "data": "\(data.joined(separator: " "))", "flush": "\(broker.flushPolicy)",
                 "topics": "\(broker.topicCount)",
             ])

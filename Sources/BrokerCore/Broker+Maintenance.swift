@@ -1,0 +1,75 @@
+internal import TopicLog
+
+/// Retention and compaction.
+extension Broker {
+    /// Whether ``maintain(now:nowMilliseconds:)`` is to be called. The first time an interval after the start.
+    package func isMaintenanceDue(now: UInt64) -> Bool {
+        if nextMaintenance == 0 { nextMaintenance = now + retentionCheckNanoseconds }
+        return now >= nextMaintenance
+    }
+
+    /// Closes old segments, deletes what has expired, and begins to compact the partition that needs it most.
+    /// - Parameters:
+    ///   - now: Nanoseconds of a monotonic clock.
+    ///   - nowMilliseconds: Since 1970: what records' timestamps are compared to.
+    package func maintain(now: UInt64, nowMilliseconds: Int64) {
+        nextMaintenance = now + retentionCheckNanoseconds
+        maintainedAt = nowMilliseconds
+        do throws(LogError) {
+            let files = try directory.deleteExpired(nowMilliseconds: nowMilliseconds)
+            compactor?.release(files)
+        } catch {
+            effects.maintenanceTroubles.append("\(error)")
+        }
+        // What no sync has covered is neither deleted nor compacted; with `none` nobody else asks for one.
+        unsynced += topics.values.joined().filter { $0.log.hasUnsyncedSegments && !$0.isFlushing }
+        submitFlushes()
+        startCompaction()
+    }
+
+    /// Takes in what the compactor has done.
+    package func takeCompacted() {
+        guard let partition = compacting, let compactor else { return }
+        for event in compactor.takeEvents() {
+            switch event {
+            case .segment(let segment):
+                do throws(LogError) { _ = try partition.log.install(segment) } catch {
+                    effects.maintenanceTroubles.append("\(error)")
+                }
+            case .finished(let error):
+                partition.log.finishCompaction()
+                compacting = nil
+                if let error {
+                    // Not again before the next check.
+                    effects.maintenanceTroubles.append("\(error)")
+                } else {
+                    startCompaction()
+                }
+            }
+        }
+    }
+
+    /// The dirtiest partition's pass, if one is dirty enough and none is running.
+    private func startCompaction() {
+        guard let compactor, compacting == nil else { return }
+        var best: (partition: Partition, ratio: Double)?
+        for partition in topics.values.joined() {
+            let (dirty, total) = partition.log.cleanableBytes
+            guard dirty > 0 else { continue }
+            let ratio = Double(dirty) / Double(total)
+            if ratio >= partition.log.options.minCleanableRatio, ratio > best?.ratio ?? 0 { best = (partition, ratio) }
+        }
+        guard let partition = best?.partition,
+            let compaction = partition.log.beginCompaction(nowMilliseconds: maintainedAt)
+        else { return }
+        compacting = partition
+        compactor.submit(compaction)
+    }
+
+    /// Ends the pass that is out and the thread.
+    func stopCompaction() {
+        compacting?.log.cancelCompaction()
+        compacting = nil
+        compactor?.stop()
+    }
+}
