@@ -217,8 +217,8 @@ struct LogRecovery {
             // Epochs never fall, and none is above the one we open under: one that is, is damage.
             let epochs = leaderEpoch...max(leaderEpoch, leaderEpochMax)
             let batch = try scanner.batch(
-                at: segment.sizeInBytes, expecting: nextOffset, isCompacted: !summaries.isEmpty, epochs: epochs,
-                durableBound: bound)
+                at: segment.sizeInBytes, expecting: nextOffset, compactedEnd: summaries.map(\.endOffset).max(),
+                epochs: epochs, durableBound: bound)
             switch batch {
             case .failure(let damage):
                 // What comes before can still be read.

@@ -34,13 +34,14 @@ struct SegmentScanner {
     /// The batch header at `position`, if a sound one is there.
     /// - Parameters:
     ///   - expected: The base offset it must have: offsets have no gaps.
-    ///   - isCompacted: Whether it may be a later one, and records be missing: something else must vouch for them.
+    ///   - compactedEnd: Where a compacted segment ends: up to there offsets and records may be missing, and something
+    ///     else must vouch for those that are there. Nil for any other.
     ///   - epochs: The range its leader epoch must be in.
     ///   - durableBound: A batch that ends below it is judged by its header; any other is read and its checksum too.
     /// - Returns: the header, or what is wrong there.
     /// - Throws: when the file cannot be read.
     mutating func batch(
-        at position: Int64, expecting expected: Offset, isCompacted: Bool = false,
+        at position: Int64, expecting expected: Offset, compactedEnd: Offset? = nil,
         epochs: ClosedRange<LeaderEpoch>, durableBound: Offset
     ) throws(LogError) -> Result<RecordBatchHeader, Damage> {
         let left = fileBytes - position
@@ -53,22 +54,22 @@ struct SegmentScanner {
         let header = unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(slice(position, fileBytes)))
         // Base offset and leader epoch are outside the checksum: only their neighbours can vouch for them.
         guard header.magic == 2 else { return .failure(Damage("magic is \(header.magic), not 2")) }
-        guard header.baseOffset == expected || (isCompacted && header.isWithin(expected)) else {
+        guard header.baseOffset == expected || compactedEnd.map({ header.isWithin(expected, $0) }) == true else {
             return .failure(Damage("base offset is \(header.baseOffset), not \(expected)"))
         }
         guard epochs.contains(header.partitionLeaderEpoch) else {
             return .failure(Damage("leader epoch \(header.partitionLeaderEpoch) is outside \(epochs)"))
         }
         // Compaction leaves empty batches.
-        guard header.sizeInBytes + (isCompacted ? 1 : 0) > RecordBatchHeader.byteCount,
+        guard header.sizeInBytes + (compactedEnd != nil ? 1 : 0) > RecordBatchHeader.byteCount,
             Int64(header.sizeInBytes) <= left
         else {
             return .failure(Damage("a batch of \(header.sizeInBytes) bytes, of which \(left) are there"))
         }
-        guard isCompacted ? header.hasPossibleCount : header.hasConsistentCount else {
+        guard compactedEnd != nil ? header.hasPossibleCount : header.hasConsistentCount else {
             return .failure(Damage("\(header.recordCount) records, last delta \(header.lastOffsetDelta)"))
         }
-        if isCompacted {
+        if compactedEnd != nil {
             headersChecksum = unsafe CRC32C.extend(
                 headersChecksum, with: .init(rebasing: slice(position, fileBytes)[..<RecordBatchHeader.byteCount]))
         }
@@ -121,9 +122,8 @@ struct SegmentScanner {
 }
 
 extension RecordBatchHeader {
-    /// Whether the base offset can come after `expected` in one segment; what is computed from it then does not
-    /// overflow.
-    fileprivate func isWithin(_ expected: Offset) -> Bool {
-        baseOffset > expected && baseOffset.rawValue - expected.rawValue <= Int64(Int32.max)
+    /// Whether the batch lies between `expected` and `end`.
+    fileprivate func isWithin(_ expected: Offset, _ end: Offset) -> Bool {
+        baseOffset > expected && baseOffset < end && baseOffset.distance(to: end) > Int64(lastOffsetDelta)
     }
 }
