@@ -27,8 +27,8 @@ extension Segment {
         var epoch = LeaderEpoch.zero
         while position < sizeInBytes {
             let batch = try scanner.batch(
-                at: position, expecting: next, isCompacted: hasGaps, epochs: epoch...LeaderEpoch(.max),
-                durableBound: bound)
+                at: position, expecting: next, compactedEnd: hasGaps ? endOffset : nil,
+                epochs: epoch...LeaderEpoch(.max), durableBound: bound)
             switch batch {
             case .failure(let damage):
                 return Damage(position: position, offset: next, reason: damage.reason)

@@ -135,7 +135,8 @@ struct Serve: ParsableCommand {
 
         let addresses = try listen.isEmpty ? defaultAddresses(log) : listen.map { ($0, try ListenAddress($0), true) }
         let broker = Broker(
-            directory: directory, flusher: flusher, compactor: compactor,             doors: addresses.count, retentionCheckMilliseconds: logRetentionCheckIntervalMs)
+            directory: directory, flusher: flusher, compactor: compactor, doors: addresses.count,
+            retentionCheckMilliseconds: logRetentionCheckIntervalMs)
         var limits = DoorLimits()
         limits.batchBytesMax = maxMessageBytes
         var doors: [any Door] = []
