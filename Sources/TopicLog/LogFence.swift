@@ -17,8 +17,8 @@ package struct LogFence: Hashable, Sendable, CustomStringConvertible {
 
     package var description: String {
         "\(path) is corrupt at byte \(filePosition): \(reason). Offsets \(start)..<\(end) had been acknowledged: the "
-            + "partition is readable up to \(start) and takes no appends; restore the file from a copy, or delete "
-            + "the topic"
+            + "partition is readable up to \(start) and takes no appends; restore the file from a copy, or give "
+            + "the damaged records up: rdmad log repair"
     }
 }
 
