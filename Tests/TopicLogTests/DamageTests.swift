@@ -92,7 +92,9 @@ import Testing
     /// Producers are restored by a walk when there is no snapshot: the damage it meets is no reason to refuse the log.
     @Test func walkForProducersMeetsDamage() throws {
         let log = try openLog(directory, layout)
-        for sequence in 0..<25 { _ = log.append(Batch(valueBytes: 100, producerID: 1, epoch: 0, sequence: Int32(sequence))) }
+        for sequence in 0..<25 {
+            _ = log.append(Batch(valueBytes: 100, producerID: 1, epoch: 0, sequence: Int32(sequence)))
+        }
         try log.close()
         flip(segment: 0, at: Self.size + 16)
         for name in try system.names(in: directory.path) where name.hasSuffix(".snapshot") {

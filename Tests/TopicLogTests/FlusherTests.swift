@@ -178,7 +178,11 @@ import Testing
         }
         try data.close()
         #expect(
-            try paths.map { try system.names(in: $0).filter { $0.contains("-") && !$0.contains("checkpoint") && $0 != "producer-ids" } }
+            try paths.map {
+                try system.names(in: $0).filter {
+                    $0.contains("-") && !$0.contains("checkpoint") && $0 != "producer-ids"
+                }
+            }
                 == [["t-0", "t-3"], ["t-1", "u-0"], ["t-2", "u-1"]])
         data = try open()
         for index in 0..<4 {

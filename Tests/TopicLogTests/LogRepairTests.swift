@@ -63,6 +63,8 @@ import Testing
         let segment = segments[number / 4]
         damage(segment, at: number % 4 * each + 80)
         let broken = readFile(segment)
+        // What was durable a start does not read again.
+        #expect(try openDirectory(path).partition(topic: "t", index: 0)!.fence == nil)
         let planned = try repair(isDryRun: true)
         #expect(planned.map(\.lostOffsets) == [3] && readFile(segment) == broken, "a dry run changes nothing")
         let done = try repair()

@@ -56,10 +56,9 @@ import Testing
         try log.synchronize()
         let storage = CountingStorage()
         let again = try openLog(directory, small, bound: 10, storage: storage)
-        let opened = Set(storage.opened.withLock { $0 }.map { $0.split(separator: "/").last! })
-        #expect(opened == ["00000000000000000008.log", "00000000000000000008.snapshot", "leader-epoch-checkpoint"]
-            || opened.subtracting([Substring(directory.path.split(separator: "/").last!)]) == [
-                "00000000000000000008.log", "00000000000000000008.snapshot", "leader-epoch-checkpoint"])
+        let paths = storage.opened.withLock { $0 }.filter { $0 != directory.path }
+        let opened = Set(paths.map { $0.split(separator: "/").last! })
+        #expect(opened == ["00000000000000000008.log", "00000000000000000008.snapshot", "leader-epoch-checkpoint"])
         for sequence in 5..<10 as Range<Int64> {
             #expect(again.append(producer: 1, sequence: Int32(sequence)) == duplicate(sequence, sequence))
         }

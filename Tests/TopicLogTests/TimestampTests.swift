@@ -28,7 +28,8 @@ import Testing
         for _ in 0..<300 {
             let timestamps = (0..<Int.random(in: 1...4, using: &random)).map { _ in
                 now += Int64.random(in: 0...3, using: &random)
-                return Int.random(in: 0..<20, using: &random) == 0 ? now + Int64.random(in: -50...50, using: &random) : now
+                return Int.random(in: 0..<20, using: &random) == 0
+                    ? now + Int64.random(in: -50...50, using: &random) : now
             }
             append(timestamps, to: log)
             all += timestamps
