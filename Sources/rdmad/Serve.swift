@@ -125,7 +125,11 @@ struct Serve: ParsableCommand {
         let flusher: Flusher
         let compactor: Compactor
         do {
-            directory = try LogDirectory.open(path: data[0], others: Array(data.dropFirst()), options: options)
+            options.recoveryThreads = max(1, min(8, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+            directory = try RecoveryMeter.watch(log) {
+                try LogDirectory.open(
+                    path: data[0], others: Array(data.dropFirst()), options: options, progress: $0)
+            }
             flusher = try Flusher(volumes: directory.volumes)
             compactor = try Compactor()
         } catch {
