@@ -1,6 +1,8 @@
 // What the figures log.* measure: the log beside a bare loop that asks the same of the same file system, in turns.
 // Usage: log-bench append-durable|append|one-at-a-time|many-partitions DIRECTORY [ROUNDS]
 //            per round a line: ours, the bare loop. MB/s (10⁶ bytes), or microseconds of the median for one-at-a-time.
+//        log-bench recovery DIRECTORY ROUNDS MEBIBYTES | open DIRECTORY ROUNDS PARTITIONS
+//            the same; MB/s, and milliseconds.
 //        log-bench count DIRECTORY BATCHES durable|none
 //            appends so many batches of 64 records and nothing else, for strace and allocation counts.
 import Glibc
@@ -20,6 +22,17 @@ do {
             throw Failure("usage: log-bench count DIRECTORY BATCHES durable|none")
         }
         _ = try ownLoop(place, batches: batches, isDurable: words[3] == "durable")
+    } else if words[0] == "idle" {
+        try Start.idle(words[1])
+    } else if words[0] == "recovery" || words[0] == "open" {
+        guard words.count == 4, let rounds = Int(words[2]), let size = Int(words[3]) else {
+            throw Failure("usage: log-bench recovery|open DIRECTORY ROUNDS MEBIBYTES|PARTITIONS")
+        }
+        if words[0] == "open" {
+            try Start.open(place, partitions: size, rounds: rounds)
+        } else {
+            try Start.recovery(place, mebibytes: size, rounds: rounds)
+        }
     } else {
         let rounds = words.count > 2 ? Int(words[2]) ?? 0 : 9
         for round in 0..<rounds {

@@ -19,12 +19,24 @@ prepare() {
 # ratio NAME MEASURE UNIT GOAL least|most: rounds of both, one after the other, in changing order; the last line by the
 # median of the rounds' ratios.
 ratio() {
-  local name=$1 measure=$2 unit=$3 goal=$4 sense=$5 value
+  local name=$1 measure=$2 unit=$3 goal=$4 sense=$5
   "$bench" "$measure" "$place" 31 >"$work/rounds"
+  compare "$name" "$unit" "$goal" "$sense"
+}
+
+# start_ratio NAME MEASURE UNIT ROUNDS SIZE GOAL least|most: the same, of opening a data directory of a size.
+start_ratio() {
+  "$bench" "$2" "$place" "$4" "$5" >"$work/rounds"
+  compare "$1" "$3" "$6" "$7"
+}
+
+# compare NAME UNIT GOAL least|most: judges $work/rounds.
+compare() {
+  local name=$1 unit=$2 goal=$3 sense=$4 value
   awk '{ print $1 }' "$work/rounds" >"$work/own"
   awk '{ print $2 }' "$work/rounds" >"$work/bare"
   awk '{ printf "%.3f\n", ($2 > 0 ? $1 / $2 : 0) }' "$work/rounds" >"$work/ratios"
-  echo "medians of 31 rounds (spread between the quartiles): ours $(median <"$work/own" | cut -d. -f1) $unit" \
+  echo "medians of $(wc -l <"$work/rounds") rounds (spread between the quartiles): ours $(median <"$work/own" | cut -d. -f1) $unit" \
     "($(spread <"$work/own")%), anchor $(median <"$work/bare" | cut -d. -f1) $unit ($(spread <"$work/bare")%);" \
     "their ratios $(spread <"$work/ratios")%"
   value=$(median <"$work/ratios")
