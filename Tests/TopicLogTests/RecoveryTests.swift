@@ -134,8 +134,8 @@ import Testing
         }) { try openLog(directory) }
         #expect(
             calls.withLock { $0 } == [
-                "syncing log", "creating torn", "writing torn", "syncing torn", "syncing directory log",
-                "truncating log", "syncing log",
+                "syncing directory log", "syncing log", "creating torn", "writing torn", "syncing torn",
+                "syncing directory log", "truncating log", "syncing log",
             ])
     }
 
