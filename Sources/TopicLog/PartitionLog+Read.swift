@@ -62,7 +62,8 @@ extension PartitionLog {
             let header = unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(rebasing: bytes[end...]))
             // The file was sound when it was opened or written: what does not fit now was damaged since.
             guard Self.isPlausible(header, in: segment), header.lastOffset >= next,
-                firstBase == nil || header.baseOffset == next || (segment.hasGaps && header.baseOffset > next),
+                header.baseOffset == next || (firstBase == nil && header.baseOffset < next)
+                    || (segment.hasGaps && header.baseOffset > next),
                 Int64(end + header.sizeInBytes) <= bytesLeft
             else {
                 // A false length leads astray: who led here must be sound to be handed out.

@@ -170,7 +170,7 @@ import Testing
     }
 
     /// Without what vouches for it a gap is damage, whatever the policy says.
-    @Test func gapsWithoutASummaryFence() throws {
+    @Test func gapsWithoutASummaryAreDamage() throws {
         let directory = TemporaryDirectory()
         let log = try openLog(directory, .compacting())
         try Self.fill(log)
@@ -178,6 +178,11 @@ import Testing
         try system.remove(directory.child("00000000000000000000.compacted"))
         // Sealed and below the bound, it is not looked at before somebody reads it.
         #expect(try !openLog(directory, .compacting(), bound: 9).verify().isEmpty)
+        var reader = TestReader(0)
+        guard case .corrupt = try reader.next(openLog(directory, .compacting(), bound: 9)).read else {
+            Issue.record("a gap was read over")
+            return
+        }
     }
 
     @Test func aSegmentThatWasDeletedMeanwhileIsNotPutBack() throws {
