@@ -61,6 +61,14 @@ package struct FileSystem: Sendable {
     /// Whether anything has this path. An error counts as existing: nothing is overwritten in doubt.
     func exists(_ path: String) -> Bool { storage.exists(path) != -ENOENT }
 
+    /// Whether nothing has this path, certainly.
+    func isFree(_ path: String) throws(LogError) -> Bool {
+        let result = storage.exists(path)
+        if result == -ENOENT { return true }
+        try check(result, "looking for", path)
+        return false
+    }
+
     /// Removes a directory and the files in it; nothing happens when there is none. Partition directories are flat.
     func removeDirectory(_ path: String) throws(LogError) {
         guard exists(path) else { return }

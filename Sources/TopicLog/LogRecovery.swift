@@ -292,7 +292,7 @@ struct LogRecovery {
     private mutating func moveAway(_ base: Offset) throws(LogError) {
         let path = directory + "/" + Segment.name(base)
         result.tornBytes += try files.open(path, O_RDONLY).size()
-        let target = tornPath(for: path)
+        let target = try tornPath(for: path)
         try files.rename(path, to: target)
         try Segment.removeIndexes(base, in: directory, files)
         try files.synchronizeDirectory(directory)
@@ -324,10 +324,10 @@ struct LogRecovery {
     }
 
     /// `<segment>.torn`, or the first of `.torn.1`, `.torn.2`… that is free.
-    private func tornPath(for path: String) -> String {
+    private func tornPath(for path: String) throws(LogError) -> String {
         var candidate = path + ".torn"
         var number = 0
-        while files.exists(candidate) {
+        while try !files.isFree(candidate) {
             number += 1
             candidate = path + ".torn.\(number)"
         }

@@ -110,7 +110,8 @@ package final class LogHarness {
             do {
                 try partition.synchronize()
             } catch {
-                if !process.isDead { poison() }
+                // A partition that could not be repaired refuses, too; then no sync has failed.
+                if !process.isDead, partition.volume.poison != nil { poison() }
                 throw error
             }
         }
