@@ -187,6 +187,11 @@ package final class Broker {
             case .appended(let base, let last):
                 appended = true
                 waitForCommit(partition, base: base, last: last, batch.origin)
+                guard let memory = batch.memory else { break }
+                effects.appended[batch.origin.door].append(
+                    unsafe AppendedBatch(
+                        memory: memory, partition: partition, base: base, next: last.advanced(by: 1),
+                        byteCount: batch.bytes.count))
             case .duplicate(let base, let last): waitForCommit(partition, base: base, last: last, batch.origin)
             case .rejected(let why):
                 acknowledge(batch.origin, ErrorCode(why), base: nil)

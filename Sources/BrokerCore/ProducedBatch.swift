@@ -1,3 +1,4 @@
+package import RecordFormat
 package import TopicProtocol
 
 /// Where an acknowledgement goes: a door's number and the door's own number for the connection.
@@ -18,16 +19,32 @@ package struct ProduceOrigin: Sendable {
 @safe package struct ProducedBatch {
     package var bytes: UnsafeMutableRawBufferPointer
     package var origin: ProduceOrigin
-    package init(bytes: UnsafeMutableRawBufferPointer, origin: ProduceOrigin) {
+    /// The door's name for the memory, when it wants to hear what became of it (``AppendedBatch``).
+    package var memory: Int?
+    package init(bytes: UnsafeMutableRawBufferPointer, origin: ProduceOrigin, memory: Int? = nil) {
         unsafe self.bytes = bytes
         self.origin = origin
+        self.memory = memory
     }
+}
+
+/// A batch that is in the log now, perhaps not committed yet.
+package struct AppendedBatch {
+    /// As in ``ProducedBatch/memory``.
+    package let memory: Int
+    package let partition: Partition
+    package let base: Offset
+    /// The offset after its last record.
+    package let next: Offset
+    package let byteCount: Int
 }
 
 /// What the broker tells a door after a turn.
 package struct BrokerEffects {
     /// Acknowledgements by door, in the order in which they became due.
     package var acks: [[(origin: ProduceOrigin, ack: ProduceAck)]]
+    /// Batches appended whose memory has a name, by door.
+    package var appended: [[AppendedBatch]]
     /// Some partition's high watermark moved, or a partition went away: consumers may have something to read.
     package var isReadable = false
     /// What an operator should know, by partition: a full disk, a failed sync, damage.
@@ -35,5 +52,8 @@ package struct BrokerEffects {
     /// What retention or compaction could not do.
     package var maintenanceTroubles: [String] = []
 
-    init(doors: Int) { acks = Array(repeating: [], count: doors) }
+    init(doors: Int) {
+        acks = Array(repeating: [], count: doors)
+        appended = Array(repeating: [], count: doors)
+    }
 }

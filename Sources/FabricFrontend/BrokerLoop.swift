@@ -52,9 +52,9 @@ package final class BrokerLoop {
             broker.maintain(now: now, nowMilliseconds: Self.millisecondsSince1970())
         }
         broker.takeCompacted()
-        for door in doors { door.batchesWritten() }
         broker.takeFlushResults()
         let effects = broker.takeEffects()
+        for (index, door) in doors.enumerated() { door.batchesWritten(effects.appended[index]) }
         if !effects.troubles.isEmpty { say(effects.troubles) }
         for trouble in effects.maintenanceTroubles {
             log.error("retention or compaction failed", metadata: ["why": "\(trouble)"])

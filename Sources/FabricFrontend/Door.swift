@@ -1,3 +1,4 @@
+package import BrokerCore
 package import TopicProtocol
 
 /// A way into the broker, for the loop that owns them all: one call per turn, never per message.
@@ -6,8 +7,8 @@ package protocol Door: AnyObject {
     var address: String { get }
     /// Takes in what has happened; batches that landed are staged with the broker. Returns how much it was.
     func poll() -> Int
-    /// Gives back the memory of the batches staged in this turn. The broker has written them.
-    func batchesWritten()
+    /// Takes back the memory of the batches staged in this turn. The broker has written those that are listed.
+    func batchesWritten(_ appended: [AppendedBatch])
     /// Sends acknowledgements and pushes what consumers can read.
     func deliver(_ acks: [(session: UInt64, ack: ProduceAck)], isReadable: Bool)
     /// Readable when there may be something to poll, after ``prepareToSleep()``.
@@ -27,5 +28,8 @@ package struct DoorCounters: Sendable {
     package var pushedBytes = 0
     /// Reads of log files into send memory: one copy each.
     package var fileReads = 0
+    package var fileReadBytes = 0
+    /// Pushes from where the batch landed: no copy, but that of a shared-memory WRITE.
+    package var hotPushes = 0
     package var protocolErrors = 0
 }

@@ -58,7 +58,7 @@ extension FabricDoor {
         for index in session.produces.indices {
             guard case .announced(let remote) = session.produces[index].state else { continue }
             let byteCount = session.produces[index].byteCount
-            guard let offset = landing.allocate(byteCount) else { return stall(session) }
+            guard let offset = landingRun(byteCount) else { return stall(session) }
             let token = nextToken
             let slice = LocalSlice(region: region, offset: offset, count: byteCount)
             switch fabric.read(on: session.connection, from: remote, into: slice, token: token) {
@@ -76,6 +76,15 @@ extension FabricDoor {
             }
         }
         stageLanded(session)
+    }
+
+    /// Memory for a batch to land in, from the oldest hot ones when need be.
+    private func landingRun(_ byteCount: Int) -> Int? {
+        while true {
+            if let offset = landing.allocate(byteCount) { return offset }
+            guard let run = hot.evictOldest() else { return nil }
+            landing.free(offset: run.offset, byteCount: run.byteCount)
+        }
     }
 
     private func stall(_ session: Session) {
@@ -142,7 +151,9 @@ extension FabricDoor {
         }
         do throws(RecordBatchError) {
             _ = unsafe try RecordBatch.validate(UnsafeRawBufferPointer(bytes), bytesMax: limits.batchBytesMax)
-            unsafe broker.stage(ProducedBatch(bytes: bytes, origin: origin), in: partition)
+            let isHot = produce.offset >= 0 && produce.byteCount >= limits.hotBytesMin
+            unsafe broker.stage(
+                ProducedBatch(bytes: bytes, origin: origin, memory: isHot ? produce.offset : nil), in: partition)
         } catch {
             counters.refusedBatches += 1
             log.warning("batch refused", metadata: session.metadata("\(error)"))
@@ -150,8 +161,15 @@ extension FabricDoor {
         }
     }
 
-    func batchesWritten() {
-        for run in stagedRuns { landing.free(offset: run.offset, byteCount: run.byteCount) }
+    func batchesWritten(_ appended: [AppendedBatch]) {
+        for batch in appended {
+            hot.insert(
+                batch.partition, base: batch.base, next: batch.next, unit: landing.unit(at: batch.memory),
+                offset: batch.memory, byteCount: batch.byteCount)
+        }
+        for run in stagedRuns where !hot.holds(landing.unit(at: run.offset)) {
+            landing.free(offset: run.offset, byteCount: run.byteCount)
+        }
         stagedRuns.removeAll(keepingCapacity: true)
         for message in stagedMessages { fabric.release(message) }
         stagedMessages.removeAll(keepingCapacity: true)

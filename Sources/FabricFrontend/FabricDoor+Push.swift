@@ -41,6 +41,12 @@ extension FabricDoor {
         guard subscription.cursor.offset < partition.highWatermark else { return .nothing }
         let ring = session.ring!
         let room = min(ring.free, ring.contiguous) - RingEntry.headerBytes
+        if let (unit, batch) = hot.find(partition.address, at: subscription.cursor.offset),
+            batch.next <= partition.highWatermark, batch.base >= partition.log.logStartOffset
+        {
+            return batch.byteCount <= room
+                ? pushHot(session, index, partition, unit, batch) : wrap(session, needs: batch.byteCount, partition)
+        }
         return room < RecordBatchHeader.byteCount
             ? wrap(session, needs: RecordBatchHeader.byteCount)
             : read(session, index, partition, byteCountMax: min(limits.pushBytes, room))
@@ -55,7 +61,6 @@ extension FabricDoor {
         let payload = offset + RingEntry.headerBytes
         let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[payload..<payload + byteCountMax])
         var cursor = session.subscriptions[index].cursor
-        counters.fileReads += 1
         let outcome: LogRead
         do throws(LogError) {
             unsafe outcome = try partition.log.read(&cursor, below: partition.highWatermark, into: buffer)
@@ -73,34 +78,69 @@ extension FabricDoor {
             default: return .nothing
             }
         }
-        let entry = RingEntry(
-            partition: partition.address, byteCount: byteCount, firstOffset: firstBase.rawValue,
-            nextOffset: nextOffset.rawValue, highWatermark: partition.highWatermark.rawValue)
-        unsafe entry.encode(into: .init(rebasing: memory.bytes[offset..<payload]))
-        return write(session, index, cursor, offset: offset, reserved: reserved, byteCount: byteCount)
+        counters.fileReads += 1
+        counters.fileReadBytes += byteCount
+        encodeHeader(partition, byteCount, from: firstBase, to: nextOffset, at: offset)
+        let slice = LocalSlice(region: region, offset: offset, count: RingEntry.headerBytes + byteCount)
+        let transfer = Transfer.push(session, offset: offset, byteCount: reserved)
+        guard write(session, index, cursor, slice, nil, byteCount, transfer) else {
+            pushing.free(offset: offset, byteCount: reserved)
+            return .blocked
+        }
+        return .pushed
     }
 
-    private func write(
-        _ session: Session, _ index: Int, _ cursor: LogCursor, offset: Int, reserved: Int, byteCount: Int
+    /// From where the batch landed: header and batch are gathered by the device.
+    private func pushHot(
+        _ session: Session, _ index: Int, _ partition: Partition, _ unit: Int, _ batch: HotCache.Batch
     ) -> Outcome {
+        guard let header = headers.allocate(RingEntry.headerBytes) else {
+            session.mayPush = true
+            return .blocked
+        }
+        encodeHeader(partition, batch.byteCount, from: batch.base, to: batch.next, at: header)
+        var cursor = session.subscriptions[index].cursor
+        cursor.skip(batch.byteCount, to: batch.next)
+        let slice = LocalSlice(region: region, offset: header, count: RingEntry.headerBytes)
+        let payload = LocalSlice(region: region, offset: batch.offset, count: batch.byteCount)
+        let transfer = Transfer.hotPush(session, header: header, unit: unit)
+        guard write(session, index, cursor, slice, payload, batch.byteCount, transfer) else {
+            headers.free(offset: header, byteCount: RingEntry.headerBytes)
+            return .blocked
+        }
+        hot.retain(unit)
+        counters.hotPushes += 1
+        return .pushed
+    }
+
+    private func encodeHeader(
+        _ partition: Partition, _ byteCount: Int, from first: Offset, to next: Offset, at offset: Int
+    ) {
+        let entry = RingEntry(
+            partition: partition.address, byteCount: byteCount, firstOffset: first.rawValue,
+            nextOffset: next.rawValue, highWatermark: partition.highWatermark.rawValue)
+        unsafe entry.encode(into: .init(rebasing: memory.bytes[offset..<offset + RingEntry.headerBytes]))
+    }
+
+    /// Posts an entry and moves ring and cursor past it, or changes nothing when there is no room.
+    private func write(
+        _ session: Session, _ index: Int, _ cursor: LogCursor, _ first: LocalSlice, _ second: LocalSlice?,
+        _ byteCount: Int, _ transfer: Transfer
+    ) -> Bool {
         var ring = session.ring!
         let target = ring.target
         ring.written += UInt64(RingEntry.footprint(byteCount))
         let token = nextToken
-        let slice = LocalSlice(region: region, offset: offset, count: RingEntry.headerBytes + byteCount)
         let result = fabric.write(
-            on: session.connection, slice, nil, to: target, immediate: ring.immediate, token: token)
-        guard result == .posted else {
-            pushing.free(offset: offset, byteCount: reserved)
-            return .blocked
-        }
+            on: session.connection, first, second, to: target, immediate: ring.immediate, token: token)
+        guard result == .posted else { return false }
         nextToken += 1
-        transfers[token] = .push(session, offset: offset, byteCount: reserved)
+        transfers[token] = transfer
         session.ring = ring
         session.subscriptions[index].cursor = cursor
         counters.pushedEntries += 1
         counters.pushedBytes += byteCount
-        return .pushed
+        return true
     }
 
     /// A batch is never split at the ring's end: begins again at its start, when that helps.

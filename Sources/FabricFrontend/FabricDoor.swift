@@ -8,7 +8,7 @@ internal import TopicProtocol
 /// A fabric's connections, each a ``Session``: pulls what producers announce, pushes what consumers subscribe to.
 ///
 /// The broker owns every transfer: clients never reach its memory. Memory is one arena, registered once: three
-/// quarters for landing batches, one for pushing.
+/// quarters for landing batches and keeping the youngest of them, one for pushing what is read from files.
 final class FabricDoor<F: Fabric>: Door {
     let fabric: F
     let address: String
@@ -20,6 +20,9 @@ final class FabricDoor<F: Fabric>: Door {
     let region: RegionID
     var landing: LandingArena
     var pushing: LandingArena
+    /// For the headers of pushes whose batches lie elsewhere.
+    var headers: LandingArena
+    var hot: HotCache
     var sessions: [ConnectionID: Session] = [:]
     var sessionsByNumber: [UInt64: Session] = [:]
     var counters = DoorCounters()
@@ -37,13 +40,16 @@ final class FabricDoor<F: Fabric>: Door {
     enum Transfer {
         case pull(Session, offset: Int, byteCount: Int)
         case push(Session, offset: Int, byteCount: Int)
+        case hotPush(Session, header: Int, unit: Int)
         /// A ring's skip entry: its memory is constant.
         case skip
     }
 
-    /// The constant skip entry lies in front of the arenas.
+    /// The constant skip entry and the headers lie in front of the arenas.
     static var skipOffset: Int { 0 }
-    static var arenaStart: Int { 4096 }
+    static var headersStart: Int { 4096 }
+    static var headersBytes: Int { 64 << 10 }
+    static var arenaStart: Int { headersStart + headersBytes }
 
     init(
         fabric: F, address: String, number: Int, broker: Broker, memory: MemoryBlock, limits: DoorLimits, log: Logger
@@ -56,10 +62,14 @@ final class FabricDoor<F: Fabric>: Door {
         self.limits = limits
         self.memory = memory
         region = try fabric.register(memory, access: .none)
-        let bytes = unsafe (memory.bytes.count - Self.arenaStart) / LandingArena.unitBytes * LandingArena.unitBytes
-        let forPushing = bytes / 4 / LandingArena.unitBytes * LandingArena.unitBytes
+        let unit = LandingArena.batchUnitBytes
+        let bytes = unsafe (memory.bytes.count - Self.arenaStart) / unit * unit
+        let forPushing = bytes / 4 / unit * unit
         pushing = LandingArena(start: Self.arenaStart, byteCount: forPushing)
         landing = LandingArena(start: Self.arenaStart + forPushing, byteCount: bytes - forPushing)
+        headers = LandingArena(
+            start: Self.headersStart, byteCount: Self.headersBytes, unitBytes: RingEntry.headerBytes)
+        hot = HotCache(unitCount: landing.unitCount)
         unsafe RingEntry.encodeSkip(into: memory.bytes)
     }
 
@@ -143,6 +153,10 @@ final class FabricDoor<F: Fabric>: Door {
         case .push(let session, let offset, let byteCount):
             pushing.free(offset: offset, byteCount: byteCount)
             session.mayPush = true
+        case .hotPush(let session, let header, let unit):
+            headers.free(offset: header, byteCount: RingEntry.headerBytes)
+            hot.release(unit)
+            session.mayPush = true
         case .skip, nil: break
         }
     }
@@ -185,6 +199,9 @@ package struct DoorLimits: Sendable {
     package var batchBytesMax = 1_048_588
     /// Batches announced and not acknowledged, per connection.
     package var producesInFlightMax = 64
+    /// Batches of at least so many bytes are pushed from where they landed; shorter ones are read from the file, many
+    /// at once.
+    package var hotBytesMin = 16 << 10
     /// Bytes read from a log for one push.
     package var pushBytes = 256 << 10
     /// Longest ring that a client may open, in bytes.

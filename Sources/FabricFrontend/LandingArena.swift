@@ -1,27 +1,37 @@
-/// Hands out runs of a fixed range of registered memory, in whole units. First fit from where the last one ended.
+/// Hands out runs of a fixed range of registered memory, in whole units. First fit from where the last one ended: with
+/// the oldest runs given back first, the arena is a ring (docs/adr/0013-hot-batches-and-windows.md).
 ///
-/// - Complexity: O(units) at worst; a run is found at once while the arena is mostly free.
+/// - Complexity: O(units) at worst; a run is found at once while what comes next is free.
 struct LandingArena {
-    /// Smallest run, in bytes.
-    static let unitBytes = 8192
+    /// Smallest run of batches, in bytes.
+    static let batchUnitBytes = 8192
 
+    /// Smallest run, in bytes.
+    let unitBytes: Int
     /// Where the arena begins in its region, in bytes.
     private let start: Int
     private var isTaken: [Bool]
     private var hint = 0
     private(set) var freeUnits: Int
 
-    init(start: Int, byteCount: Int) {
+    init(start: Int, byteCount: Int, unitBytes: Int = batchUnitBytes) {
         self.start = start
-        freeUnits = byteCount / Self.unitBytes
+        self.unitBytes = unitBytes
+        freeUnits = byteCount / unitBytes
         isTaken = Array(repeating: false, count: freeUnits)
     }
 
-    private static func units(_ byteCount: Int) -> Int { (byteCount + unitBytes - 1) / unitBytes }
+    /// Units in all.
+    var unitCount: Int { isTaken.count }
+
+    /// The unit that a run begins with.
+    func unit(at offset: Int) -> Int { (offset - start) / unitBytes }
+
+    private func units(_ byteCount: Int) -> Int { (byteCount + unitBytes - 1) / unitBytes }
 
     /// Offset of a run of `byteCount` bytes in the region, or nil when there is none now.
     mutating func allocate(_ byteCount: Int) -> Int? {
-        let needed = Self.units(byteCount)
+        let needed = units(byteCount)
         guard needed > 0, needed <= freeUnits else { return nil }
         guard let found = find(needed, in: hint..<isTaken.count) ?? find(needed, in: 0..<isTaken.count) else {
             return nil
@@ -29,12 +39,12 @@ struct LandingArena {
         for unit in found..<found + needed { isTaken[unit] = true }
         freeUnits -= needed
         hint = found + needed == isTaken.count ? 0 : found + needed
-        return start + found * Self.unitBytes
+        return start + found * unitBytes
     }
 
     mutating func free(offset: Int, byteCount: Int) {
-        let first = (offset - start) / Self.unitBytes
-        let count = Self.units(byteCount)
+        let first = unit(at: offset)
+        let count = units(byteCount)
         for unit in first..<first + count {
             precondition(isTaken[unit], "freed twice")
             isTaken[unit] = false

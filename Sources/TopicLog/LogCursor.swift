@@ -11,4 +11,11 @@ package struct LogCursor: Sendable {
     package init(_ offset: Offset) {
         self.offset = offset
     }
+
+    /// Moves past whole batches that the reader had from elsewhere: they begin at the cursor.
+    package mutating func skip(_ byteCount: Int, to next: Offset) {
+        offset = next
+        // Where the segment ends with them, the place is of no use, and not used: the next segment has another base.
+        if let place { self.place = (place.segment, place.generation, place.position + Int64(byteCount)) }
+    }
 }

@@ -223,7 +223,8 @@ extension Door {
             "on": "\(address)", "connections": "\(counters.connections)", "pulled": "\(counters.pulledBatches)",
             "eager": "\(counters.eagerBatches)", "refused": "\(counters.refusedBatches)",
             "pushed-entries": "\(counters.pushedEntries)", "pushed-bytes": "\(counters.pushedBytes)",
-            "file-reads": "\(counters.fileReads)", "protocol-errors": "\(counters.protocolErrors)",
+            "hot-pushes": "\(counters.hotPushes)", "file-reads": "\(counters.fileReads)",
+            "file-read-bytes": "\(counters.fileReadBytes)", "protocol-errors": "\(counters.protocolErrors)",
         ]
     }
 }

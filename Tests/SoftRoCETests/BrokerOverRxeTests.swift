@@ -35,6 +35,28 @@ import Testing
         try await crash(try Self.broker(), rounds: 5, seed: seed)
     }
 
+    @Test(arguments: [[], ["--arena-bytes", "16777216"]])
+    func aTailIsPushedFromWhereItLanded(options: [String]) async throws {
+        let broker = try Self.broker(options)
+        try await tail(try broker.address, topic: "tail", rounds: 20, batches: 20, valueBytes: 65_000)
+        #expect(broker.stop() == 0)
+        #expect(try broker.counter("hot-pushes") == 400)
+        #expect(try broker.counter("file-reads") == 0)
+    }
+
+    @Test func anEagerBatchIsReadOnce() async throws {
+        let broker = try Self.broker()
+        try await tail(try broker.address, topic: "eager", rounds: 10, batches: 1, valueBytes: 100)
+        #expect(broker.stop() == 0)
+        #expect(try broker.counter("file-reads") == 10)
+    }
+
+    @Test func aConsumerThatLagsHoldsNoMemory() async throws {
+        let broker = try Self.broker(["--arena-bytes", "16777216"])
+        try await lag(try broker.address, batches: 300)
+        #expect(broker.stop() == 0)
+    }
+
     /// Frames, batches and memory that are not what they claim to be.
     @Test func hostileClients() async throws {
         let broker = try Self.broker()
