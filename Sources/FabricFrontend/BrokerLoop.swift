@@ -84,6 +84,7 @@ package final class BrokerLoop {
     private func sleep() {
         for door in doors where !door.prepareToSleep() { return }
         var entries = doors.map { pollfd(fd: $0.pollDescriptor, events: Int16(POLLIN), revents: 0) }
+        entries += doors.map { pollfd(fd: $0.wakeDescriptor, events: Int16(POLLIN), revents: 0) }
         entries += broker.wakeDescriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
         entries.append(pollfd(fd: stopper.descriptor, events: Int16(POLLIN), revents: 0))
         var timeout: Int32 = 10_000

@@ -13,6 +13,8 @@ package protocol Door: AnyObject {
     func deliver(_ acks: [(session: UInt64, ack: ProduceAck)], isReadable: Bool)
     /// Readable when there may be something to poll, after ``prepareToSleep()``.
     var pollDescriptor: Int32 { get }
+    /// Readable when there is something to poll for that is not the fabric's.
+    var wakeDescriptor: Int32 { get }
     func prepareToSleep() -> Bool
     func shutdown()
     var counters: DoorCounters { get }
@@ -31,5 +33,7 @@ package struct DoorCounters: Sendable {
     package var fileReadBytes = 0
     /// Pushes from where the batch landed: no copy, but that of a shared-memory WRITE.
     package var hotPushes = 0
+    /// Pushes from a mapped log file: as hot ones.
+    package var windowPushes = 0
     package var protocolErrors = 0
 }

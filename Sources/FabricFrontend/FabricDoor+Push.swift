@@ -26,13 +26,13 @@ extension FabricDoor {
         }
     }
 
-    private enum Outcome {
+    enum PushOutcome {
         case pushed, nothing, ended
         /// Goes on when credit, memory or room comes back.
         case blocked
     }
 
-    private func pushOne(_ session: Session, _ index: Int) -> Outcome {
+    private func pushOne(_ session: Session, _ index: Int) -> PushOutcome {
         let subscription = session.subscriptions[index]
         let partition = subscription.partition
         if partition.isDeleted {
@@ -47,12 +47,12 @@ extension FabricDoor {
             return batch.byteCount <= room
                 ? pushHot(session, index, partition, unit, batch) : wrap(session, needs: batch.byteCount, partition)
         }
-        return room < RecordBatchHeader.byteCount
-            ? wrap(session, needs: RecordBatchHeader.byteCount)
-            : read(session, index, partition, byteCountMax: min(limits.pushBytes, room))
+        if room < RecordBatchHeader.byteCount { return wrap(session, needs: RecordBatchHeader.byteCount) }
+        return pushFromWindow(session, index, partition, room: room)
+            ?? read(session, index, partition, byteCountMax: min(limits.pushBytes, room))
     }
 
-    private func read(_ session: Session, _ index: Int, _ partition: Partition, byteCountMax: Int) -> Outcome {
+    private func read(_ session: Session, _ index: Int, _ partition: Partition, byteCountMax: Int) -> PushOutcome {
         let reserved = RingEntry.headerBytes + byteCountMax
         guard let offset = pushing.allocate(reserved) else {
             session.mayPush = true
@@ -93,7 +93,7 @@ extension FabricDoor {
     /// From where the batch landed: header and batch are gathered by the device.
     private func pushHot(
         _ session: Session, _ index: Int, _ partition: Partition, _ unit: Int, _ batch: HotCache.Batch
-    ) -> Outcome {
+    ) -> PushOutcome {
         guard let header = headers.allocate(RingEntry.headerBytes) else {
             session.mayPush = true
             return .blocked
@@ -113,7 +113,7 @@ extension FabricDoor {
         return .pushed
     }
 
-    private func encodeHeader(
+    func encodeHeader(
         _ partition: Partition, _ byteCount: Int, from first: Offset, to next: Offset, at offset: Int
     ) {
         let entry = RingEntry(
@@ -123,7 +123,7 @@ extension FabricDoor {
     }
 
     /// Posts an entry and moves ring and cursor past it, or changes nothing when there is no room.
-    private func write(
+    func write(
         _ session: Session, _ index: Int, _ cursor: LogCursor, _ first: LocalSlice, _ second: LocalSlice?,
         _ byteCount: Int, _ transfer: Transfer
     ) -> Bool {
@@ -144,7 +144,7 @@ extension FabricDoor {
     }
 
     /// A batch is never split at the ring's end: begins again at its start, when that helps.
-    private func wrap(_ session: Session, needs byteCount: Int, _ partition: Partition? = nil) -> Outcome {
+    func wrap(_ session: Session, needs byteCount: Int, _ partition: Partition? = nil) -> PushOutcome {
         var ring = session.ring!
         let footprint = RingEntry.footprint(byteCount)
         guard footprint <= ring.byteCount else {
@@ -176,13 +176,13 @@ extension FabricDoor {
     /// Tells a consumer that nothing more comes of a partition.
     private func endSubscription(
         _ session: Session, _ partition: Partition, _ error: ErrorCode, _ offset: Offset
-    ) -> Outcome {
+    ) -> PushOutcome {
         endSubscription(session, partition, error, offset.rawValue)
     }
 
     private func endSubscription(
         _ session: Session, _ partition: Partition, _ error: ErrorCode, _ offset: Int64
-    ) -> Outcome {
+    ) -> PushOutcome {
         unsafe post(session) {
             unsafe Response.encodeSubscriptionEnded(partition.address, error: error, offset: offset, into: $0)
         }

@@ -23,6 +23,9 @@ final class FabricDoor<F: Fabric>: Door {
     /// For the headers of pushes whose batches lie elsewhere.
     var headers: LandingArena
     var hot: HotCache
+    let windows: WindowCache
+    var saidWindowsRefused = false
+    private var polls: UInt32 = 0
     var sessions: [ConnectionID: Session] = [:]
     var sessionsByNumber: [UInt64: Session] = [:]
     var counters = DoorCounters()
@@ -41,6 +44,7 @@ final class FabricDoor<F: Fabric>: Door {
         case pull(Session, offset: Int, byteCount: Int)
         case push(Session, offset: Int, byteCount: Int)
         case hotPush(Session, header: Int, unit: Int)
+        case windowPush(Session, header: Int, Window)
         /// A ring's skip entry: its memory is constant.
         case skip
     }
@@ -70,24 +74,33 @@ final class FabricDoor<F: Fabric>: Door {
         headers = LandingArena(
             start: Self.headersStart, byteCount: Self.headersBytes, unitBytes: RingEntry.headerBytes)
         hot = HotCache(unitCount: landing.unitCount)
+        windows = WindowCache(byteCountMax: limits.windowBytesMax, domain: fabric.pinningDomain)
         unsafe RingEntry.encodeSkip(into: memory.bytes)
     }
 
     var pollDescriptor: Int32 { fabric.pollDescriptor }
+    var wakeDescriptor: Int32 { windows.wakeDescriptor }
 
     func poll() -> Int {
         let count = fabric.poll(into: &events)
         for event in events { handle(event) }
         events.removeAll(keepingCapacity: true)
         if !stalled.isEmpty { resumeStalled() }
+        takeWindows()
+        polls &+= 1
+        if polls & 0xfff == 0 { dropIdleWindows() }
         return count
     }
 
-    func prepareToSleep() -> Bool { fabric.prepareToSleep() }
+    func prepareToSleep() -> Bool {
+        dropIdleWindows()
+        return fabric.prepareToSleep()
+    }
 
     func shutdown() {
         for session in sessions.values { fabric.disconnect(session.connection) }
         fabric.shutdown()
+        windows.stop()
         sessions = [:]
         sessionsByNumber = [:]
     }
@@ -157,6 +170,10 @@ final class FabricDoor<F: Fabric>: Door {
             headers.free(offset: header, byteCount: RingEntry.headerBytes)
             hot.release(unit)
             session.mayPush = true
+        case .windowPush(let session, let header, let window):
+            headers.free(offset: header, byteCount: RingEntry.headerBytes)
+            window.readers -= 1
+            session.mayPush = true
         case .skip, nil: break
         }
     }
@@ -202,6 +219,8 @@ package struct DoorLimits: Sendable {
     /// Batches of at least so many bytes are pushed from where they landed; shorter ones are read from the file, many
     /// at once.
     package var hotBytesMin = 16 << 10
+    /// Bytes of log files pinned at once, for pushing from them; 0 for none.
+    package var windowBytesMax = 64 << 20
     /// Bytes read from a log for one push.
     package var pushBytes = 256 << 10
     /// Longest ring that a client may open, in bytes.

@@ -24,6 +24,8 @@ final class Session {
     var nextSubscription = 0
     /// Something changed since the last look for readable partitions.
     var mayPush = false
+    /// A window that it needs is being prepared.
+    var awaitsWindow = false
 
     static let answersMax = 256
     static let subscriptionsMax = 1024

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Synchronization
 
 /// An open file. The descriptor lives as long as anybody holds this object: a flush ticket, for instance, may outlive
 /// the log it came from.
@@ -8,6 +9,8 @@ package final class LogFile: Sendable {
     /// Where it was opened, for messages.
     package let path: String
     let storage: any LogStorage
+    /// See ``FilePin``.
+    let pinnedEnds = Mutex<[Int64]>([])
 
     /// Takes ownership of the descriptor.
     init(descriptor: Int32, path: String, storage: any LogStorage) {
@@ -78,6 +81,7 @@ package final class LogFile: Sendable {
 
     /// Cuts the file.
     func truncate(to size: Int64) throws(LogError) {
+        assert(pinnedEnds.withLock { $0.allSatisfy { $0 <= size } }, "cuts what is registered with a device")
         let result = storage.truncate(descriptor, to: size)
         guard result == 0 else { throw LogError(errno: -result, "truncating to \(size) bytes", path) }
     }

@@ -13,31 +13,67 @@ extension PartitionLog {
     package func read(
         _ cursor: inout LogCursor, below bound: Offset, into buffer: UnsafeMutableRawBufferPointer
     ) throws(LogError) -> LogRead {
-        precondition(!isClosed, "read of a closed log")
         precondition(buffer.count >= RecordBatchHeader.byteCount, "a read buffer holds at least a header")
-        let wanted = cursor.offset
-        if let fence, wanted >= fence.start { return .corrupt(at: fence.start) }
-        guard wanted >= logStartOffset, wanted <= logEndOffset else { return .outOfRange }
-        guard wanted < min(bound, logEndOffset) else { return .end }
-
-        if let range = damage(at: wanted) { return .corrupt(at: range.offsets.lowerBound) }
-        // What is in front of a damaged range can be read.
-        let bound = damages.first { $0.offsets.lowerBound > wanted }.map { min(bound, $0.offsets.lowerBound) } ?? bound
-
-        let segment = segments[segmentIndex(for: wanted)]
+        let reader: Reader
+        switch admit(cursor, below: bound) {
+        case .failure(let refusal): return refusal.outcome
+        case .success(let admitted): reader = admitted
+        }
         let position: Int64
-        if let place = cursor.place, place.segment == segment.baseOffset, place.generation == segment.generation {
-            position = place.position
+        if let known = reader.position {
+            position = known
         } else {
-            switch unsafe try locate(wanted, in: segment, scratch: buffer) {
+            switch unsafe try locate(cursor.offset, in: reader.segment, scratch: buffer) {
             case .found(let place): position = place
             case .corrupt(let range): return .corrupt(at: range.offsets.lowerBound)
             }
         }
-        let count = unsafe try pread(segment, at: position, into: buffer)
+        let count = unsafe try pread(reader.segment, at: position, into: buffer)
+        return unsafe try take(UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: position, &cursor, reader)
+    }
+
+    /// What a cursor reads in.
+    struct Reader {
+        let segment: Segment
+        /// The reader's bound, or where damage begins before it.
+        let bound: Offset
+        /// Where the next batch begins, when that is known.
+        let position: Int64?
+    }
+
+    /// Why there is nothing to read; an `Error` only so that `Result` takes it.
+    struct Refusal: Error {
+        let outcome: LogRead
+    }
+
+    /// Whether there is something to read at a cursor, and where.
+    func admit(_ cursor: LogCursor, below bound: Offset) -> Result<Reader, Refusal> {
+        precondition(!isClosed, "read of a closed log")
+        let wanted = cursor.offset
+        if let fence, wanted >= fence.start { return .failure(Refusal(outcome: .corrupt(at: fence.start))) }
+        guard wanted >= logStartOffset, wanted <= logEndOffset else { return .failure(Refusal(outcome: .outOfRange)) }
+        guard wanted < min(bound, logEndOffset) else { return .failure(Refusal(outcome: .end)) }
+        if let range = damage(at: wanted) {
+            return .failure(Refusal(outcome: .corrupt(at: range.offsets.lowerBound)))
+        }
+        // What is in front of a damaged range can be read.
+        let bound = damages.first { $0.offsets.lowerBound > wanted }.map { min(bound, $0.offsets.lowerBound) } ?? bound
+        let segment = segments[segmentIndex(for: wanted)]
+        var position: Int64? = wanted == segment.baseOffset ? 0 : nil
+        if let place = cursor.place, place.segment == segment.baseOffset, place.generation == segment.generation {
+            position = place.position
+        }
+        return .success(Reader(segment: segment, bound: bound, position: position))
+    }
+
+    /// Takes whole batches from the bytes of a segment from a position on, and moves the cursor past them.
+    func take(
+        _ bytes: UnsafeRawBufferPointer, at position: Int64, _ cursor: inout LogCursor, _ reader: Reader
+    ) throws(LogError) -> LogRead {
+        let wanted = cursor.offset
+        let segment = reader.segment
         let outcome = unsafe collect(
-            UnsafeRawBufferPointer(rebasing: buffer[..<count]), bytesLeft: segment.sizeInBytes - position,
-            wanted: wanted, bound: bound, in: segment)
+            bytes, bytesLeft: segment.sizeInBytes - position, wanted: wanted, bound: reader.bound, in: segment)
         switch outcome {
         case .batches(let byteCount, _, let nextOffset):
             cursor.offset = nextOffset

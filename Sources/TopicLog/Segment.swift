@@ -29,6 +29,8 @@ final class Segment {
     /// Where it is counted; nil while a log is recovered.
     var openFiles: OpenFiles?
     private var opened: LogFile?
+    /// The file after it was let go of: while somebody has it, it is not opened a second time.
+    private weak var released: LogFile?
 
     init(
         baseOffset: Offset, endOffset: Offset, sizeInBytes: Int64, directory: String, intervalBytes: Int,
@@ -56,13 +58,14 @@ final class Segment {
     func open() throws(LogError) -> LogFile {
         wasUsed = true
         if let opened { return opened }
-        let file = try files.open(path, O_RDWR)
+        let file = if let released { released } else { try files.open(path, O_RDWR) }
         take(file)
         return file
     }
 
     /// Lets go of the descriptor. Whoever holds the file still may use it.
     func closeFile() {
+        released = opened
         opened = nil
     }
 

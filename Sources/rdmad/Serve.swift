@@ -45,6 +45,11 @@ struct Serve: ParsableCommand {
         help: "Memory that batches land in, per door, in bytes (at least 16777216). Registered with the device.")
     var arenaBytes = 64 << 20
 
+    @Option(
+        name: .long,
+        help: "Memory for log files that consumers are served from where they are mapped, per door, in bytes; 0: none.")
+    var windowBytes = 64 << 20
+
     @Option(name: .long, help: "Size at which a log begins a new segment file, in bytes.")
     var segmentBytes = 1 << 30
 
@@ -81,6 +86,7 @@ struct Serve: ParsableCommand {
         guard arenaBytes >= Doors.arenaBytesMin else {
             throw ValidationError("--arena-bytes is at least \(Doors.arenaBytesMin)")
         }
+        guard windowBytes >= 0 else { throw ValidationError("--window-bytes is at least 0") }
         guard (1...Int(Int32.max)).contains(segmentBytes) else {
             throw ValidationError("--segment-bytes is 1 to \(Int32.max)")
         }
@@ -143,6 +149,7 @@ struct Serve: ParsableCommand {
             retentionCheckMilliseconds: logRetentionCheckIntervalMs)
         var limits = DoorLimits()
         limits.batchBytesMax = maxMessageBytes
+        limits.windowBytesMax = windowBytes
         var doors: [any Door] = []
         for (url, address, isWanted) in addresses {
             do {
@@ -223,7 +230,8 @@ extension Door {
             "on": "\(address)", "connections": "\(counters.connections)", "pulled": "\(counters.pulledBatches)",
             "eager": "\(counters.eagerBatches)", "refused": "\(counters.refusedBatches)",
             "pushed-entries": "\(counters.pushedEntries)", "pushed-bytes": "\(counters.pushedBytes)",
-            "hot-pushes": "\(counters.hotPushes)", "file-reads": "\(counters.fileReads)",
+            "hot-pushes": "\(counters.hotPushes)", "window-pushes": "\(counters.windowPushes)",
+            "file-reads": "\(counters.fileReads)",
             "file-read-bytes": "\(counters.fileReadBytes)", "protocol-errors": "\(counters.protocolErrors)",
         ]
     }

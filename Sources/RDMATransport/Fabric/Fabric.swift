@@ -20,6 +20,12 @@ package protocol Fabric: AnyObject {
     /// Makes a block usable in transfers. Off the hot path: the kernel pins pages.
     func register(_ memory: MemoryBlock, access: PeerAccess) throws(FabricError) -> RegionID
 
+    /// What a ``PinnedFile`` needs, so that this fabric can WRITE from it; nil when it needs no device.
+    var pinningDomain: ProtectionDomain? { get }
+
+    /// Names a pinned file for WRITEs from it. It must stay until it is unregistered. Quick: the pages are pinned.
+    func register(_ file: PinnedFile) throws(FabricError) -> RegionID
+
     /// Ends a registration. No transfer that names it may be outstanding.
     func unregister(_ region: RegionID)
 

@@ -158,6 +158,15 @@ import Glibc
         return region
     }
 
+    package var pinningDomain: ProtectionDomain? { nil }
+
+    package func register(_ file: PinnedFile) throws(FabricError) -> RegionID {
+        guard let region = unsafe lanes.pointee.regions.add(file.bytes, .none) else {
+            throw FabricError(.limit, operation: "register", "65,535 regions are registered already")
+        }
+        return region
+    }
+
     package func unregister(_ region: RegionID) {
         unsafe lanes.pointee.regions.remove(region)
         registered[region] = nil

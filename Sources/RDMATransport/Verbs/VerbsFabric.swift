@@ -217,6 +217,15 @@ import Glibc
         return id
     }
 
+    package var pinningDomain: ProtectionDomain? { domain }
+
+    package func register(_ file: PinnedFile) throws(FabricError) -> RegionID {
+        guard let id = unsafe lanes.pointee.regions.add(file.bytes, file.localKey) else {
+            throw FabricError(.limit, operation: "register", "65,535 regions are registered already")
+        }
+        return id
+    }
+
     package func unregister(_ region: RegionID) {
         unsafe lanes.pointee.regions.remove(region)
         regions.remove(region)
