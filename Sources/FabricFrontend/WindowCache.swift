@@ -78,7 +78,8 @@ final class WindowCache {
     /// Has a window prepared, when there is room: others that nobody reads from make way.
     /// - Parameter isAhead: No reader waits for it: it does not displace others that were prepared ahead.
     func request(
-        _ key: WindowKey, _ range: Range<Int64>, _ file: LogFile, isAhead: Bool, now: UInt64, dropped: (RegionID) -> Void
+        _ key: WindowKey, _ range: Range<Int64>, _ file: LogFile, isAhead: Bool, now: UInt64,
+        dropped: (RegionID) -> Void
     ) -> Bool {
         while byteCount + range.count > byteCountMax {
             let oldest = windows.values.filter { $0.isIdle && ($0.wasUsed || !isAhead) }.min { $0.usedAt < $1.usedAt }
