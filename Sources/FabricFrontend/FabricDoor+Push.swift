@@ -42,7 +42,9 @@ extension FabricDoor {
         let ring = session.ring!
         let room = min(ring.free, ring.contiguous) - RingEntry.headerBytes
         if let (unit, batch) = hot.find(partition.address, at: subscription.cursor.offset),
-            batch.next <= partition.highWatermark, batch.base >= partition.log.logStartOffset
+            batch.next == partition.highWatermark
+                || (batch.next < partition.highWatermark && batch.byteCount >= limits.hotBacklogBytesMin),
+            batch.base >= partition.log.logStartOffset
         {
             return batch.byteCount <= room
                 ? pushHot(session, index, partition, unit, batch) : wrap(session, needs: batch.byteCount, partition)

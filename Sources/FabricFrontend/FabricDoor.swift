@@ -216,9 +216,11 @@ package struct DoorLimits: Sendable {
     package var batchBytesMax = 1_048_588
     /// Batches announced and not acknowledged, per connection.
     package var producesInFlightMax = 64
-    /// Batches of at least so many bytes are pushed from where they landed; shorter ones are read from the file, many
-    /// at once.
-    package var hotBytesMin = 16 << 10
+    /// Batches of at least so many bytes stay where they landed.
+    package var hotBytesMin = 4096
+    /// Shorter hot batches are pushed from there only to who has everything else: for a backlog of them one read and
+    /// one WRITE of many are cheaper (measured: docs/adr/0013-hot-batches-and-windows.md).
+    package var hotBacklogBytesMin = 32 << 10
     /// Bytes of log files pinned at once, for pushing from them; 0 for none.
     package var windowBytesMax = 64 << 20
     /// Bytes read from a log for one push.

@@ -7,17 +7,22 @@ package final class TestBroker {
     package let directory: URL
     package let url: String
     private let options: [String]
+    private let prefix: [String]
     private var child: ChildProcess?
     private var starts = 0
 
     /// Starts one. `url` nil: a socket in its directory.
-    package init(url: String? = nil, data: String? = nil, options: [String] = []) throws {
+    /// - Parameter prefix: A command that runs the broker.
+    package init(
+        url: String? = nil, data: String? = nil, options: [String] = [], prefix: [String] = []
+    ) throws {
         let base = FileManager.default.isWritableFile(atPath: "/dev/shm") ? "/dev/shm" : NSTemporaryDirectory()
         directory = URL(fileURLWithPath: "\(base)/rdmad-test-\(getpid())-\(UInt32.random(in: 0 ... .max))")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         self.url = url ?? "shm://\(directory.path)/s"
         dataPath = data ?? "\(directory.path)/data"
         self.options = options
+        self.prefix = prefix
         try start()
     }
 
@@ -39,7 +44,7 @@ package final class TestBroker {
         let log = unsafe open(logPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         defer { close(log) }
         let program = ChildProcess.programs.appendingPathComponent("rdmad").path
-        child = try ChildProcess([program, "serve", "--data", dataPath, "--listen", url] + options, error: log)
+        child = try ChildProcess(prefix + [program, "serve", "--data", dataPath, "--listen", url] + options, error: log)
         try waitForLog(" ready")
     }
 

@@ -1,4 +1,5 @@
 import BrokerTestSupport
+import Foundation
 import RdmadClient
 import Testing
 
@@ -37,6 +38,15 @@ import Testing
         try await tail(try broker.address, topic: "tail", rounds: 12, batches: 20, valueBytes: 65_000)
         #expect(broker.stop() == 0)
         #expect(try broker.counter("hot-pushes") == 240)
+        #expect(try broker.counter("file-reads") == 0)
+    }
+
+    /// One batch for each partition at a time: there is nothing to read together with it.
+    @Test func aShortBatchAtTheEndIsPushedFromWhereItLanded() async throws {
+        let broker = try TestBroker()
+        try await tail(try broker.address, topic: "short", rounds: 20, batches: 2, valueBytes: 16_000)
+        #expect(broker.stop() == 0)
+        #expect(try broker.counter("hot-pushes") == 40)
         #expect(try broker.counter("file-reads") == 0)
     }
 
@@ -86,5 +96,16 @@ import Testing
         #expect(broker.stop() == 0)
         #expect(try broker.counter("window-pushes") == 0)
         #expect(try broker.counter("file-read-bytes") >= 2 * bytes)
+    }
+
+    /// A memlock limit that holds one window: the rest is read, and the broker says why, once.
+    @Test(.enabled(if: geteuid() == 0)) func whatTheKernelDoesNotPinIsRead() async throws {
+        let prefix = ["/usr/bin/setpriv", "--bounding-set=-ipc_lock", "/usr/bin/prlimit", "--memlock=2500000"]
+        let broker = try TestBroker(prefix: prefix)
+        _ = try await oldLog(broker, batches: 120)
+        #expect(broker.stop() == 0)
+        #expect(try broker.counter("window-pushes") > 0)
+        #expect(try broker.counter("file-reads") > 0)
+        #expect(broker.log.components(separatedBy: "read instead").count == 2)
     }
 }

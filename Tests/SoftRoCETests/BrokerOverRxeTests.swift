@@ -44,6 +44,15 @@ import Testing
         #expect(try broker.counter("file-reads") == 0)
     }
 
+    /// One batch for each partition at a time: there is nothing to read together with it.
+    @Test func aShortBatchAtTheEndIsPushedFromWhereItLanded() async throws {
+        let broker = try Self.broker()
+        try await tail(try broker.address, topic: "short", rounds: 20, batches: 2, valueBytes: 16_000)
+        #expect(broker.stop() == 0)
+        #expect(try broker.counter("hot-pushes") == 40)
+        #expect(try broker.counter("file-reads") == 0)
+    }
+
     @Test func anEagerBatchIsReadOnce() async throws {
         let broker = try Self.broker()
         try await tail(try broker.address, topic: "eager", rounds: 10, batches: 1, valueBytes: 100)
