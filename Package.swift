@@ -122,7 +122,7 @@ let package = Package(
             name: "BrokerTests",
             dependencies: [
                 "BrokerTestSupport", "RdmadClient", "RDMATransport", "TopicProtocol", "RecordFormat", "CLinux", "rdmad",
-                "TransportTestSupport", "FabricFrontend",
+                "TransportTestSupport", "FabricFrontend", "TopicLog",
             ],
             swiftSettings: settings),
         .testTarget(

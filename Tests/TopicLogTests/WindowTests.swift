@@ -70,24 +70,4 @@ import Testing
         log.segments[0].closeFile()
         #expect(try log.segments[0].open() === pin.file)
     }
-
-    @Test func whatIsPinnedIsNotCut() async throws {
-        let log = try openLog(directory)
-        log.append(valueBytes: 1000)
-        let file = try log.segments[0].open()
-        do {
-            let pin = FilePin(file, upTo: 500)
-            try file.truncate(to: 600)
-            withExtendedLifetime(pin) {}
-        }
-        try file.truncate(to: 100)
-        await #expect(processExitsWith: .failure) {
-            let directory = TemporaryDirectory()
-            let file = try system.open(directory.child("file"), O_RDWR | O_CREAT)
-            try file.write([UInt8](repeating: 1, count: 1000), at: 0)
-            let pin = FilePin(file, upTo: 500)
-            try? file.truncate(to: 499)
-            withExtendedLifetime(pin) {}
-        }
-    }
 }
