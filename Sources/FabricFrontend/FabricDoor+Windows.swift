@@ -18,7 +18,7 @@ extension FabricDoor {
         let number = written.position / WindowCache.stepBytes
         let key = WindowKey(partition: partition.address, segment: written.segment, number: number)
         guard let window = windows.find(key) else {
-            guard prepareWindow(key, written, partition, isAhead: false) else { return nil }
+            guard prepareWindow(key, written, partition) else { return nil }
             session.awaitsWindow = true
             return .nothing
         }
@@ -30,20 +30,16 @@ extension FabricDoor {
         if !window.wasUsed {
             window.wasUsed = true
             let next = WindowKey(partition: key.partition, segment: key.segment, number: number + 1)
-            if windows.find(next) == nil { _ = prepareWindow(next, written, partition, isAhead: true) }
+            if windows.find(next) == nil { _ = prepareWindow(next, written, partition) }
         }
         return outcome
     }
 
-    private func prepareWindow(
-        _ key: WindowKey, _ written: WrittenRange, _ partition: Partition, isAhead: Bool
-    ) -> Bool {
+    private func prepareWindow(_ key: WindowKey, _ written: WrittenRange, _ partition: Partition) -> Bool {
         guard let range = WindowCache.range(key.number, of: written),
             let file = try? partition.log.file(of: key.segment)
         else { return false }
-        return windows.request(key, range, file, isAhead: isAhead, now: monotonicNanoseconds()) {
-            fabric.unregister($0)
-        }
+        return windows.request(key, range, file, now: monotonicNanoseconds()) { fabric.unregister($0) }
     }
 
     private func push(

@@ -48,6 +48,8 @@ final class WindowCache {
     static let bytesMin = overlapBytes
     /// A window that nobody used for so long is dropped, in nanoseconds.
     static let idleNanoseconds: UInt64 = 10_000_000_000
+    /// A window that was prepared and not used makes way after so long, in nanoseconds.
+    static let unusedNanoseconds: UInt64 = 1_000_000_000
 
     private var windows: [WindowKey: Window] = [:]
     private var byteCount = 0
@@ -75,14 +77,16 @@ final class WindowCache {
         return start..<written.end
     }
 
-    /// Has a window prepared, when there is room: others that nobody reads from make way.
-    /// - Parameter isAhead: No reader waits for it: it does not displace others that were prepared ahead.
+    /// Has a window prepared, when there is room: others that nobody reads from make way, the one not used for longest
+    /// first. One that still waits for its reader stays, for a while.
     func request(
-        _ key: WindowKey, _ range: Range<Int64>, _ file: LogFile, isAhead: Bool, now: UInt64,
-        dropped: (RegionID) -> Void
+        _ key: WindowKey, _ range: Range<Int64>, _ file: LogFile, now: UInt64, dropped: (RegionID) -> Void
     ) -> Bool {
         while byteCount + range.count > byteCountMax {
-            let oldest = windows.values.filter { $0.isIdle && ($0.wasUsed || !isAhead) }.min { $0.usedAt < $1.usedAt }
+            let idle = windows.values.filter {
+                $0.isIdle && ($0.wasUsed || now - $0.usedAt > Self.unusedNanoseconds)
+            }
+            let oldest = idle.min { $0.usedAt < $1.usedAt }
             guard let oldest else { return false }
             dropped(drop(oldest))
         }

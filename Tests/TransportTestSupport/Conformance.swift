@@ -1,3 +1,4 @@
+internal import Glibc
 package import RDMATransport
 
 /// How to make the two sides of one kind of fabric.
@@ -189,6 +190,35 @@ package struct Conformance<F: Fabric> {
         try expect(unsafe Array(theirs.bytes[256..<256 + 10_064]) == expected, "the bytes differ")
         try expect(try pair.driver.waitCompletion(0, token: 2) == .success, "the write failed")
         try expect(unsafe theirs.bytes[..<128].allSatisfy { $0 == 0 }, "bytes before the target changed")
+        pair.close()
+    }
+
+    /// From a range of a file that has been closed and removed; what came into it by buffered writes is seen.
+    package func writeFromAFile() throws {
+        let pair = try pair()
+        let theirs = try MemoryBlock(byteCount: 65536, name: "theirs")
+        let shared = try pair.client.share(try pair.client.register(theirs, access: .write), on: pair.atClient)
+        let path = "/dev/shm/rdmad-pinned-\(UInt64.random(in: 0 ... .max))"
+        let descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        var content = pattern(20_000, seed: 3)
+        unsafe try expect(pwrite(descriptor, content, content.count, 0) == content.count, "cannot write \(path)")
+        var file: PinnedFile? = try PinnedFile(
+            descriptor: descriptor, position: 4096, byteCount: 12_000, domain: pair.server.pinningDomain)
+        content[5000] ^= 1
+        unsafe try expect(pwrite(descriptor, content, content.count, 0) == content.count, "cannot write \(path)")
+        close(descriptor)
+        unsafe unlink(path)
+        let region = try pair.server.register(file!)
+        let result = pair.server.write(
+            on: pair.atServer, LocalSlice(region: region, offset: 0, count: 1000),
+            LocalSlice(region: region, offset: 1000, count: 11_000),
+            to: RemoteSlice(key: shared.key, address: shared.address), immediate: 7, token: 1)
+        try expect(result == .posted, "write answered \(result)")
+        _ = try pair.driver.wait(1, for: "immediate") { if case .immediate(_, let value) = $0 { value } else { nil } }
+        try expect(try pair.driver.waitCompletion(0, token: 1) == .success, "the write failed")
+        try expect(unsafe Array(theirs.bytes[..<12_000]) == Array(content[4096..<16_096]), "the bytes differ")
+        pair.server.unregister(region)
+        file = nil
         pair.close()
     }
 

@@ -29,6 +29,7 @@ func becomesReadable(_ descriptor: Int32) -> Bool {
     @Test func backPressure() throws { try Self.conformance().backPressure() }
     @Test func read() throws { try Self.conformance().read() }
     @Test func writeWithImmediate() throws { try Self.conformance().writeWithImmediate() }
+    @Test func writeFromAFile() throws { try Self.conformance().writeFromAFile() }
     @Test func wrongKey() throws { try Self.conformance().wrongKey() }
     @Test func chains() throws { try Self.conformance().chains() }
     @Test func teardownWithWorkPosted() throws { try Self.conformance().teardownWithWorkPosted() }
