@@ -95,6 +95,7 @@ let package = Package(
         .executableTarget(
             name: "log-crash-sim", dependencies: ["LogSimulation", "TopicLog", "RecordFormat"],
             path: "Tests/LogCrashSim", swiftSettings: settings),
+        .testTarget(name: "TopicProtocolTests", dependencies: ["TopicProtocol"], swiftSettings: settings),
         .testTarget(
             name: "BrokerCoreTests", dependencies: ["BrokerCore", "TopicLog", "TopicProtocol", "RecordFormat"],
             swiftSettings: settings),

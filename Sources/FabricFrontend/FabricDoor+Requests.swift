@@ -54,7 +54,16 @@ extension FabricDoor {
             else { throw FrameError("ring credit \(position), which was not written") }
             session.ring!.released = position
             session.mayPush = true
+        case .group(let request): serve(request, id: id, session)
         }
+    }
+
+    private func serve(_ request: GroupRequest, id: UInt32, _ session: Session) {
+        guard session.version >= 2 else {
+            let text = "the connection speaks version \(session.version), groups need 2"
+            return answer(session, id, BrokerError(.unsupportedVersion, text))
+        }
+        answer(session, id, BrokerError(.coordinatorNotAvailable, "this broker has no group coordinator"))
     }
 
     private func openRing(_ session: Session, _ id: UInt32, _ remote: RemoteRegion) {
@@ -123,35 +132,63 @@ extension FabricDoor {
         unsafe post(session) { unsafe Response.encodeAnswer(id: id, error: .none, text: "", into: $0, body: body) }
     }
 
+    /// Answers with what may be longer than a frame.
+    func answerLong(
+        _ session: Session, _ id: UInt32, error: ErrorCode = .none, text: String = "", body: (inout FrameWriter) -> Void
+    ) {
+        let message = Fragments.message {
+            Response.encodeAnswer(id: id, error: error, text: text, into: &$0, body: body)
+        }
+        guard let message else {
+            let text = "the answer is longer than \(FrameLimits.messageBytesMax) bytes"
+            return answer(session, id, BrokerError(.messageTooLarge, text))
+        }
+        keep(message, session)
+        sendAnswers(session)
+    }
+
     /// Sends a frame, or keeps it until there is room.
     func post(_ session: Session, _ encode: (UnsafeMutableRawBufferPointer) -> Int) {
         if session.answers.isEmpty {
             let result = unsafe fabric.send(on: session.connection, encode)
             if result != .full { return }
         }
-        guard session.answers.count < Session.answersMax else {
-            return end(session.connection, "\(Session.answersMax) answers wait: the client asks and does not listen")
-        }
         let limit = fabric.limits.messageBytesMax
-        session.answers.append(
+        keep(
             unsafe [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
                 count = unsafe encode(UnsafeMutableRawBufferPointer(buffer))
-            })
+            }, session)
+    }
+
+    private func keep(_ message: [UInt8], _ session: Session) {
+        guard session.answers.count < Session.answersMax, session.answerBytes < Session.answerBytesMax else {
+            let waiting = "\(session.answers.count) answers of \(session.answerBytes) bytes wait"
+            return end(session.connection, "\(waiting): the client asks and does not listen")
+        }
+        session.answers.append(message)
+        session.answerBytes += message.count
+    }
+
+    private func sendAnswers(_ session: Session) {
+        var sent = 0
+        while sent < session.answers.count {
+            let message = session.answers[sent]
+            let result = unsafe fabric.send(on: session.connection) {
+                unsafe Fragments.encode(message, from: &session.answerPosition, into: $0)
+            }
+            if result == .full { break }
+            // Of what a connection that is ending does not take nothing is kept.
+            guard result != .posted || session.answerPosition == message.count else { continue }
+            session.answerPosition = 0
+            session.answerBytes -= message.count
+            sent += 1
+        }
+        session.answers.removeFirst(sent)
     }
 
     /// Sends what waited: answers first, then acknowledgements.
     func drainOutbox(_ session: Session) {
-        var sent = 0
-        while sent < session.answers.count {
-            let bytes = session.answers[sent]
-            let result = unsafe fabric.send(on: session.connection) { buffer in
-                unsafe buffer.copyBytes(from: bytes)
-                return bytes.count
-            }
-            if result == .full { break }
-            sent += 1
-        }
-        session.answers.removeFirst(sent)
+        sendAnswers(session)
         if session.answers.isEmpty { sendAcks(session) }
         session.mayPush = true
         resume(session)

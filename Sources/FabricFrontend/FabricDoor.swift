@@ -136,7 +136,7 @@ final class FabricDoor<F: Fabric>: Door {
                 log.error("cannot accept a connection", metadata: ["peer": "\(peer)", "why": "\(error)"])
                 return
             }
-            let session = Session(connection: id, number: nextSession, peer: peer)
+            let session = Session(connection: id, number: nextSession, peer: peer, version: version)
             nextSession += 1
             sessions[id] = session
             sessionsByNumber[session.number] = session
@@ -147,7 +147,9 @@ final class FabricDoor<F: Fabric>: Door {
     private func receive(_ message: ReceivedMessage) {
         guard let session = sessions[message.connection] else { return fabric.release(message) }
         do throws(FrameError) {
-            let (id, request) = unsafe try Request.parse(fabric.bytes(of: message))
+            let frame = unsafe fabric.bytes(of: message)
+            if session.version >= 2, unsafe try takeFragment(frame, session) { return fabric.release(message) }
+            let (id, request) = unsafe try Request.parse(frame)
             if case .produceEager(let partition, let batch) = request {
                 // Its buffer is held until the batch has been written.
                 return unsafe try announceEager(session, id, partition, batch, message)
@@ -157,6 +159,21 @@ final class FabricDoor<F: Fabric>: Door {
             end(message.connection, error.description)
         }
         fabric.release(message)
+    }
+
+    /// Takes a piece of a request that came in fragments, and serves it when it is whole. False for other frames.
+    private func takeFragment(_ frame: UnsafeMutableRawBufferPointer, _ session: Session) throws(FrameError) -> Bool {
+        switch unsafe try session.fragments.take(UnsafeRawBufferPointer(frame)) {
+        case .whole: return false
+        case .more: return true
+        case .last(var message):
+            let parsed = unsafe message.withUnsafeMutableBytes { bytes in
+                Result { () throws(FrameError) in unsafe try Request.parse(bytes) }
+            }
+            let (id, request) = try parsed.get()
+            try serve(request, id: id, session)
+            return true
+        }
     }
 
     private func completed(_ token: UInt64, _ status: TransferStatus) {

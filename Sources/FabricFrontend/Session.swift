@@ -9,6 +9,10 @@ final class Session {
     /// Names the session to the broker core.
     let number: UInt64
     let peer: String
+    /// Of the protocol.
+    let version: UInt16
+    /// The request that is coming in fragments.
+    var fragments = FragmentAssembler()
     /// Produce requests in the order in which they were announced: batches enter the log in this order, even when an
     /// eager one overtakes a pull.
     var produces: [PendingProduce] = []
@@ -18,6 +22,9 @@ final class Session {
     var acks: [ProduceAck] = []
     /// Answers that found the connection full. Bounded: a client that asks without listening is cut off.
     var answers: [[UInt8]] = []
+    /// Where the first one's next fragment begins.
+    var answerPosition = 0
+    var answerBytes = 0
     var ring: Ring?
     var subscriptions: [Subscription] = []
     /// Where the next push starts looking, so that partitions take turns.
@@ -28,9 +35,11 @@ final class Session {
     var awaitsWindow = false
 
     static let answersMax = 256
+    static let answerBytesMax = 8 << 20
     static let subscriptionsMax = 1024
 
-    init(connection: ConnectionID, number: UInt64, peer: String) {
+    init(connection: ConnectionID, number: UInt64, peer: String, version: UInt16) {
+        self.version = version
         self.connection = connection
         self.number = number
         self.peer = peer

@@ -34,7 +34,7 @@ extension Link {
         let answer = fabric.privateData(of: connection)
         // A connection that has ended already has none left to give.
         guard !answer.isEmpty else { return drop(ClientError(.connection, "\(address) ended the connection at once")) }
-        guard let welcome = Handshake.parseWelcome(answer) else {
+        guard let welcome = Handshake.parseWelcome(answer), welcome.version <= Handshake.newestVersion else {
             return fail(ClientError(.protocolViolation, "\(address) is not an rdmad broker"))
         }
         var registered: [RegionID] = []
@@ -52,6 +52,7 @@ extension Link {
             return drop(ClientError(.connection, "cannot share memory with \(address): \(error)"))
         }
         isEstablished = true
+        version = welcome.version
         wasEstablished = true
         hasMovedData = false
         isDropping = false
@@ -95,6 +96,8 @@ extension Link {
         connection = nil
         isEstablished = false
         isDropping = false
+        outgoing = nil
+        incoming = FragmentAssembler()
         fabric?.shutdown()
         fabric = nil
         endRequests(ClientError(.connection, lastFailure.description))

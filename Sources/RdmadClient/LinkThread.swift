@@ -16,12 +16,18 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
     var fabric: F?
     var connection: ConnectionID?
     var isEstablished = false
+    /// Of the protocol, as the broker chose it.
+    var version: UInt16 = 0
     private var events: [FabricEvent] = []
     var pending: [UInt32: (answer: (Result<[UInt8], ClientError>) -> Void, what: String, deadline: UInt64)] = [:]
     /// The agent's requests that found the connection full. They end with it: the agent asks again on the next one.
     var unposted: [(request: Request, answer: (Result<[UInt8], ClientError>) -> Void, deadline: UInt64)] = []
     /// Requests from other threads that found the connection full, or not there yet.
     var waiting: [LinkHandle.Call] = []
+    /// The message that is being sent in fragments, and where the next one begins.
+    var outgoing: (message: [UInt8], position: Int)?
+    /// The message that is coming in fragments.
+    var incoming = FragmentAssembler()
     private var lastID: UInt32 = 0
     var lastFailure = ClientError(.connection, "not connected yet")
     /// When the time without a useful connection began.
@@ -95,6 +101,7 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
 
     func post(_ request: Request, id: UInt32) -> PostResult {
         guard let connection, isEstablished else { return .closed }
+        if request.mayBeLong { return postLong(request, id: id, on: connection) }
         return unsafe fabric!.send(on: connection) { unsafe request.encode(id: id, into: $0) }
     }
 
@@ -110,19 +117,26 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
     private func ask(
         _ request: Request, deadline: UInt64, _ answer: @escaping (Result<[UInt8], ClientError>) -> Void
     ) -> Bool {
+        if isEstablished, request.oldestVersion > version {
+            let text = "the broker speaks version \(version), this needs \(request.oldestVersion): update it"
+            answer(.failure(.refused(request.name, .unsupportedVersion, text)))
+            return true
+        }
         let id = nextRequestID()
         switch post(request, id: id) {
         case .posted: pending[id] = (answer, request.name, deadline)
         case .full: return false
+        case .refused: answer(.failure(.tooLong(request.name)))
         // It is about to be reported as lost.
-        case .closed, .refused: answer(.failure(ClientError(.connection, "\(request.name): the connection has ended")))
+        case .closed: answer(.failure(ClientError(.connection, "\(request.name): the connection has ended")))
         }
         return true
     }
 
     /// Posts what found the connection full, or not there.
     private func postWaiting() {
-        guard isEstablished, !unposted.isEmpty || !waiting.isEmpty else { return }
+        guard isEstablished, outgoing != nil || !unposted.isEmpty || !waiting.isEmpty else { return }
+        postFragments()
         while let next = unposted.first {
             guard ask(next.request, deadline: next.deadline, next.answer) else { return }
             // An answer may have ended the link, and with it the queue.
@@ -189,19 +203,29 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
     private func receive(_ message: ReceivedMessage, _ fabric: F) {
         defer { fabric.release(message) }
         do throws(FrameError) {
-            switch unsafe try Response.parse(UnsafeRawBufferPointer(fabric.bytes(of: message))) {
-            case .answer(let id, let error, let text, let body):
-                guard let entry = pending.removeValue(forKey: id) else { return }
-                entry.answer(
-                    error == .none ? .success(unsafe Array(body)) : .failure(.refused(entry.what, error, text)))
-            case .produceAcks(let acks):
-                hasMovedData = true
-                agent.received(acks)
-            case .subscriptionEnded(let partition, let error, let offset):
-                agent.ended(partition, error, offset: offset)
+            let frame = unsafe UnsafeRawBufferPointer(fabric.bytes(of: message))
+            switch unsafe try incoming.take(frame) {
+            case .whole: unsafe take(try Response.parse(frame))
+            case .more: break
+            case .last(let message): try take(message)
             }
         } catch {
             drop(ClientError(.protocolViolation, "\(address) sent a malformed frame: \(error)"))
+        }
+    }
+
+    func take(_ response: Response) {
+        switch response {
+        case .answer(let id, let error, let text, let body):
+            guard let entry = pending.removeValue(forKey: id) else { return }
+            // The one error whose answer has a body.
+            let isAnswer = error == .none || error == .memberIDRequired
+            entry.answer(isAnswer ? .success(unsafe Array(body)) : .failure(.refused(entry.what, error, text)))
+        case .produceAcks(let acks):
+            hasMovedData = true
+            agent.received(acks)
+        case .subscriptionEnded(let partition, let error, let offset):
+            agent.ended(partition, error, offset: offset)
         }
     }
 

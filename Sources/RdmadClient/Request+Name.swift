@@ -14,6 +14,24 @@ extension Request {
         case .subscribe(let partition, _): "subscribe to \(partition)"
         case .unsubscribe(let partition): "unsubscribe from \(partition)"
         case .ringCredit: "ring credit"
+        case .group(let request): request.name
+        }
+    }
+}
+
+extension GroupRequest {
+    var name: String {
+        switch self {
+        case .join(let join): "join group \(join.group)"
+        case .sync(let sync): "sync with group \(sync.caller.group)"
+        case .heartbeat(let caller): "heartbeat to group \(caller.group)"
+        case .leave(let group, _): "leave group \(group)"
+        case .commit(let caller, _): "commit offsets of group \(caller.group)"
+        case .fetch(let fetch): "fetch offsets of group \(fetch.group)"
+        case .list: "list groups"
+        case .describe(let group): "describe group \(group)"
+        case .delete(let group): "delete group \(group)"
+        case .deleteOffsets(let group, _): "delete offsets of group \(group)"
         }
     }
 }

@@ -10,7 +10,17 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
     public static let corruptMessage = ErrorCode(rawValue: 2)
     public static let unknownTopicOrPartition = ErrorCode(rawValue: 3)
     public static let messageTooLarge = ErrorCode(rawValue: 10)
+    public static let offsetMetadataTooLarge = ErrorCode(rawValue: 12)
+    public static let coordinatorLoadInProgress = ErrorCode(rawValue: 14)
+    public static let coordinatorNotAvailable = ErrorCode(rawValue: 15)
     public static let invalidTopic = ErrorCode(rawValue: 17)
+    public static let illegalGeneration = ErrorCode(rawValue: 22)
+    public static let inconsistentGroupProtocol = ErrorCode(rawValue: 23)
+    public static let invalidGroupID = ErrorCode(rawValue: 24)
+    public static let unknownMemberID = ErrorCode(rawValue: 25)
+    public static let invalidSessionTimeout = ErrorCode(rawValue: 26)
+    public static let rebalanceInProgress = ErrorCode(rawValue: 27)
+    public static let invalidCommitOffsetSize = ErrorCode(rawValue: 28)
     public static let unsupportedVersion = ErrorCode(rawValue: 35)
     public static let topicAlreadyExists = ErrorCode(rawValue: 36)
     public static let invalidPartitions = ErrorCode(rawValue: 37)
@@ -19,6 +29,11 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
     public static let outOfOrderSequence = ErrorCode(rawValue: 45)
     public static let invalidProducerEpoch = ErrorCode(rawValue: 47)
     public static let storageError = ErrorCode(rawValue: 56)
+    public static let nonEmptyGroup = ErrorCode(rawValue: 68)
+    public static let groupIDNotFound = ErrorCode(rawValue: 69)
+    public static let memberIDRequired = ErrorCode(rawValue: 79)
+    public static let groupMaxSizeReached = ErrorCode(rawValue: 81)
+    public static let fencedInstanceID = ErrorCode(rawValue: 82)
     public static let invalidRecord = ErrorCode(rawValue: 87)
     /// A limit of the broker was reached; the text names it.
     public static let limitReached = ErrorCode(rawValue: 89)
@@ -31,7 +46,17 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
         case .corruptMessage: "CORRUPT_MESSAGE"
         case .unknownTopicOrPartition: "UNKNOWN_TOPIC_OR_PARTITION"
         case .messageTooLarge: "MESSAGE_TOO_LARGE"
+        case .offsetMetadataTooLarge: "OFFSET_METADATA_TOO_LARGE"
+        case .coordinatorLoadInProgress: "COORDINATOR_LOAD_IN_PROGRESS"
+        case .coordinatorNotAvailable: "COORDINATOR_NOT_AVAILABLE"
         case .invalidTopic: "INVALID_TOPIC_EXCEPTION"
+        case .illegalGeneration: "ILLEGAL_GENERATION"
+        case .inconsistentGroupProtocol: "INCONSISTENT_GROUP_PROTOCOL"
+        case .invalidGroupID: "INVALID_GROUP_ID"
+        case .unknownMemberID: "UNKNOWN_MEMBER_ID"
+        case .invalidSessionTimeout: "INVALID_SESSION_TIMEOUT"
+        case .rebalanceInProgress: "REBALANCE_IN_PROGRESS"
+        case .invalidCommitOffsetSize: "INVALID_COMMIT_OFFSET_SIZE"
         case .unsupportedVersion: "UNSUPPORTED_VERSION"
         case .topicAlreadyExists: "TOPIC_ALREADY_EXISTS"
         case .invalidPartitions: "INVALID_PARTITIONS"
@@ -40,6 +65,11 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
         case .outOfOrderSequence: "OUT_OF_ORDER_SEQUENCE_NUMBER"
         case .invalidProducerEpoch: "INVALID_PRODUCER_EPOCH"
         case .storageError: "KAFKA_STORAGE_ERROR"
+        case .nonEmptyGroup: "NON_EMPTY_GROUP"
+        case .groupIDNotFound: "GROUP_ID_NOT_FOUND"
+        case .memberIDRequired: "MEMBER_ID_REQUIRED"
+        case .groupMaxSizeReached: "GROUP_MAX_SIZE_REACHED"
+        case .fencedInstanceID: "FENCED_INSTANCE_ID"
         case .invalidRecord: "INVALID_RECORD"
         case .limitReached: "THROTTLING_QUOTA_EXCEEDED"
         default: "ERROR_\(rawValue)"
@@ -47,5 +77,7 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
     }
 
     /// True when the same request may succeed later.
-    public var isRetriable: Bool { [.storageError, .limitReached, .unknown].contains(self) }
+    public var isRetriable: Bool {
+        [.storageError, .limitReached, .unknown, .coordinatorLoadInProgress, .coordinatorNotAvailable].contains(self)
+    }
 }

@@ -7,7 +7,9 @@
 /// ```
 package enum Handshake {
     package static let magic: UInt32 = 0x646d_6472
-    package static let version: UInt16 = 1
+    /// What this side speaks; the newest that both sides do is used.
+    package static let oldestVersion: UInt16 = 1
+    package static let newestVersion: UInt16 = 2
     package static let bytesMax = 40
 
     /// What a broker grants.
@@ -24,7 +26,7 @@ package enum Handshake {
         }
     }
 
-    package static func hello(oldest: UInt16 = version, newest: UInt16 = version) -> [UInt8] {
+    package static func hello(oldest: UInt16 = oldestVersion, newest: UInt16 = newestVersion) -> [UInt8] {
         build { writer in
             writer.integer(magic)
             writer.integer(oldest)
@@ -32,14 +34,15 @@ package enum Handshake {
         }
     }
 
-    /// The version to speak with a client, or the refusal to send it.
+    /// The version to speak with a client, the newest that both know, or the refusal to send it.
     package static func answer(hello: [UInt8]) -> Result<UInt16, Refusal> {
         do throws(FrameError) {
             return try parse(hello) { reader throws(FrameError) in
                 guard try reader.integer(UInt32.self) == magic else { return .failure(.notOurs) }
                 let oldest = try reader.integer(UInt16.self)
                 let newest = try reader.integer(UInt16.self)
-                return oldest <= version && version <= newest ? .success(version) : .failure(.version)
+                let version = min(newest, newestVersion)
+                return version >= max(oldest, oldestVersion) ? .success(version) : .failure(.version)
             }
         } catch {
             return .failure(.notOurs)
@@ -55,7 +58,8 @@ package enum Handshake {
             self.text = text
         }
         static let notOurs = Refusal(error: .invalidRequest, text: "not an rdmad client")
-        static let version = Refusal(error: .unsupportedVersion, text: "broker speaks version \(Handshake.version)")
+        static let version = Refusal(
+            error: .unsupportedVersion, text: "broker speaks versions \(oldestVersion) to \(newestVersion)")
     }
 
     package static func welcome(_ welcome: Welcome) -> [UInt8] {

@@ -13,7 +13,7 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
 /// What a client says to a broker.
 ///
 /// ```
-/// every frame   | type u8 | 0 u8 | 0 u16 | request id u32 | body … |
+/// every frame   | type u8 | flags u8 | 0 u16 | request id u32 | body … |      flags: ``Fragments``
 /// CREATE_TOPIC    1 | partitions u32 | name string | [ count u16 | count × (name string | value string) ]
 /// DELETE_TOPIC    2 | name string |
 /// LIST_TOPICS     3 | after string |                       names greater than `after`, in order
@@ -26,6 +26,7 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
 /// UNSUBSCRIBE    10 | topic id u32 | partition u32 |
 /// RING_CREDIT    11 | position u64 |                       no answer
 /// ```
+/// Types 20 to 29 are ``GroupRequest``s.
 /// A string is a 16-bit length and UTF-8. Everything is little-endian (docs/protocol.md).
 @safe package enum Request {
     /// Configs: Kafka's names, as written.
@@ -44,8 +45,13 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
     case unsubscribe(PartitionAddress)
     /// Everything below this absolute ring position has been read.
     case ringCredit(position: UInt64)
+    /// Consumer groups and committed offsets.
+    case group(GroupRequest)
 
-    /// Parses one message.
+    /// The oldest version of the protocol that has this request.
+    package var oldestVersion: UInt16 { if case .group = self { 2 } else { 1 } }
+
+    /// Parses one message: a frame, or what fragments were put together to.
     package static func parse(_ bytes: UnsafeMutableRawBufferPointer) throws(FrameError) -> (id: UInt32, Request) {
         var reader = unsafe FrameReader(UnsafeRawBufferPointer(bytes))
         let type = try reader.integer(UInt8.self)
@@ -87,6 +93,7 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
         case 9: request = .subscribe(try address(&reader), offset: try reader.integer())
         case 10: request = .unsubscribe(try address(&reader))
         case 11: request = .ringCredit(position: try reader.integer())
+        case GroupRequest.types: request = .group(try GroupRequest(type: type, from: &reader))
         default: throw FrameError("unknown frame type \(type)")
         }
         try reader.end()
@@ -100,6 +107,12 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
     /// Writes the frame; returns its length in bytes.
     package func encode(id: UInt32, into bytes: UnsafeMutableRawBufferPointer) -> Int {
         var writer = unsafe FrameWriter(bytes)
+        encode(id: id, into: &writer)
+        return writer.count
+    }
+
+    /// Writes the whole message.
+    package func encode(id: UInt32, into writer: inout FrameWriter) {
         func begin(_ type: UInt8) {
             writer.integer(UInt32(type))
             writer.integer(id)
@@ -153,7 +166,9 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
         case .ringCredit(let position):
             begin(11)
             writer.integer(position)
+        case .group(let request):
+            begin(request.type)
+            request.encode(into: &writer)
         }
-        return writer.count
     }
 }

@@ -1,7 +1,7 @@
 /// What a broker says to a client.
 ///
 /// ```
-/// RESPONSE           128 | 0 u8 | error i16 | request id u32 | text string | body … |
+/// RESPONSE           128 | flags u8 | error i16 | request id u32 | text string | body … |
 /// PRODUCE_ACKS       129 | 0 u8 | count u16 | 0 u32 | count × (request id u32 | error i16 | 0 u16 | base offset i64) |
 /// SUBSCRIPTION_ENDED 130 | 0 u8 | error i16 | 0 u32 | topic id u32 | partition u32 | offset i64 |
 /// ```
@@ -52,12 +52,19 @@
         body: (inout FrameWriter) -> Void = { _ in }
     ) -> Int {
         var writer = unsafe FrameWriter(bytes)
+        encodeAnswer(id: id, error: error, text: text, into: &writer, body: body)
+        return writer.count
+    }
+
+    /// Writes an answer that may be longer than a frame.
+    package static func encodeAnswer(
+        id: UInt32, error: ErrorCode, text: String, into writer: inout FrameWriter, body: (inout FrameWriter) -> Void
+    ) {
         writer.integer(UInt16(128))
         writer.integer(error.rawValue)
         writer.integer(id)
         writer.string(clipped(text))
         body(&writer)
-        return writer.count
     }
 
     /// Writes as many acknowledgements as fit; returns the length and how many.

@@ -64,7 +64,9 @@ package struct Hostile<F: Fabric> {
         var random = SplitMix(state: seed)
         var frames: [(String, [UInt8])] = [
             ("an empty frame", []), ("an unknown type", [99, 0, 0, 0, 1, 0, 0, 0]),
-            ("reserved bits", [5, 1, 0, 0, 1, 0, 0, 0]), ("a cut header", [5, 0, 0]),
+            ("a cut frame of a kind that is never cut", [5, 1, 0, 0, 1, 0, 0, 0, 0]),
+            ("unknown flags", [20, 2, 0, 0, 1, 0, 0, 0, 0]), ("an empty fragment", [20, 1, 0, 0, 1, 0, 0, 0]),
+            ("reserved bits", [5, 0, 1, 0, 1, 0, 0, 0]), ("a cut header", [5, 0, 0]),
             ("bytes behind the frame", [5, 0, 0, 0, 1, 0, 0, 0, 7]),
             ("a name longer than its frame", [2, 0, 0, 0, 1, 0, 0, 0, 200, 0, 65]),
             ("a name of 65535 bytes", [2, 0, 0, 0, 1, 0, 0, 0, 255, 255, 65]),
@@ -193,7 +195,8 @@ package struct Hostile<F: Fabric> {
     private func wrongVersion() throws {
         let fabric = try makeFabric()
         for (hello, expected) in [
-            (Handshake.hello(oldest: 7, newest: 9), "broker speaks version 1"), ([1, 2, 3], "not an rdmad client"),
+            (Handshake.hello(oldest: 7, newest: 9), "broker speaks versions 1 to 2"),
+            ([1, 2, 3], "not an rdmad client"),
         ] {
             let driver = Driver(fabric)
             let id = try connect(fabric, hello)

@@ -8,6 +8,7 @@ package final class RawClient<F: Fabric> {
     package let driver: Driver<F>
     package let connection: ConnectionID
     private var lastID: UInt32 = 0
+    private var fragments = FragmentAssembler()
 
     /// Connects and is welcomed.
     package init(_ fabric: F, connect: (F, [UInt8]) throws -> ConnectionID, hello: [UInt8] = Handshake.hello()) throws {
@@ -27,17 +28,46 @@ package final class RawClient<F: Fabric> {
     @discardableResult package func send(_ request: Request) throws -> UInt32 {
         lastID += 1
         let id = lastID
-        var bytes = [UInt8](repeating: 0, count: 8184)
-        let count = unsafe bytes.withUnsafeMutableBytes { unsafe request.encode(id: id, into: $0) }
-        try send(Array(bytes[..<count]))
+        guard let message = Fragments.message({ request.encode(id: id, into: &$0) }) else {
+            throw ScenarioFailure("the request is too long")
+        }
+        var position = 0
+        var frame = [UInt8](repeating: 0, count: 8184)
+        repeat {
+            let count = unsafe frame.withUnsafeMutableBytes {
+                unsafe Fragments.encode(message, from: &position, into: $0)
+            }
+            try send(Array(frame[..<count]))
+        } while position < message.count
         return id
+    }
+
+    /// The next message, put together from its fragments.
+    private func message() throws -> [UInt8] {
+        while true {
+            let (message, bytes) = try driver.waitMessage()
+            fabric.release(message)
+            switch try unsafe bytes.withUnsafeBytes({ unsafe try fragments.take($0) }) {
+            case .whole: return bytes
+            case .more: continue
+            case .last(let message): return message
+            }
+        }
+    }
+
+    /// The next answer, with its body's bytes.
+    package func wholeAnswer() throws -> (id: UInt32, error: ErrorCode, text: String, body: [UInt8]) {
+        try unsafe message().withUnsafeBytes { raw in
+            guard case .answer(let id, let error, let text, let body) = unsafe try Response.parse(raw) else {
+                throw ScenarioFailure("another message came instead of an answer")
+            }
+            return unsafe (id, error, text, Array(body))
+        }
     }
 
     /// The next answer's error code and text.
     package func answer() throws -> (error: ErrorCode, text: String) {
-        let (message, bytes) = try driver.waitMessage()
-        fabric.release(message)
-        return try unsafe bytes.withUnsafeBytes { raw in
+        try unsafe message().withUnsafeBytes { raw in
             switch unsafe try Response.parse(raw) {
             case .answer(_, let error, let text, _): return (error, text)
             case .produceAcks(let acks): return (acks[0].error, "ack")
