@@ -24,8 +24,11 @@ final class DirectoryLock {
         try file.write([UInt8]("\(getpid())\n".utf8), at: 0)
     }
 
+    deinit { release() }
+
     /// Gives the directory up before the object goes.
     func release() {
+        if let file { file.storage.unlock(file.descriptor) }
         file = nil
     }
 }

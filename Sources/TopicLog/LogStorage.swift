@@ -30,6 +30,9 @@ package protocol LogStorage: Sendable {
     func dropCache(of descriptor: Int32)
     /// `flock(2)`, exclusive, without waiting.
     func lock(_ descriptor: Int32) -> Int32
+    /// Gives a lock up. Closing would not, while a child of this process that has not come to its `exec` yet has a copy
+    /// of the descriptor.
+    func unlock(_ descriptor: Int32)
     /// `mkdir(2)`, mode 0750.
     func createDirectory(_ path: String) -> Int32
     /// `fsync(2)` of a directory: the names in it.
@@ -48,6 +51,8 @@ package protocol LogStorage: Sendable {
 
 extension LogStorage {
     package func synchronizeFileSystem(of descriptor: Int32) -> Int32 { -EOPNOTSUPP }
+
+    package func unlock(_ descriptor: Int32) {}
 
     package func size(at path: String) -> Int64 {
         let descriptor = open(path, O_RDONLY)

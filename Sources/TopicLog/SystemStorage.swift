@@ -57,6 +57,8 @@ package struct SystemStorage: LogStorage {
 
     package func lock(_ descriptor: Int32) -> Int32 { result(flock(descriptor, LOCK_EX | LOCK_NB)) }
 
+    package func unlock(_ descriptor: Int32) { _ = flock(descriptor, LOCK_UN) }
+
     package func createDirectory(_ path: String) -> Int32 { result(unsafe mkdir(path, 0o750)) }
 
     package func synchronizeDirectory(_ path: String) -> Int32 {

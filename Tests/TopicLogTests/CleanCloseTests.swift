@@ -152,6 +152,7 @@ final class CountingStorage: LogStorage {
     func synchronize(_ descriptor: Int32) -> Int32 { real.synchronize(descriptor) }
     func dropCache(of descriptor: Int32) { real.dropCache(of: descriptor) }
     func lock(_ descriptor: Int32) -> Int32 { real.lock(descriptor) }
+    func unlock(_ descriptor: Int32) { real.unlock(descriptor) }
     func createDirectory(_ path: String) -> Int32 { real.createDirectory(path) }
     func synchronizeDirectory(_ path: String) -> Int32 { real.synchronizeDirectory(path) }
     func rename(_ old: String, to new: String) -> Int32 { real.rename(old, to: new) }

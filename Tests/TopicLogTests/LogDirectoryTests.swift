@@ -46,6 +46,23 @@ import Testing
         try openDirectory(path).close()
     }
 
+    /// Between `fork` and `exec` a child has a copy of every descriptor.
+    @Test(arguments: [true, false]) func isFreeWhileAChildHasACopyOfTheLock(_ closes: Bool) throws {
+        var data: LogDirectory? = try openDirectory(path)
+        var lock = stat()
+        #expect(unsafe stat(path + "/.lock", &lock) == 0)
+        let held = (0..<Int32(4096)).first { descriptor in
+            var status = stat()
+            return unsafe fstat(descriptor, &status) == 0 && status.st_ino == lock.st_ino
+                && status.st_dev == lock.st_dev
+        }
+        let copy = dup(try #require(held))
+        defer { close(copy) }
+        if closes { try data?.close() }
+        data = nil
+        try openDirectory(path).close()
+    }
+
     @Test(arguments: ["", ".", "..", "a/b", "a b", "ü", "a\n", String(repeating: "x", count: 250)])
     func refusesBadNames(_ name: String) throws {
         let data = try openDirectory(path)

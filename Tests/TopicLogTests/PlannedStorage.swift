@@ -70,6 +70,7 @@ struct PlannedStorage: LogStorage {
 
     func dropCache(of descriptor: Int32) { real.dropCache(of: descriptor) }
     func lock(_ descriptor: Int32) -> Int32 { real.lock(descriptor) }
+    func unlock(_ descriptor: Int32) { real.unlock(descriptor) }
 
     func createDirectory(_ path: String) -> Int32 {
         let fault = fault("creating directory", path)
