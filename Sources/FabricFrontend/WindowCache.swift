@@ -56,7 +56,7 @@ final class WindowCache {
     /// Falls to what is held when the kernel refuses more.
     private(set) var byteCountMax: Int
     private let worker: WindowThread
-    private var thread: pthread_t?
+    private var thread: WorkerThread?
 
     init(byteCountMax: Int, domain: ProtectionDomain?) {
         self.byteCountMax = byteCountMax

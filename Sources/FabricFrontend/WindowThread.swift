@@ -1,5 +1,3 @@
-internal import CLinux
-internal import Glibc
 internal import RDMATransport
 internal import Synchronization
 internal import TopicLog
@@ -34,34 +32,19 @@ final class WindowThread: Sendable {
     private let hasOutcomes = Atomic(false)
     private let domain: ProtectionDomain?
     /// The thread sleeps in a read of it.
-    private let requestEvent: Int32
+    private let requestEvent = try? EventCounter(isBlocking: true)
+    private let outcomeEvent = try? EventCounter(isBlocking: false)
     /// Readable when there are outcomes.
-    let wakeDescriptor = clinux_eventfd()
+    var wakeDescriptor: Int32 { outcomeEvent?.descriptor ?? -1 }
 
     init(domain: ProtectionDomain?) {
         self.domain = domain
-        requestEvent = eventfd(0, Int32(EFD_CLOEXEC))
-    }
-
-    deinit {
-        close(requestEvent)
-        close(wakeDescriptor)
     }
 
     /// Starts the thread, which keeps the object until ``stop(_:)``. Nil when there are no threads or descriptors left.
-    func start() -> pthread_t? {
-        guard requestEvent >= 0, wakeDescriptor >= 0 else { return nil }
-        var thread = pthread_t()
-        let context = unsafe Unmanaged.passRetained(self)
-        let result = unsafe pthread_create(
-            &thread, nil,
-            { context in
-                unsafe Unmanaged<WindowThread>.fromOpaque(context!).takeRetainedValue().run()
-                return nil
-            }, context.toOpaque())
-        guard result != 0 else { return thread }
-        unsafe context.release()
-        return nil
+    func start() -> WorkerThread? {
+        guard let requestEvent, let outcomeEvent else { return nil }
+        return try? WorkerThread("the window thread") { self.run(requestEvent, outcomeEvent) }
     }
 
     func prepare(_ request: Request) { submit(.prepare(request)) }
@@ -70,14 +53,14 @@ final class WindowThread: Sendable {
 
     private func submit(_ work: Work) {
         state.withLock { $0.work.append(work) }
-        Self.signal(requestEvent)
+        requestEvent?.signal()
     }
 
     /// What is done since the last call. Never blocks.
     func takeOutcomes() -> [Outcome] {
         // Without the lock while there is nothing: asked each turn.
         guard hasOutcomes.load(ordering: .acquiring) else { return [] }
-        Self.drain(wakeDescriptor)
+        outcomeEvent?.drain()
         return state.withLock { state in
             hasOutcomes.store(false, ordering: .relaxed)
             defer { state.outcomes = [] }
@@ -86,15 +69,15 @@ final class WindowThread: Sendable {
     }
 
     /// Ends the thread; what waits is dropped.
-    func stop(_ thread: pthread_t) {
+    func stop(_ thread: WorkerThread) {
         state.withLock { $0.isStopping = true }
-        Self.signal(requestEvent)
-        pthread_join(thread, nil)
+        requestEvent?.signal()
+        thread.join()
     }
 
-    private func run() {
+    private func run(_ requestEvent: EventCounter, _ outcomeEvent: EventCounter) {
         while true {
-            Self.drain(requestEvent)
+            requestEvent.drain()
             while let work = state.withLock({ $0.work.isEmpty || $0.isStopping ? nil : $0.work.removeFirst() }) {
                 guard case .prepare(let request) = work else { continue }
                 let result = Result { () throws(FabricError) in
@@ -106,19 +89,9 @@ final class WindowThread: Sendable {
                     $0.outcomes.append(Outcome(request: request, result: result))
                     hasOutcomes.store(true, ordering: .releasing)
                 }
-                Self.signal(wakeDescriptor)
+                outcomeEvent.signal()
             }
             if state.withLock({ $0.isStopping }) { return }
         }
-    }
-
-    private static func signal(_ event: Int32) {
-        var one: UInt64 = 1
-        _ = unsafe write(event, &one, 8)
-    }
-
-    private static func drain(_ event: Int32) {
-        var count: UInt64 = 0
-        _ = unsafe read(event, &count, 8)
     }
 }

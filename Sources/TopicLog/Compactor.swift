@@ -1,5 +1,3 @@
-internal import CLinux
-internal import Glibc
 internal import Synchronization
 
 /// A thread that compacts, so that the reactor never waits for a pass, and lets go of deleted files.
@@ -21,28 +19,14 @@ package final class Compactor {
     package var wakeDescriptor: Int32 { shared.wake.descriptor }
 
     private let shared: CompactorThread
-    private var thread: pthread_t?
+    private var thread: WorkerThread?
 
     /// Starts the thread.
     /// - Throws: when there are no more descriptors or threads.
     package init() throws(LogError) {
         shared = CompactorThread(
-            requestEvent: try Flusher.event(Int32(EFD_CLOEXEC)),
-            wake: try Flusher.event(Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK)))
-        var started = pthread_t()
-        // The thread owns a reference of its own, so it never depends on the compactor's life.
-        let context = unsafe Unmanaged.passRetained(shared)
-        let result = unsafe pthread_create(
-            &started, nil,
-            { context in
-                unsafe Unmanaged<CompactorThread>.fromOpaque(context!).takeRetainedValue().run()
-                return nil
-            }, context.toOpaque())
-        guard result == 0 else {
-            unsafe context.release()
-            throw LogError(errno: result, "starting", "the compactor thread")
-        }
-        thread = started
+            requestEvent: try EventCounter(isBlocking: true), wake: try EventCounter(isBlocking: false))
+        thread = try WorkerThread("the compactor thread") { [shared] in shared.run() }
     }
 
     deinit { stop() }
@@ -63,7 +47,7 @@ package final class Compactor {
         guard let thread else { return }
         self.thread = nil
         shared.stop()
-        pthread_join(thread, nil)
+        thread.join()
     }
 }
 
@@ -77,11 +61,11 @@ final class CompactorThread: Sendable {
     }
 
     /// Blocking: the thread sleeps in a read of it.
-    private let requestEvent: LogFile
-    let wake: LogFile
+    private let requestEvent: EventCounter
+    let wake: EventCounter
     private let state = Mutex(State())
 
-    init(requestEvent: LogFile, wake: LogFile) {
+    init(requestEvent: EventCounter, wake: EventCounter) {
         self.requestEvent = requestEvent
         self.wake = wake
     }
@@ -89,7 +73,7 @@ final class CompactorThread: Sendable {
     /// The thread's life.
     func run() {
         while true {
-            FlushResults.drain(requestEvent)
+            requestEvent.drain()
             let (passes, isStopping) = state.withLock { state in
                 defer {
                     state.passes = []
@@ -114,12 +98,12 @@ final class CompactorThread: Sendable {
             if let compaction { state.passes.append(compaction) }
             state.files += files
         }
-        FlushResults.signal(requestEvent)
+        requestEvent.signal()
     }
 
     func stop() {
         state.withLock { $0.isStopping = true }
-        FlushResults.signal(requestEvent)
+        requestEvent.signal()
     }
 
     func takeEvents() -> [Compactor.Event] {
@@ -127,12 +111,12 @@ final class CompactorThread: Sendable {
             defer { state.events = [] }
             return state.events
         }
-        if !events.isEmpty { FlushResults.drain(wake) }
+        if !events.isEmpty { wake.drain() }
         return events
     }
 
     private func report(_ event: Compactor.Event) {
         state.withLock { $0.events.append(event) }
-        FlushResults.signal(wake)
+        wake.signal()
     }
 }

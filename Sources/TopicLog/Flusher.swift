@@ -1,5 +1,3 @@
-internal import CLinux
-internal import Glibc
 internal import Synchronization
 
 /// A thread for each volume that syncs its files, so that the reactor never waits for a disk, and no disk for another.
@@ -15,12 +13,12 @@ package final class Flusher {
     package var wakeDescriptor: Int32 { results.event.descriptor }
 
     private let results: FlushResults
-    private var workers: [(volume: LogFile?, shared: FlusherThread, thread: pthread_t)] = []
+    private var workers: [(volume: LogFile?, shared: FlusherThread, thread: WorkerThread)] = []
 
     /// Starts the threads: one for each volume, or a single one for all.
     /// - Throws: when there are no more descriptors or threads.
     package init(volumes: [LogVolume] = []) throws(LogError) {
-        results = FlushResults(event: try Self.event(Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK)))
+        results = FlushResults(event: try EventCounter(isBlocking: false))
         if volumes.isEmpty { try start(nil) }
         for volume in volumes { try start(volume.directory) }
     }
@@ -30,21 +28,8 @@ package final class Flusher {
     }
 
     private func start(_ volume: LogFile?) throws(LogError) {
-        let shared = FlusherThread(requestEvent: try Self.event(Int32(EFD_CLOEXEC)), results: results)
-        var started = pthread_t()
-        // The thread owns a reference of its own, so it never depends on the flusher's life.
-        let context = unsafe Unmanaged.passRetained(shared)
-        let result = unsafe pthread_create(
-            &started, nil,
-            { context in
-                unsafe Unmanaged<FlusherThread>.fromOpaque(context!).takeRetainedValue().run()
-                return nil
-            }, context.toOpaque())
-        guard result == 0 else {
-            unsafe context.release()
-            throw LogError(errno: result, "starting", "a flusher thread")
-        }
-        workers.append((volume, shared, started))
+        let shared = FlusherThread(requestEvent: try EventCounter(isBlocking: true), results: results)
+        workers.append((volume, shared, try WorkerThread("a flusher thread") { shared.run() }))
     }
 
     /// Hands over requests; returns at once.
@@ -55,7 +40,7 @@ package final class Flusher {
             let own = worker.volume == nil ? requests : requests.filter { $0.ticket.volume === worker.volume }
             guard !own.isEmpty else { continue }
             worker.shared.requests.withLock { $0.waiting += own }
-            FlushResults.signal(worker.shared.requestEvent)
+            worker.shared.requestEvent.signal()
         }
     }
 
@@ -66,15 +51,9 @@ package final class Flusher {
     package func stop() {
         for worker in workers {
             worker.shared.requests.withLock { $0.isStopping = true }
-            FlushResults.signal(worker.shared.requestEvent)
+            worker.shared.requestEvent.signal()
         }
-        for worker in workers { pthread_join(worker.thread, nil) }
+        for worker in workers { worker.thread.join() }
         workers = []
-    }
-
-    static func event(_ flags: Int32) throws(LogError) -> LogFile {
-        let descriptor = eventfd(0, flags)
-        guard descriptor >= 0 else { throw LogError(errno: errno, "creating", "an eventfd") }
-        return LogFile(descriptor: descriptor, path: "eventfd", storage: SystemStorage())
     }
 }

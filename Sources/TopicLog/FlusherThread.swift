@@ -10,13 +10,13 @@ final class FlusherThread: Sendable {
 
     let requests = Mutex(Requests())
     /// Blocking: the thread sleeps in a read of it.
-    let requestEvent: LogFile
+    let requestEvent: EventCounter
     private let results: FlushResults
     /// More files than this are synced with their whole file system, in one call: measured, see
     /// docs/adr/0009-syncfs-for-many-partitions.md.
     private static let singleSyncsMax = 4
 
-    init(requestEvent: LogFile, results: FlushResults) {
+    init(requestEvent: EventCounter, results: FlushResults) {
         self.requestEvent = requestEvent
         self.results = results
     }
@@ -24,7 +24,7 @@ final class FlusherThread: Sendable {
     /// The thread's life.
     func run() {
         while true {
-            FlushResults.drain(requestEvent)
+            requestEvent.drain()
             let (batch, isStopping) = requests.withLock { requests in
                 defer { requests.waiting = [] }
                 return (requests.waiting, requests.isStopping)

@@ -1,4 +1,3 @@
-internal import Glibc
 internal import Synchronization
 
 /// Recovers many partitions, on several threads if there is enough to do.
@@ -36,25 +35,14 @@ final class RecoveryCrew: Sendable {
             partitions: recoveries.count, bytes: unclean.reduce(0) { $0 + recoveries[$1].bytesToRead })
         progress.add(partitions: recoveries.count - unclean.count)
         let crew = RecoveryCrew(unclean.map { recoveries[$0] }, progress)
-        var started: [pthread_t] = []
+        var started: [WorkerThread] = []
         for _ in 1..<max(1, min(threads, unclean.count)) {
-            var thread = pthread_t()
-            let context = unsafe Unmanaged.passRetained(crew)
-            let result = unsafe pthread_create(
-                &thread, nil,
-                { context in
-                    unsafe Unmanaged<RecoveryCrew>.fromOpaque(context!).takeRetainedValue().work()
-                    return nil
-                }, context.toOpaque())
-            guard result == 0 else {
-                // The others, the caller among them, do it all.
-                unsafe context.release()
-                break
-            }
+            // Without it the others, the caller among them, do it all.
+            guard let thread = try? WorkerThread("a recovery thread", { crew.work() }) else { break }
             started.append(thread)
         }
         crew.work()
-        for thread in started { pthread_join(thread, nil) }
+        for thread in started { thread.join() }
         var recovered = recoveries
         for (job, index) in zip(crew.jobs, unclean) {
             if let error = job.error { throw error }

@@ -18,18 +18,10 @@ final class RecoveryMeter: Sendable {
     /// Runs `body`, showing what it tells the progress.
     static func watch<T>(_ log: Logger, _ body: (RecoveryProgress) throws -> T) throws -> T {
         let meter = RecoveryMeter(log)
-        var thread = pthread_t()
-        let context = unsafe Unmanaged.passRetained(meter)
-        let result = unsafe pthread_create(
-            &thread, nil,
-            { context in
-                unsafe Unmanaged<RecoveryMeter>.fromOpaque(context!).takeRetainedValue().run()
-                return nil
-            }, context.toOpaque())
-        if result != 0 { unsafe context.release() }
+        let thread = try? WorkerThread("the recovery meter") { meter.run() }
         defer {
             meter.isDone.store(true, ordering: .relaxed)
-            if result == 0 { pthread_join(thread, nil) }
+            thread?.join()
         }
         return try body(meter.progress)
     }
