@@ -1,9 +1,9 @@
 # The front door. `make` or `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-long power-loss sanitize rxe-shell figure figures doctor format clean
+.PHONY: help build run test test-long power-loss power-cut-peers sanitize rxe-shell figure figures doctor format clean
 
 help:            ## list these targets
-	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 build:           ## build rdmad, optimised
 	swift build -c release
@@ -19,6 +19,9 @@ test-long:       ## the same with the long variants (RDMAD_TEST_LONG=1)
 
 power-loss:      ## the log under power cuts and kills: make power-loss SEEDS=1000000 FIRST=1
 	tools/test-log $(or $(SEEDS),10000) $(or $(FIRST),1)
+
+power-cut-peers: ## what power cuts take of acknowledged records, here and from other brokers (CUTS=100)
+	tools/power-cut-peers $(or $(CUTS),100)
 
 sanitize:        ## the unit and conformance tests under AddressSanitizer and ThreadSanitizer
 	tools/sanitize address
