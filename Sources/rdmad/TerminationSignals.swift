@@ -1,5 +1,6 @@
 internal import CLinux
 import Glibc
+internal import TopicLog
 
 /// Written by the signal handler: set before the handler is, and constant until the process ends.
 nonisolated(unsafe) private var signalEvent: Int32 = -1
@@ -13,16 +14,10 @@ enum TerminationSignals {
     static func onTermination(_ body: @escaping @Sendable (Int32) -> Void) {
         signal(SIGPIPE, SIG_IGN)
         unsafe signalEvent = clinux_eventfd()
-        var thread = pthread_t()
-        let context = unsafe Unmanaged.passRetained(Body(body))
-        unsafe pthread_create(
-            &thread, nil,
-            { context in
-                let body = unsafe Unmanaged<Body>.fromOpaque(context!).takeRetainedValue()
-                body.call(TerminationSignals.wait())
-                _exit(128 + TerminationSignals.wait())
-            }, context.toOpaque())
-        pthread_detach(thread)
+        _ = try? WorkerThread("the signal thread") {
+            body(wait())
+            _exit(128 + wait())
+        }
         // Whoever started us may have blocked them, and a child inherits that.
         var set = sigset_t()
         unsafe sigemptyset(&set)
@@ -44,11 +39,6 @@ enum TerminationSignals {
         var value: UInt64 = 0
         _ = unsafe read(signalEvent, &value, 8)
         return Int32(truncatingIfNeeded: value)
-    }
-
-    private final class Body: Sendable {
-        let call: @Sendable (Int32) -> Void
-        init(_ call: @escaping @Sendable (Int32) -> Void) { self.call = call }
     }
 }
 
