@@ -23,12 +23,15 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CLinux"),
+        .systemLibrary(
+            name: "CCodecs", providers: [.apt(["libzstd-dev", "liblz4-dev", "libsnappy-dev", "zlib1g-dev"])]),
         .systemLibrary(name: "CVerbs", providers: [.apt(["libibverbs-dev", "librdmacm-dev"])]),
         .target(
             name: "RDMATransport", dependencies: ["CLinux", "CVerbs"],
             // For spans over registered buffers. Without it they would be closures: `withBytes { span in … }`.
             swiftSettings: settings + [.enableExperimentalFeature("Lifetimes")]),
         .target(name: "RecordFormat", dependencies: ["CLinux"], swiftSettings: settings),
+        .target(name: "Compression", dependencies: ["CCodecs", "RecordFormat"], swiftSettings: settings),
         .target(name: "TopicProtocol", swiftSettings: settings),
         .target(name: "TopicLog", dependencies: ["CLinux", "RecordFormat"], swiftSettings: settings),
         .target(
@@ -41,7 +44,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(
-            name: "RdmadClient", dependencies: ["CLinux", "RDMATransport", "RecordFormat", "TopicProtocol"],
+            name: "RdmadClient",
+            dependencies: ["CLinux", "RDMATransport", "RecordFormat", "Compression", "TopicProtocol"],
             swiftSettings: settings),
         .target(name: "TransportBench", dependencies: ["CLinux", "RDMATransport"], swiftSettings: settings),
         .executableTarget(
@@ -81,6 +85,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "RecordFormatTests", dependencies: ["RecordFormat"], exclude: ["golden"], swiftSettings: settings),
+        .testTarget(
+            name: "CompressionTests", dependencies: ["Compression", "RecordFormat"], exclude: ["golden"],
+            swiftSettings: settings),
         .testTarget(
             name: "TopicLogTests", dependencies: ["TopicLog", "RecordFormat", "LogModel", "LogSimulation"],
             swiftSettings: settings),

@@ -1,6 +1,7 @@
 /// Builds one batch in memory the caller supplies, registered memory for instance: no copy is made afterwards.
 ///
-/// Life cycle: `append` until it says false or enough is in it, `seal`, send the first `sizeInBytes` bytes, `reset`.
+/// Life cycle: `append` until it says false or enough is in it, `replaceRecords` to compress, `seal`, send the first
+/// `sizeInBytes` bytes, `reset`.
 /// Keeps nothing alive: the buffer must outlive the builder. Not thread-safe.
 @safe  // All writes are inside `buffer`, whose validity the caller promises at `init`, itself an unsafe call.
 package struct RecordBatchBuilder {
@@ -32,7 +33,7 @@ package struct RecordBatchBuilder {
         key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?, headers: [RecordHeader] = [],
         timestampMilliseconds: Int64
     ) -> Bool {
-        precondition(!isSealed, "the batch is sealed: reset it first")
+        precondition(!isSealed && header.attributes == 0, "the batch is sealed or compressed: reset it first")
         guard recordCount < Int(Int32.max) else { return false }
         let baseTimestamp = recordCount == 0 ? timestampMilliseconds : header.baseTimestamp
         // A difference of two Int64s can overflow; Kafka's format wraps, and so does its reader.
@@ -94,6 +95,22 @@ package struct RecordBatchBuilder {
         unsafe value.withUnsafeBytes { value in
             unsafe append(key: nil, value: value, headers: headers, timestampMilliseconds: timestampMilliseconds)
         }
+    }
+
+    /// The records so far, as `replaceRecords(with:)` may compress them. Valid until the next change.
+    package var records: UnsafeRawBufferPointer {
+        unsafe UnsafeRawBufferPointer(rebasing: buffer[RecordBatchHeader.byteCount..<sizeInBytes])
+    }
+
+    /// Puts compressed records in the place of the ones appended. Nothing can be appended afterwards.
+    /// - Parameter compressed: No longer than `records`; copied.
+    /// - Precondition: not sealed, not compressed yet.
+    package mutating func replaceRecords(with compressed: UnsafeRawBufferPointer, _ type: CompressionType) {
+        precondition(!isSealed && header.attributes == 0, "the batch is sealed or compressed already")
+        precondition(unsafe compressed.count <= records.count, "compressed records are larger")
+        sizeInBytes = RecordBatchHeader.byteCount
+        unsafe buffer.copy(compressed, to: &sizeInBytes)
+        header.attributes = type.rawValue
     }
 
     /// Writes the header and the checksum: the batch is ready to be sent.

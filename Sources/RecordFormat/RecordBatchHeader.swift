@@ -72,6 +72,8 @@ package struct RecordBatchHeader: Hashable, Sendable {
 
     /// Whether the records are compressed: they cannot be read in place then.
     package var isCompressed: Bool { attributes & 0x07 != 0 }
+    /// How the records are compressed; nil when the number is none of Kafka's.
+    package var compressionType: CompressionType? { CompressionType(rawValue: attributes & 0x07) }
     /// Whether every record's timestamp is `maxTimestamp`, set by a broker.
     package var isLogAppendTime: Bool { attributes & 0x08 != 0 }
     /// Whether the batch belongs to a transaction.

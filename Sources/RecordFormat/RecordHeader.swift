@@ -1,12 +1,12 @@
 /// A header a producer attaches to a record: a name and some bytes, or none.
-package struct RecordHeader: Hashable, Sendable {
+public struct RecordHeader: Hashable, Sendable {
     /// UTF-8 on the wire; may be empty, may repeat.
-    package var key: String
+    public var key: String
     /// nil is not the same as empty.
-    package var value: [UInt8]?
+    public var value: [UInt8]?
 
     /// A header to be written; both parts are copied when it is.
-    package init(key: String, value: [UInt8]?) {
+    public init(key: String, value: [UInt8]?) {
         self.key = key
         self.value = value
     }

@@ -1,4 +1,4 @@
-/// Iterates the records of one uncompressed batch in place, without copying.
+/// Iterates the records of one batch in place, without copying: as they are in it, or after decompression.
 ///
 /// The bytes are not trusted: every number and length is checked against the batch's end, whether or not the batch was
 /// validated before. Keeps nothing alive: the batch's memory must outlive the reader and its views, and not change.
@@ -7,9 +7,10 @@ package struct RecordReader {
     /// The batch's header.
     package let header: RecordBatchHeader
 
+    /// The batch, or decompressed records.
     private let batch: UnsafeRawBufferPointer
-    /// Where the next record begins.
-    private(set) var position = RecordBatchHeader.byteCount
+    /// Where the next record begins in it.
+    private(set) var position: Int
     private var recordIndex: Int32 = 0
     private var lastDelta: Int32 = -1
 
@@ -17,10 +18,30 @@ package struct RecordReader {
     /// - Parameter batch: One batch; bytes behind its end are ignored.
     /// - Throws: when the header is nonsense, or the records are compressed.
     package init(_ batch: UnsafeRawBufferPointer) throws(RecordBatchError) {
+        header = unsafe try Self.header(of: batch)
+        guard !header.isCompressed else {
+            throw RecordBatchError(.compressed, "compression type \(header.attributes & 7): decompress first")
+        }
+        unsafe self.batch = unsafe UnsafeRawBufferPointer(rebasing: batch[..<header.sizeInBytes])
+        position = RecordBatchHeader.byteCount
+    }
+
+    /// Reads records that were decompressed.
+    /// - Parameter header: What ``header(of:)`` said of their batch.
+    package init(_ header: RecordBatchHeader, decompressed: UnsafeRawBufferPointer) {
+        self.header = header
+        unsafe batch = unsafe decompressed
+        position = 0
+    }
+
+    /// A batch's header, looked at as far as a reader relies on it.
+    /// - Parameter batch: One batch; bytes behind its end are ignored.
+    /// - Returns: A header whose `sizeInBytes` are there.
+    package static func header(of batch: UnsafeRawBufferPointer) throws(RecordBatchError) -> RecordBatchHeader {
         guard batch.count >= RecordBatchHeader.byteCount else {
             throw RecordBatchError(.wrongLength, "\(batch.count) bytes are less than a header")
         }
-        header = unsafe RecordBatchHeader(parsing: batch)
+        let header = unsafe RecordBatchHeader(parsing: batch)
         guard header.magic == RecordBatch.magic else {
             throw RecordBatchError(.unsupportedMagic, "magic is \(header.magic), only 2 can be read")
         }
@@ -34,10 +55,7 @@ package struct RecordReader {
             throw RecordBatchError(
                 .wrongRecordCount, "\(header.recordCount) records, last offset delta \(header.lastOffsetDelta)")
         }
-        guard !header.isCompressed else {
-            throw RecordBatchError(.compressed, "compression type \(header.attributes & 7): decompress first")
-        }
-        unsafe self.batch = unsafe UnsafeRawBufferPointer(rebasing: batch[..<header.sizeInBytes])
+        return header
     }
 
     /// The next record, or nil after the last.

@@ -80,8 +80,7 @@ struct LogCommand: ParsableCommand {
         }
 
         private static func line(_ header: RecordBatchHeader, _ position: Int64) -> String {
-            let codecs = ["none", "gzip", "snappy", "lz4", "zstd"]
-            let codec = Int(header.attributes & 7)
+            let codec = header.compressionType.map { "\($0)" } ?? "\(header.attributes & 7)"
             return "baseOffset: \(header.baseOffset) lastOffset: \(header.lastOffset) count: \(header.recordCount) "
                 + "baseSequence: \(header.baseSequence) "
                 + "lastSequence: \(header.baseSequence < 0 ? -1 : header.lastSequence) "
@@ -90,7 +89,7 @@ struct LogCommand: ParsableCommand {
                 + "isControl: \(header.isControl) position: \(position) "
                 + "\(header.isLogAppendTime ? "LogAppendTime" : "CreateTime"): \(header.maxTimestamp) "
                 + "size: \(header.sizeInBytes) magic: \(header.magic) "
-                + "compresscodec: \(codec < codecs.count ? codecs[codec] : "\(codec)") crc: \(header.crc) isvalid: true"
+                + "compresscodec: \(codec) crc: \(header.crc) isvalid: true"
         }
 
         private func printRecords(_ header: RecordBatchHeader, _ inspector: LogInspector) throws {
