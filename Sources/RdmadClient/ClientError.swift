@@ -15,10 +15,15 @@ public struct ClientError: Error, Sendable, CustomStringConvertible {
         public static let address = Code(rawValue: "address")
         /// No connection to the broker, or it was lost.
         public static let connection = Code(rawValue: "connection")
-        /// The broker refused: see ``ClientError/broker``.
+        /// The broker refused: see ``ClientError/broker``. Of produced records: they are not in the log.
         public static let broker = Code(rawValue: "broker")
-        /// Nothing came in time. A produced batch may or may not be in the log.
+        /// Nothing came in time.
         public static let timeout = Code(rawValue: "timeout")
+        /// Records were given up before the broker heard of them, or of a batch behind one that failed: they are
+        /// certainly not in the log.
+        public static let notDelivered = Code(rawValue: "not-delivered")
+        /// Records were announced to the broker and its answer never came: they may or may not be in the log.
+        public static let outcomeUnknown = Code(rawValue: "outcome-unknown")
         /// A record or setting outside its limits.
         public static let limit = Code(rawValue: "limit")
         /// The client was closed.

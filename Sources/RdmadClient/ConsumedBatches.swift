@@ -1,10 +1,11 @@
-internal import RecordFormat
+internal import Compression
+public import RecordFormat
 internal import TopicProtocol
 
 /// Records that the broker wrote into this process's memory: read them in place, then release them.
 ///
 /// - Ownership: the memory goes back to the broker with ``release()``, or with the last reference. Views of records
-///   are valid only until then.
+///   are valid only until then; those of compressed batches only during the call that gets them.
 /// - Threading: any, one at a time.
 @safe public final class ConsumedBatches: @unchecked Sendable {
     // Unchecked: immutable but for the flag, which one user at a time sets.
@@ -24,11 +25,12 @@ internal import TopicProtocol
     private let bytes: UnsafeRawBufferPointer
     private let start: UInt64
     private let onRelease: @Sendable () -> Void
+    private let decompressors: DecompressorPool
     private var isReleased = false
 
     init(
         topic: String, entry: RingEntry, start: UInt64, firstOffset: Int64, ring: ConsumerRing,
-        onRelease: @escaping @Sendable () -> Void
+        decompressors: DecompressorPool, onRelease: @escaping @Sendable () -> Void
     ) {
         self.topic = topic
         partition = Int(entry.partition.partition)
@@ -39,6 +41,7 @@ internal import TopicProtocol
         self.ring = ring
         self.start = start
         unsafe bytes = ring.batches(entry, at: start)
+        self.decompressors = decompressors
         self.onRelease = onRelease
     }
 
@@ -60,23 +63,45 @@ internal import TopicProtocol
     public func forEachRecord(_ body: (Record) throws -> Void) throws {
         precondition(!isReleased, "the batches were released")
         var rest = unsafe bytes
+        var decompressor: Decompressor?
+        defer { if let decompressor { decompressors.put(decompressor) } }
         while rest.count > 0 {
             let size = unsafe try Self.batchSize(rest)
-            var reader: RecordReader
-            do throws(RecordBatchError) {
-                reader = unsafe try RecordReader(UnsafeRawBufferPointer(rebasing: rest[..<size]))
-            } catch {
-                throw malformed(error)
-            }
+            var reader = unsafe try reader(of: UnsafeRawBufferPointer(rebasing: rest[..<size]), &decompressor)
             while let view = try nextRecord(&reader) {
                 // A batch may begin before the offset that was asked for.
                 guard view.offset.rawValue >= firstOffset else { continue }
                 try body(
                     unsafe Record(
                         offset: view.offset.rawValue, timestampMilliseconds: view.timestampMilliseconds, key: view.key,
-                        value: view.value))
+                        value: view.value, headerViews: view.headers))
             }
             unsafe rest = unsafe UnsafeRawBufferPointer(rebasing: rest[size...])
+        }
+    }
+
+    /// Reads a batch, decompressed if need be: valid until the next one.
+    private func reader(
+        of batch: UnsafeRawBufferPointer, _ decompressor: inout Decompressor?
+    ) throws(ClientError) -> RecordReader {
+        let header: RecordBatchHeader
+        let type: CompressionType
+        do throws(RecordBatchError) {
+            header = unsafe try RecordReader.header(of: batch)
+            guard let known = header.compressionType, known != .none else { return unsafe try RecordReader(batch) }
+            type = known
+        } catch {
+            throw malformed(error)
+        }
+        let taken = decompressor ?? decompressors.take()
+        decompressor = taken
+        let records = unsafe UnsafeRawBufferPointer(rebasing: batch[RecordBatchHeader.byteCount...])
+        do throws(CompressionError) {
+            return unsafe RecordReader(header, decompressed: try taken.decompress(type, records))
+        } catch {
+            let place = "\(topic) partition \(partition), the batch at offset \(header.baseOffset)"
+            guard error.code == .tooLarge else { throw ClientError(.protocolViolation, "\(place): \(error)") }
+            throw ClientError(.limit, "\(place): \(error): raise decompressedBytesMax")
         }
     }
 
@@ -115,7 +140,8 @@ internal import TopicProtocol
     }
 }
 
-/// A record, in place. Key and value are valid until its ``ConsumedBatches`` is released.
+/// A record, in place. Key and value are valid until its ``ConsumedBatches`` is released, or, of a compressed batch,
+/// until ``ConsumedBatches/forEachRecord(_:)`` goes on.
 @safe public struct Record {
     public let offset: Int64
     /// Since 1970.
@@ -124,4 +150,8 @@ internal import TopicProtocol
     public let key: UnsafeRawBufferPointer?
     /// Nil for a tombstone.
     public let value: UnsafeRawBufferPointer?
+    let headerViews: RecordHeaderViews
+
+    /// What travels with it: copies, made when they are asked for.
+    public var headers: [RecordHeader] { headerViews.map(\.copy) }
 }

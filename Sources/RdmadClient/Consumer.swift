@@ -18,6 +18,8 @@ public final class Consumer: Sendable, AsyncSequence {
     public struct Configuration: Sendable {
         /// Memory that the broker writes into, in bytes: 4096 to 1 GiB, a multiple of 4096. A batch must fit.
         public var ringBytes = 8 << 20
+        /// The most bytes that one compressed batch may become; more is an error.
+        public var decompressedBytesMax = 64 << 20
         /// Check every batch's CRC-32C.
         public var checksCRCs = true
         /// How long to try to connect at first, in seconds.

@@ -14,6 +14,7 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
     private let configuration: Consumer.Configuration
     private var link: LinkHandle!
     private var ring: ConsumerRing?
+    private let decompressors: DecompressorPool
     private var creditSent: UInt64 = 0
     private let available = clinux_eventfd()
     private let state = Mutex(State())
@@ -36,6 +37,7 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
         self.wanted = wanted
         self.start = start
         self.configuration = configuration
+        decompressors = DecompressorPool(bytesMax: configuration.decompressedBytesMax)
     }
 
     deinit { Glibc.close(available) }
@@ -192,7 +194,7 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
         }
         let batches = ConsumedBatches(
             topic: topic, entry: entry, start: position, firstOffset: first, ring: ring,
-            onRelease: { [link] in link?.wake() })
+            decompressors: decompressors, onRelease: { [link] in link?.wake() })
         if configuration.checksCRCs {
             do throws(ClientError) { try batches.verify() } catch { return failed(error) }
         }

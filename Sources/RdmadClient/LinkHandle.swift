@@ -15,6 +15,8 @@ final class LinkHandle: Sendable {
     struct Inbox {
         var calls: [Call] = []
         var isClosed = false
+        /// The connection is to be given up.
+        var isCut = false
         /// Why nothing will be answered any more.
         var failure: ClientError?
     }
@@ -53,6 +55,12 @@ final class LinkHandle: Sendable {
             if let refusal { continuation.resume(returning: .failure(refusal)) } else { wake() }
         }
         return try result.get()
+    }
+
+    /// Has the link's thread give its connection up, as if it had been lost.
+    func cut() {
+        inbox.withLock { $0.isCut = true }
+        wake()
     }
 
     /// Starts the thread that runs `body`.

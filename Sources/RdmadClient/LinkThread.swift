@@ -231,11 +231,15 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
 
     /// Takes requests from other threads. Returns true when the link is to end.
     private func takeCalls() -> Bool {
-        let (calls, isClosed) = handle.inbox.withLock { inbox in
-            defer { inbox.calls.removeAll(keepingCapacity: true) }
-            return (inbox.calls, inbox.isClosed)
+        let (calls, isClosed, isCut) = handle.inbox.withLock { inbox in
+            defer {
+                inbox.calls.removeAll(keepingCapacity: true)
+                inbox.isCut = false
+            }
+            return (inbox.calls, inbox.isClosed, inbox.isCut)
         }
         waiting += calls
+        if isCut { drop(ClientError(.connection, "the connection to \(address) was cut")) }
         return isClosed
     }
 
@@ -258,7 +262,7 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
             handle.takeWake()
         }
         // What came before the flag was seen by nobody's wake().
-        let mustRun = handle.inbox.withLock { !$0.calls.isEmpty || $0.isClosed } || agent.hasWork
+        let mustRun = handle.inbox.withLock { !$0.calls.isEmpty || $0.isClosed || $0.isCut } || agent.hasWork
         guard !mustRun, fabric?.prepareToSleep() ?? true else { return }
         var entries = [pollfd(fd: handle.wakeDescriptor, events: Int16(POLLIN), revents: 0)]
         if let fabric { entries.append(pollfd(fd: fabric.pollDescriptor, events: Int16(POLLIN), revents: 0)) }

@@ -1,6 +1,7 @@
+internal import Compression
 internal import Glibc
 internal import RDMATransport
-internal import RecordFormat
+public import RecordFormat
 internal import Synchronization
 internal import TopicProtocol
 
@@ -10,37 +11,22 @@ internal import TopicProtocol
 /// batch carries the producer's id and a sequence number, so that what is sent again after a lost connection is in the
 /// log once. Records with the same key go to the same partition, in the order of the calls.
 ///
+/// A batch that fails says what became of its records by its error's code: ``ClientError/Code/notDelivered`` and
+/// ``ClientError/Code/broker``: they are not in the log; ``ClientError/Code/outcomeUnknown``: they may be.
+///
 /// - Threading: any; calls from one thread keep their order.
 /// - Ownership: close it with ``close()``; records that were not flushed may be lost then.
 public final class Producer: Sendable {
-    /// Settings, named and preset as Kafka's.
-    public struct Configuration: Sendable {
-        /// Longest batch, in bytes: 1024 to 1,048,576. A record must fit.
-        public var batchBytes = 65_536
-        /// How long a batch waits for more records, in milliseconds.
-        public var lingerMilliseconds = 5
-        /// Batches of one partition that are announced and not acknowledged.
-        public var batchesInFlightMax = 5
-        /// Memory for batches, in bytes.
-        public var bufferBytes = 32 << 20
-        /// Time after which a batch that could not be delivered fails, in seconds.
-        public var deliveryTimeoutSeconds = 120.0
-        /// Batches up to this many bytes travel inside their announcement.
-        public var eagerBytesMax = 4096
-        /// The defaults.
-        public init() {}
-    }
-
     /// Where a record ended up.
     public struct RecordMetadata: Sendable, Hashable {
         /// From 0.
         public let partition: Int
-        /// Its place in the partition.
+        /// Its place in the partition; −1 with ``Acks/none``.
         public let offset: Int64
     }
 
     /// Called on the connection's thread with every batch's outcome: the partition, the offset of its first record
-    /// (−1 on an error), how many records. Must not block.
+    /// (−1 on an error, and with ``Acks/none``), how many records. Must not block.
     public typealias Acknowledgement =
         @Sendable (_ partition: Int, _ baseOffset: Int64, _ records: Int, ClientError?) -> Void
 
@@ -56,18 +42,10 @@ public final class Producer: Sendable {
         topic: String, broker: BrokerAddress, configuration: Configuration = Configuration(),
         onAcknowledged: Acknowledgement? = nil
     ) async throws(ClientError) {
-        guard (1024...1 << 20).contains(configuration.batchBytes),
-            configuration.bufferBytes >= configuration.batchBytes,
-            configuration.batchesInFlightMax > 0, configuration.batchesInFlightMax <= 5
-        else {
-            throw ClientError(
-                .limit,
-                "batchBytes is 1024 to 1048576 and at most bufferBytes, batchesInFlightMax 1 to 5 (the broker "
-                    + "remembers five batches)")
-        }
+        try configuration.check()
         self.topic = topic
         let agent: ProducerAgent
-        do throws(FabricError) {
+        do {
             agent = try ProducerAgent(topic: topic, configuration: configuration, onAcknowledged: onAcknowledged)
         } catch {
             throw ClientError(.limit, "\(error)")
@@ -90,35 +68,55 @@ public final class Producer: Sendable {
     /// Ends the connection at once.
     public func close() { link.close() }
 
-    /// Adds a record, if there is memory for it.
+    /// Adds a record, if there is memory for it. Never waits.
     /// - Returns: False when all memory waits for acknowledgements: try again later, or use
-    ///   ``send(key:value:partition:timestampMilliseconds:)``.
+    ///   ``send(key:value:headers:partition:timestampMilliseconds:)``.
     /// - Parameters:
-    ///   - partition: Where to; by default the key's partition, or without a key the one whose batch is being filled.
+    ///   - value: Nil for a tombstone.
+    ///   - partition: Where to; by default the partitioner's choice.
     ///   - timestampMilliseconds: Since 1970; by default now (with a linger of up to 10 ms, when its batch was opened).
+    /// - Throws: when the record can never be sent; it was not added then.
     public func trySend(
-        key: [UInt8]? = nil, value: [UInt8]?, partition: Int? = nil, timestampMilliseconds: Int64? = nil
+        key: [UInt8]? = nil, value: [UInt8]?, headers: [RecordHeader] = [], partition: Int? = nil,
+        timestampMilliseconds: Int64? = nil
     ) throws(ClientError) -> Bool {
-        try agent.append(key, value, partition, timestampMilliseconds, waiter: nil) != nil
+        try agent.append(
+            key, value, RecordOptions(headers: headers, partition: partition, timestamp: timestampMilliseconds),
+            waiter: nil) != nil
     }
 
-    /// Adds a record, waiting for memory if there is none. Returns before it is acknowledged: see ``flush()``.
+    /// The same from memory of the caller's, copied before it returns.
+    public func trySend(
+        keyBytes: UnsafeRawBufferPointer?, valueBytes: UnsafeRawBufferPointer?, headers: [RecordHeader] = [],
+        partition: Int? = nil, timestampMilliseconds: Int64? = nil
+    ) throws(ClientError) -> Bool {
+        unsafe try agent.append(
+            keyBytes, valueBytes,
+            RecordOptions(headers: headers, partition: partition, timestamp: timestampMilliseconds), waiter: nil) != nil
+    }
+
+    /// Adds a record, waiting for memory if there is none: at most until a batch is acknowledged or fails. Returns
+    /// before the record is acknowledged: see ``flush()``.
     public func send(
-        key: [UInt8]? = nil, value: [UInt8]?, partition: Int? = nil, timestampMilliseconds: Int64? = nil
+        key: [UInt8]? = nil, value: [UInt8]?, headers: [RecordHeader] = [], partition: Int? = nil,
+        timestampMilliseconds: Int64? = nil
     ) async throws(ClientError) {
-        while try agent.append(key, value, partition, timestampMilliseconds, waiter: nil) == nil {
+        let options = RecordOptions(headers: headers, partition: partition, timestamp: timestampMilliseconds)
+        while try agent.append(key, value, options, waiter: nil) == nil {
             await withCheckedContinuation { agent.whenSpace($0) }
         }
     }
 
-    /// Adds a record and waits until the broker has it, as durably as its flush policy says.
+    /// Adds a record and waits until it is delivered, as ``Acks`` says.
     public func sendAndWait(
-        key: [UInt8]? = nil, value: [UInt8]?, partition: Int? = nil, timestampMilliseconds: Int64? = nil
+        key: [UInt8]? = nil, value: [UInt8]?, headers: [RecordHeader] = [], partition: Int? = nil,
+        timestampMilliseconds: Int64? = nil
     ) async throws(ClientError) -> RecordMetadata {
+        let options = RecordOptions(headers: headers, partition: partition, timestamp: timestampMilliseconds)
         while true {
             let result: Result<RecordMetadata?, ClientError> = await withCheckedContinuation { waiter in
                 do throws(ClientError) {
-                    let place = try agent.append(key, value, partition, timestampMilliseconds, waiter: waiter)
+                    let place = try agent.append(key, value, options, waiter: waiter)
                     if place == nil { waiter.resume(returning: .success(nil)) }
                 } catch {
                     waiter.resume(returning: .failure(error))
@@ -129,10 +127,24 @@ public final class Producer: Sendable {
         }
     }
 
-    /// Sends every open batch now and waits until all records added before are acknowledged.
+    /// Sends every open batch now and waits until all records added before are delivered.
     /// - Throws: the first error of any batch that no earlier flush has reported.
     public func flush() async throws(ClientError) {
         let error: ClientError? = await withCheckedContinuation { agent.flush($0) }
         if let error { throw error }
     }
+
+    /// Cuts the connection, as a broken cable would; another one is made at once. For tests.
+    package func cutConnection() { link.cut() }
+
+    static func compressionLevels(of type: CompressionType) -> ClosedRange<Int>? { Compressor.levels(of: type) }
+}
+
+/// What a record has besides key and value.
+struct RecordOptions: Sendable {
+    var headers: [RecordHeader] = []
+    /// Nil: the partitioner's choice.
+    var partition: Int?
+    /// Milliseconds since 1970; nil: now.
+    var timestamp: Int64?
 }

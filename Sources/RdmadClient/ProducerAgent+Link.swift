@@ -1,3 +1,4 @@
+internal import Compression
 internal import RDMATransport
 internal import RecordFormat
 internal import Synchronization
@@ -9,12 +10,16 @@ extension ProducerAgent {
 
     func connected(_ link: any LinkPort, _ welcome: Handshake.Welcome, _ regions: [RemoteRegion]) {
         let isKnown = state.withLock { state in
+            state.freeSlots += state.orphanedSlots
+            state.orphanedSlots = []
             state.batchBytesMax = welcome.batchBytesMax
             state.inFlightMax = welcome.producesInFlightMax
             state.region = regions[0]
             return state.producerID >= 0
         }
-        if isKnown { return describe(link) }
+        needsTurn = true
+        // Without acknowledgements nothing is sent twice, and so nothing needs to be told apart.
+        if isKnown || configuration.acks == .none { return describe(link) }
         link.ask(.allocateProducerID) { [self] result in
             do throws(ClientError) {
                 let (id, epoch) = try parseBody(try result.get()) { reader throws(FrameError) in
@@ -52,115 +57,155 @@ extension ProducerAgent {
         let ready = state.withLock { state in
             if known == 0 {
                 state.partitions = Array(repeating: ProducerPartition(), count: count)
-                state.sticky = Int.random(in: 0..<count)
+                state.nextChoice = Int.random(in: 0..<count)
             }
             state.topicID = description.topicID
             defer { state.readyWaiter = nil }
             return state.readyWaiter
         }
+        needsTurn = true
         ready?.resume(returning: .success(count))
     }
 
-    var hasWork: Bool { state.withLock { $0.hasNews } }
+    var hasWork: Bool { hasNews.load(ordering: .sequentiallyConsistent) }
 
     func turn(_ link: any LinkPort, now: UInt64) -> UInt64? {
-        var expired: [ProducerBatch] = []
+        // A link that spins must not keep the callers from the lock.
+        let hasNews = hasNews.load(ordering: .acquiring) && hasNews.exchange(false, ordering: .acquiring)
+        guard hasNews || needsTurn || now >= nextTurn else { return nextTurn == .max ? nil : nextTurn }
+        needsTurn = false
+        nextTurn = .max
+        var expired: [(ProducerBatch, ClientError)] = []
         var isStuck = false
-        let next = state.withLock { state -> UInt64? in
+        state.withLock { state in
             let isHurried = state.isStarved
-            (state.hasNews, state.isStarved) = (false, false)
-            var next: UInt64?
-            func at(_ time: UInt64) { next = min(next ?? .max, time) }
+            state.isStarved = false
             for index in state.partitions.indices {
-                if let due = sealIfDue(index, isHurried ? .max : now, &state) { at(due) }
+                sealIfDue(index, isHurried ? .max : now, &state)
                 expired += expire(index, now, &state)
                 if let oldest = state.partitions[index].oldest {
                     let limit = oldest.created + deliveryNanoseconds
-                    if now >= limit { isStuck = true } else { at(limit) }
+                    if now >= limit { isStuck = true } else { nextTurn = min(nextTurn, limit) }
                 }
-                if let retry = retryIfDue(index, now, &state) { at(retry) }
+                retryIfDue(index, now, &state)
             }
-            announce(link, &state)
-            return next
         }
-        let limit = "\(configuration.deliveryTimeoutSeconds) s"
-        for batch in expired {
-            let cause = state.withLock { $0.partitions[batch.partition].lastRefusal }
-            let why =
-                "a batch for \(topic) was not acknowledged in \(limit); it may or may not be in the log"
-                + (cause.map { "; the broker's last answer was \($0): see its log" } ?? "")
-            // The broker may still be reading what was announced to it: that memory is not used again.
-            conclude(batch, .failure(ClientError(.timeout, why)), keepsMemory: batch.wasAnnounced)
-        }
-        if isStuck { link.drop(ClientError(.timeout, "the broker acknowledged nothing in \(limit)")) }
-        return next
+        compress()
+        let gone = state.withLock { announce(link, &$0) }
+        for batch in gone { conclude(batch, .success(-1), slot: .reading) }
+        // The broker may still be reading what was announced to it.
+        for (batch, error) in expired { conclude(batch, .failure(error), slot: batch.wasAnnounced ? .orphaned : .free) }
+        if isStuck { link.drop(ClientError(.timeout, "the broker acknowledged nothing in \(deliveryTimeout)")) }
+        return nextTurn == .max ? nil : nextTurn
     }
 
     private var deliveryNanoseconds: UInt64 { LinkPatience.nanoseconds(configuration.deliveryTimeoutSeconds) }
+    private var deliveryTimeout: String { "\(configuration.deliveryTimeoutSeconds) s" }
 
-    /// Seals a partition's batch whose linger is over. Returns when it will be.
-    private func sealIfDue(_ index: Int, _ now: UInt64, _ state: inout State) -> UInt64? {
-        guard let open = state.partitions[index].open else { return nil }
-        let due = open.created + UInt64(max(configuration.lingerMilliseconds, 0)) * 1_000_000
-        guard now >= due else { return due }
-        seal(index, &state)
-        return nil
+    /// Seals a partition's batch whose linger is over.
+    private func sealIfDue(_ index: Int, _ now: UInt64, _ state: inout State) {
+        guard let open = state.partitions[index].open else { return }
+        let due = open.created + UInt64(configuration.lingerMilliseconds) * 1_000_000
+        if now >= due { seal(index, &state) } else { nextTurn = min(nextTurn, due) }
     }
 
-    /// Takes batches out that have waited too long, with everything behind them: a gap can never be closed. Batches in
-    /// flight are taken out once their connection is gone.
-    private func expire(_ index: Int, _ now: UInt64, _ state: inout State) -> [ProducerBatch] {
-        let partition = state.partitions[index]
-        guard partition.inFlight.isEmpty, let oldest = partition.refused.first ?? partition.sealed.first,
+    /// Takes batches out that have waited too long.
+    ///
+    /// What was never announced has no place in the sequence yet: it goes, and the others follow. Behind one that was
+    /// announced nothing can follow, for nobody knows whether it is in the log: the partition fails. Batches in flight
+    /// are taken out once their connection is gone.
+    private func expire(_ index: Int, _ now: UInt64, _ state: inout State) -> [(ProducerBatch, ClientError)] {
+        guard state.partitions[index].inFlight.isEmpty else { return [] }
+        var expired: [(ProducerBatch, ClientError)] = []
+        while let oldest = state.partitions[index].refused.first ?? state.partitions[index].sealed.first,
             now >= oldest.created + deliveryNanoseconds
-        else { return [] }
-        let all = partition.refused + partition.sealed
-        state.partitions[index].refused = []
-        state.partitions[index].sealed = []
-        let cause = partition.lastRefusal.map { " (\($0))" } ?? ""
-        state.partitions[index].failure = ClientError(
-            .timeout, "partition \(index) of \(topic) gave up: a batch was not acknowledged in time\(cause)")
-        state.concluding += all
-        return all
+        {
+            let why = ClientError(.timeout, "not delivered in \(deliveryTimeout)")
+            if oldest.wasAnnounced {
+                let cause = state.partitions[index].lastRefusal.map { "; the broker's last answer was \($0)" } ?? ""
+                let failure = ClientError(
+                    .outcomeUnknown,
+                    "partition \(index) of \(topic) gave up: a batch was not acknowledged in \(deliveryTimeout)\(cause)"
+                )
+                state.partitions[index].failure = failure
+                expired += state.partitions[index].takeUnannounced().map { ($0, fate(of: $0, failure)) }
+            } else {
+                expired.append((oldest, fate(of: oldest, why)))
+                state.partitions[index].sealed.removeFirst()
+            }
+        }
+        state.concluding += expired.map(\.0)
+        return expired
     }
 
-    /// Puts refused batches back in front once their wait is over and nothing else is in flight. Returns when it will
-    /// be.
-    private func retryIfDue(_ index: Int, _ now: UInt64, _ state: inout State) -> UInt64? {
+    /// Puts refused batches back in front once their wait is over and nothing else is in flight.
+    private func retryIfDue(_ index: Int, _ now: UInt64, _ state: inout State) {
         let partition = state.partitions[index]
-        guard !partition.refused.isEmpty, partition.inFlight.isEmpty else { return nil }
-        guard now >= partition.retryAt else { return partition.retryAt }
+        guard !partition.refused.isEmpty, partition.inFlight.isEmpty else { return }
+        guard now >= partition.retryAt else {
+            nextTurn = min(nextTurn, partition.retryAt)
+            return
+        }
         state.partitions[index].sealed.insert(contentsOf: partition.refused, at: 0)
         state.partitions[index].refused = []
-        return nil
     }
 
-    private func announce(_ link: any LinkPort, _ state: inout State) {
-        guard let topicID = state.topicID, let region = state.region else { return }
+    /// Compresses what can be announced now: outside of the lock, for it takes a while. Callers only append to what is
+    /// sealed, and do not touch what is in it.
+    private func compress() {
+        guard let compressor else { return }
+        let batches = state.withLock { state in
+            guard state.topicID != nil else { return [ProducerBatch]() }
+            let room = max(state.inFlightMax - state.byRequest.count, 0)
+            return state.partitions.flatMap { partition in
+                let places = max(configuration.batchesInFlightMax - partition.inFlight.count, 0)
+                return partition.sealed.prefix(min(room, places)).filter { !$0.isCompressed }
+            }
+        }
+        for batch in batches {
+            batch.isCompressed = true
+            // What a codec cannot make smaller is sent as it is: so do librdkafka and kafka-python.
+            guard let smaller = unsafe try? compressor.compress(batch.builder.records),
+                unsafe smaller.count < batch.builder.records.count
+            else { continue }
+            unsafe batch.builder.replaceRecords(with: smaller, compressor.type)
+        }
+    }
+
+    /// Announces what the connection takes. Returns the batches whose fate is not waited for.
+    private func announce(_ link: any LinkPort, _ state: inout State) -> [ProducerBatch] {
+        guard let topicID = state.topicID, let region = state.region else { return [] }
+        var gone: [ProducerBatch] = []
         let count = state.partitions.count
         let first = state.nextPartition
         for step in 0..<count {
             let index = (first + step) % count
             guard state.partitions[index].refused.isEmpty, !state.partitions[index].sealed.isEmpty else { continue }
-            guard announce(index, link, topicID, region, &state) else {
+            guard announce(index, link, topicID, region, &gone, &state) else {
                 // No more room: this one begins next time, or the one behind it if it has had its turn.
                 state.nextPartition = state.partitions[index].inFlight.isEmpty ? index : (index + 1) % count
-                return
+                break
             }
         }
+        state.concluding += gone
+        return gone
     }
 
     /// Announces a partition's batches in sequence. Returns false when the connection takes no more.
     private func announce(
-        _ index: Int, _ link: any LinkPort, _ topicID: UInt32, _ region: RemoteRegion, _ state: inout State
+        _ index: Int, _ link: any LinkPort, _ topicID: UInt32, _ region: RemoteRegion, _ gone: inout [ProducerBatch],
+        _ state: inout State
     ) -> Bool {
         let address = PartitionAddress(topicID: topicID, partition: UInt32(index))
         let eagerMax = min(configuration.eagerBytesMax, link.messageBytesMax - FrameLimits.eagerHeaderBytes)
         var sent = 0
         defer { state.partitions[index].sealed.removeFirst(sent) }
         for batch in state.partitions[index].sealed {
-            guard state.partitions[index].inFlight.count < configuration.batchesInFlightMax else { return true }
+            guard state.partitions[index].inFlight.count < configuration.batchesInFlightMax,
+                compressor == nil || batch.isCompressed
+            else { return true }
             guard state.byRequest.count < state.inFlightMax else { return false }
+            finish(batch, state)
             let start = batch.slot * configuration.batchBytes
             let id = link.nextRequestID()
             let request: Request =
@@ -172,12 +217,36 @@ extension ProducerAgent {
                         address, byteCount: UInt32(batch.byteCount), key: region.key,
                         address: region.address + UInt64(start))
                 }
-            guard link.post(request, id: id) == .posted else { return false }
-            batch.wasAnnounced = true
-            state.byRequest[id] = batch
-            state.partitions[index].inFlight.append(batch)
+            guard link.post(request, id: id) == .posted else {
+                // Nobody says when there is room again.
+                needsTurn = true
+                return false
+            }
             sent += 1
+            state.byRequest[id] = batch
+            if batch.announcements == 0 {
+                state.partitions[index].nextSequence = RecordBatchHeader.sequence(
+                    state.partitions[index].nextSequence, advancedBy: Int32(batch.builder.recordCount))
+            }
+            batch.announcements += 1
+            if configuration.acks == .none {
+                gone.append(batch)
+            } else {
+                state.partitions[index].inFlight.append(batch)
+            }
         }
         return true
+    }
+
+    /// Gives a batch that is about to be announced for the first time its place in the sequence, its header and its
+    /// checksum.
+    private func finish(_ batch: ProducerBatch, _ state: State) {
+        guard batch.byteCount == 0 else { return }
+        batch.byteCount =
+            configuration.acks == .none
+            ? batch.builder.seal()
+            : batch.builder.seal(
+                producerID: state.producerID, epoch: state.producerEpoch,
+                baseSequence: state.partitions[batch.partition].nextSequence)
     }
 }

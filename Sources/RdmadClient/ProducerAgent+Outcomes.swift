@@ -9,11 +9,36 @@ extension ProducerAgent {
     private static var retryNanoseconds: UInt64 { 100_000_000 }
 
     func received(_ acks: [ProduceAck]) {
+        needsTurn = true
+        if configuration.acks == .none { return release(acks) }
         for ack in acks {
             let done = state.withLock { settle(ack, &$0) }
             if let (batch, result) = done { conclude(batch, result) }
         }
         failFollowers()
+    }
+
+    /// What was read of batches whose fate nobody waited for.
+    private func release(_ acks: [ProduceAck]) {
+        let space = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+            for ack in acks {
+                if let batch = state.byRequest.removeValue(forKey: ack.requestID) { state.freeSlots.append(batch.slot) }
+            }
+            defer { state.spaceWaiters = [] }
+            return state.spaceWaiters
+        }
+        for continuation in space { continuation.resume() }
+    }
+
+    /// What a batch's error says of its records.
+    func fate(of batch: ProducerBatch, _ cause: ClientError) -> ClientError {
+        let (code, text): (ClientError.Code, String) =
+            batch.wasAnnounced
+            ? (.outcomeUnknown, "its records may or may not be in the log")
+            : (.notDelivered, "its records are not in the log")
+        return ClientError(
+            code, "a batch for partition \(batch.partition) of \(topic) was given up, \(text): \(cause)",
+            broker: cause.broker)
     }
 
     /// Takes an acknowledged batch out, or puts it among the refused ones.
@@ -30,7 +55,7 @@ extension ProducerAgent {
         // Behind a batch that failed for good none can follow, and the first failure is the reason.
         if let failure = state.partitions[index].failure {
             state.concluding.append(batch)
-            return (batch, .failure(failure))
+            return (batch, .failure(refusal(of: batch, failure)))
         }
         // Behind a refused batch the next ones are out of order: not their fault.
         let isFollower = ack.error == .outOfOrderSequence && !state.partitions[index].refused.isEmpty
@@ -44,7 +69,13 @@ extension ProducerAgent {
         let why = ClientError.refused("produce to \(topic) partition \(index)", ack.error, "")
         state.partitions[index].failure = why
         state.concluding.append(batch)
-        return (batch, .failure(why))
+        return (batch, .failure(refusal(of: batch, why)))
+    }
+
+    /// A refusal is the last word on a batch that was announced once. An earlier announcement, on another connection,
+    /// may have come through.
+    private func refusal(of batch: ProducerBatch, _ why: ClientError) -> ClientError {
+        batch.announcements > 1 ? fate(of: batch, why) : why
     }
 
     /// Batches behind one that failed for good, and not announced, fail too.
@@ -53,7 +84,7 @@ extension ProducerAgent {
             var lost: [(ProducerBatch, ClientError)] = []
             for index in state.partitions.indices {
                 guard let why = state.partitions[index].failure else { continue }
-                lost += state.partitions[index].takeUnannounced().map { ($0, why) }
+                lost += state.partitions[index].takeUnannounced().map { ($0, fate(of: $0, why)) }
             }
             state.concluding += lost.map(\.0)
             return lost
@@ -61,10 +92,15 @@ extension ProducerAgent {
         for (batch, why) in lost { conclude(batch, .failure(why)) }
     }
 
+    /// What becomes of a batch's memory.
+    enum Slot { case free, reading, orphaned }
+
     /// A batch's fate is known: tells everybody, and frees its memory.
-    /// - Parameter batch: Out of its partition's lists, and among `concluding` since then.
-    /// - Parameter keepsMemory: The broker may still read it.
-    func conclude(_ batch: ProducerBatch, _ result: Result<Int64, ClientError>, keepsMemory: Bool = false) {
+    /// - Parameters:
+    ///   - batch: Out of its partition's lists, and among `concluding` since then.
+    ///   - slot: `.reading` when the broker will say that it has read it, `.orphaned` when it may be reading and will
+    ///     say nothing.
+    func conclude(_ batch: ProducerBatch, _ result: Result<Int64, ClientError>, slot: Slot = .free) {
         let count = batch.builder.recordCount
         switch result {
         case .success(let base): onAcknowledged?(batch.partition, base, count, nil)
@@ -72,12 +108,16 @@ extension ProducerAgent {
         }
         for (index, waiter) in batch.waiters {
             waiter.resume(
-                returning: result.map { .init(partition: batch.partition, offset: $0 + Int64(index)) })
+                returning: result.map { .init(partition: batch.partition, offset: $0 < 0 ? -1 : $0 + Int64(index)) })
         }
         typealias Waiters = (space: [CheckedContinuation<Void, Never>], flushed: [ProducerFlush])
         let (space, flushed) = state.withLock { state -> Waiters in
             state.concluding.removeAll { $0 === batch }
-            if !keepsMemory { state.freeSlots.append(batch.slot) }
+            switch slot {
+            case .free: state.freeSlots.append(batch.slot)
+            case .orphaned: state.orphanedSlots.append(batch.slot)
+            case .reading: break
+            }
             if case .failure(let error) = result {
                 if batch.flushes.isEmpty { state.firstError = state.firstError ?? error }
                 for flush in batch.flushes { flush.error = flush.error ?? error }
@@ -91,7 +131,10 @@ extension ProducerAgent {
     }
 
     func disconnected() {
+        needsTurn = true
         state.withLock { state in
+            // Nothing of what was not waited for is sent again.
+            if configuration.acks == .none { state.orphanedSlots += state.byRequest.values.map(\.slot) }
             state.topicID = nil
             state.region = nil
             state.byRequest = [:]
@@ -122,7 +165,7 @@ extension ProducerAgent {
             return (state.readyWaiter, state.spaceWaiters, batches)
         }
         ready?.resume(returning: .failure(error))
-        for batch in batches { conclude(batch, .failure(error)) }
+        for batch in batches { conclude(batch, .failure(fate(of: batch, error))) }
         for continuation in space { continuation.resume() }
     }
 

@@ -1,3 +1,4 @@
+internal import Compression
 internal import Glibc
 internal import RDMATransport
 internal import RecordFormat
@@ -9,22 +10,33 @@ internal import TopicProtocol
 /// Batches are cut from one block of memory that is registered with every connection. A batch's slot is free again
 /// only when its fate is known: until then the broker may be reading it.
 final class ProducerAgent: LinkAgent, @unchecked Sendable {
-    // Unchecked: every mutable property is inside `state`, but for `link`, set once before any other call.
+    // Unchecked: every mutable property is inside `state`, but for `link`, set once before any other call, and those
+    // that only the link's thread uses.
     let topic: String
     let configuration: Producer.Configuration
     let memory: MemoryBlock
     let onAcknowledged: Producer.Acknowledgement?
     private var link: LinkHandle!
     let state: Mutex<State>
+    /// Something changed since the link's last turn.
+    let hasNews = Atomic(false)
+    /// On the link's thread: something changed there since the last turn, and when the next one is due at the latest.
+    var needsTurn = true
+    var nextTurn: UInt64 = 0
+    /// On the link's thread. Nil: batches are sent as they are.
+    let compressor: Compressor?
 
     struct State {
         var partitions: [ProducerPartition] = []
         var freeSlots: [Int]
+        /// Slots of batches that are given up or forgotten, but that the broker may still be reading. They are free
+        /// once there is a new connection: the broker has noticed the end of the old one by then.
+        var orphanedSlots: [Int] = []
         var byRequest: [UInt32: ProducerBatch] = [:]
         /// Batches whose fate is known and not told yet.
         var concluding: [ProducerBatch] = []
-        /// Where records without a key go until that batch is full.
-        var sticky = 0
+        /// Where records without a key go until that batch is full; or the next one, round robin.
+        var nextChoice = 0
         var producerID: Int64 = -1
         var producerEpoch: Int16 = 0
         var batchBytesMax = Int.max
@@ -37,8 +49,6 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         var failure: ClientError?
         /// The first error since the last flush.
         var firstError: ClientError?
-        /// Something changed since the link's last turn.
-        var hasNews = false
         /// A record found no memory: batches that linger are sent now.
         var isStarved = false
         var readyWaiter: CheckedContinuation<Result<Int, ClientError>, Never>?
@@ -47,13 +57,15 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
 
     init(
         topic: String, configuration: Producer.Configuration, onAcknowledged: Producer.Acknowledgement?
-    ) throws(FabricError) {
+    ) throws {
         self.topic = topic
         self.configuration = configuration
         self.onAcknowledged = onAcknowledged
         let slots = configuration.bufferBytes / configuration.batchBytes
         memory = try MemoryBlock(byteCount: slots * configuration.batchBytes, name: "rdmad-batches")
         state = Mutex(State(freeSlots: Array((0..<slots).reversed())))
+        let type = configuration.compression
+        compressor = type == .none ? nil : try Compressor(type, level: configuration.compressionLevels[type])
     }
 
     func attach(_ link: LinkHandle) { self.link = link }
@@ -74,10 +86,10 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         let hasSpace = state.withLock { state in
             if !state.freeSlots.isEmpty || state.failure != nil { return true }
             state.spaceWaiters.append(continuation)
-            (state.isStarved, state.hasNews) = (true, true)
+            state.isStarved = true
             return false
         }
-        if hasSpace { continuation.resume() } else { link.wake() }
+        if hasSpace { continuation.resume() } else { callLink() }
     }
 
     /// Sends what is open and answers when all that was added before has met its fate, with the first error.
@@ -89,58 +101,85 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
             guard !batches.isEmpty else { return .some(state.firstError ?? state.failure) }
             let flush = ProducerFlush(remaining: batches.count, error: state.firstError, continuation)
             for batch in batches { batch.flushes.append(flush) }
-            state.hasNews = true
             return nil
         }
-        if let answer { continuation.resume(returning: answer) } else { link.wake() }
+        if let answer { continuation.resume(returning: answer) } else { callLink() }
+    }
+
+    /// Has the link take a turn: what it has not seen keeps it from sleeping.
+    private func callLink() {
+        hasNews.store(true, ordering: .sequentiallyConsistent)
+        link.wake()
     }
 
     /// Adds a record to its partition's open batch. Nil: no memory now. Otherwise the partition.
     /// - Parameter waiter: Told where the record ended up; not touched unless it was added.
     func append(
-        _ key: [UInt8]?, _ value: [UInt8]?, _ partition: Int?, _ timestamp: Int64?, waiter: ProducerBatch.Waiter?
+        _ key: [UInt8]?, _ value: [UInt8]?, _ options: RecordOptions, waiter: ProducerBatch.Waiter?
     ) throws(ClientError) -> Int? {
-        let outcome: Result<(place: Int?, wakes: Bool), ClientError> = state.withLock { state in
-            var wakes = false
+        let result = unsafe Self.withBytes(key) { key in
+            unsafe Self.withBytes(value) { value -> Result<Int?, ClientError> in
+                do throws(ClientError) {
+                    return .success(unsafe try append(key, value, options, waiter: waiter))
+                } catch {
+                    return .failure(error)
+                }
+            }
+        }
+        return try result.get()
+    }
+
+    private static func withBytes<Result>(
+        _ bytes: [UInt8]?, _ body: (UnsafeRawBufferPointer?) -> Result
+    ) -> Result {
+        guard let bytes else { return body(nil) }
+        return unsafe bytes.withUnsafeBytes { unsafe body($0) }
+    }
+
+    /// The same from the caller's memory.
+    @_disfavoredOverload  // so that two nils mean the arrays
+    func append(
+        _ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer?, _ options: RecordOptions,
+        waiter: ProducerBatch.Waiter?
+    ) throws(ClientError) -> Int? {
+        var wakes = false
+        let outcome = state.withLock { state -> Result<Int?, ClientError> in
             do throws(ClientError) {
-                let place = try add(key, value, partition, timestamp, waiter, &wakes, &state)
-                // What the link has not seen in a turn keeps it from sleeping.
-                if wakes { state.hasNews = true }
-                return .success((place, wakes))
+                return .success(unsafe try add(key, value, options, waiter, &wakes, &state))
             } catch {
                 return .failure(error)
             }
         }
-        let (place, wakes) = try outcome.get()
-        if wakes { link.wake() }
-        return place
+        if wakes { callLink() }
+        return try outcome.get()
     }
 
     private func add(
-        _ key: [UInt8]?, _ value: [UInt8]?, _ partition: Int?, _ timestamp: Int64?, _ waiter: ProducerBatch.Waiter?,
-        _ wakes: inout Bool, _ state: inout State
+        _ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer?, _ options: RecordOptions,
+        _ waiter: ProducerBatch.Waiter?, _ wakes: inout Bool, _ state: inout State
     ) throws(ClientError) -> Int? {
         if let failure = state.failure { throw failure }
-        let index = try choosePartition(key, partition, state)
+        let index = unsafe try choosePartition(key, value, options.partition, &state)
         if let failure = state.partitions[index].failure { throw failure }
         while true {
             if let batch = state.partitions[index].open {
-                let time = timestamp ?? (readsClockOften ? Self.wallMilliseconds() : batch.openedMilliseconds)
-                if batch.builder.append(key: key, value: value, timestampMilliseconds: time) {
+                let time =
+                    options.timestamp ?? (readsClockOften ? Self.wallMilliseconds() : batch.openedMilliseconds)
+                if unsafe batch.builder.append(
+                    key: key, value: value, headers: options.headers, timestampMilliseconds: time)
+                {
                     if let waiter { batch.waiters.append((batch.builder.recordCount - 1, waiter)) }
+                    if case .roundRobin = configuration.partitioner, options.partition == nil {
+                        advanceChoice(&state)
+                    }
                     return index
                 }
                 guard batch.builder.recordCount > 0 else {
                     state.partitions[index].open = nil
                     state.freeSlots.append(batch.slot)
-                    let size = (key?.count ?? 0) + (value?.count ?? 0)
-                    throw ClientError(
-                        .limit,
-                        "a record of \(size) bytes does not fit into a batch of "
-                            + "\(min(configuration.batchBytes, state.batchBytesMax)) bytes: raise batchBytes")
+                    throw unsafe tooLarge(key, value, state)
                 }
                 seal(index, &state)
-                wakes = true
             }
             // Either the link must make room, or it must learn of the new batch's linger.
             wakes = true
@@ -152,6 +191,16 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         }
     }
 
+    private func tooLarge(
+        _ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer?, _ state: State
+    ) -> ClientError {
+        let size = unsafe (key?.count ?? 0) + (value?.count ?? 0)
+        return ClientError(
+            .limit,
+            "a record of \(size) bytes does not fit into a batch of "
+                + "\(min(configuration.batchBytes, state.batchBytesMax)) bytes: raise batchBytes")
+    }
+
     private func open(_ index: Int, _ slot: Int, _ state: inout State) {
         let start = slot * configuration.batchBytes
         let length = min(configuration.batchBytes, state.batchBytesMax)
@@ -161,31 +210,49 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
             created: monotonicNanoseconds(), openedMilliseconds: Self.wallMilliseconds())
     }
 
-    private func choosePartition(_ key: [UInt8]?, _ partition: Int?, _ state: State) throws(ClientError) -> Int {
-        if let partition {
-            guard state.partitions.indices.contains(partition) else {
-                throw ClientError(
-                    .limit, "topic \(topic) has partitions 0 to \(state.partitions.count - 1), not \(partition)")
+    private func choosePartition(
+        _ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer?, _ partition: Int?, _ state: inout State
+    ) throws(ClientError) -> Int {
+        var choice = partition
+        if choice == nil {
+            switch configuration.partitioner {
+            case .murmur2:
+                if let key = unsafe key {
+                    return unsafe Partitioner.partition(forKey: key, count: state.partitions.count)
+                }
+            case .uniformSticky, .roundRobin: break
+            case .custom(let choose): choice = unsafe choose(key, value, state.partitions.count)
             }
-            return partition
         }
-        guard let key else { return state.sticky }
-        return Partitioner.partition(forKey: key, count: state.partitions.count)
+        guard let choice else {
+            // One that has failed takes nothing any more; when all have, the error is thrown.
+            if state.partitions[state.nextChoice].failure != nil { advanceChoice(&state) }
+            return state.nextChoice
+        }
+        guard state.partitions.indices.contains(choice) else {
+            throw ClientError(
+                .limit, "topic \(topic) has partitions 0 to \(state.partitions.count - 1), not \(choice)")
+        }
+        return choice
+    }
+
+    /// To the next partition that takes records.
+    private func advanceChoice(_ state: inout State) {
+        for _ in state.partitions.indices {
+            state.nextChoice = (state.nextChoice + 1) % state.partitions.count
+            if state.partitions[state.nextChoice].failure == nil { return }
+        }
     }
 
     /// Closes the open batch of a partition: from now on only its place in the sequence counts.
     func seal(_ index: Int, _ state: inout State) {
         guard let batch = state.partitions[index].open else { return }
         state.partitions[index].open = nil
-        batch.baseSequence = state.partitions[index].nextSequence
-        batch.byteCount = batch.builder.seal(
-            producerID: state.producerID, epoch: state.producerEpoch, baseSequence: batch.baseSequence)
-        state.partitions[index].nextSequence = RecordBatchHeader.sequence(
-            batch.baseSequence, advancedBy: Int32(batch.builder.recordCount))
         batch.number = state.partitions[index].nextNumber
         state.partitions[index].nextNumber += 1
         state.partitions[index].sealed.append(batch)
-        if index == state.sticky { state.sticky = (index + 1) % state.partitions.count }
+        if case .roundRobin = configuration.partitioner { return }
+        if index == state.nextChoice { advanceChoice(&state) }
     }
 
     /// A batch is open for the linger's time at most: within a few milliseconds one reading serves all of its records.

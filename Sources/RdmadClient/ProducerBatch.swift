@@ -16,11 +16,13 @@ final class ProducerBatch: @unchecked Sendable {
     let openedMilliseconds: Int64
     /// Place among the sealed batches of its partition: grows without wrapping, as sequences do not.
     var number: UInt64 = 0
-    /// Bytes, once sealed.
+    /// Bytes, once it has its header.
     var byteCount = 0
-    var baseSequence: Int32 = 0
-    /// A broker knows where it lies.
-    var wasAnnounced = false
+    /// The compressor has seen it; its records may be as they were.
+    var isCompressed = false
+    /// How often a broker was told of it.
+    var announcements = 0
+    var wasAnnounced: Bool { announcements > 0 }
     /// Those who wait for one record, with its place in the batch.
     var waiters: [(index: Int, waiter: Waiter)] = []
     /// Those who wait for the whole batch.

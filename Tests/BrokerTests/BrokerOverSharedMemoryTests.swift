@@ -32,6 +32,15 @@ import Testing
         #expect(broker.stop() == 0)
     }
 
+    @Test func aCutConnectionLosesNothingAndDoublesNothing() async throws {
+        let broker = try TestBroker()
+        let isLong = ProcessInfo.processInfo.environment["RDMAD_TEST_LONG"] == "1"
+        let seed = UInt64.random(in: 0 ... .max)
+        print("seed \(seed)")
+        try await cuts(try broker.address, rounds: isLong ? 2000 : 150, seed: seed)
+        #expect(broker.stop() == 0)
+    }
+
     @Test(arguments: [[], ["--arena-bytes", "16777216"]])
     func aTailIsPushedFromWhereItLanded(options: [String]) async throws {
         let broker = try TestBroker(options: options)

@@ -5,7 +5,7 @@ import TopicProtocol
 @testable import RdmadClient
 
 /// Plays a link: keeps what an agent posts and asks. One thread, no time of its own.
-final class FakePort: LinkPort, @unchecked Sendable {
+@safe final class FakePort: LinkPort, @unchecked Sendable {
     // Unchecked: a test uses it on one thread.
     struct Produce: Equatable {
         var id: UInt32
@@ -28,6 +28,9 @@ final class FakePort: LinkPort, @unchecked Sendable {
     /// The producer's memory, for the headers of batches that are pulled.
     var batch: (UInt64, Int) -> RecordBatchHeader? = { _, _ in nil }
 
+    /// Told of each eager batch.
+    var onBatch: (UnsafeRawBufferPointer) -> Void = { _ in }
+
     func nextRequestID() -> UInt32 {
         lastID += 1
         return lastID
@@ -39,6 +42,7 @@ final class FakePort: LinkPort, @unchecked Sendable {
         switch request {
         case .produceEager(let partition, let bytes):
             let header = unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(bytes))
+            unsafe onBatch(UnsafeRawBufferPointer(bytes))
             produces.append(
                 Produce(
                     id: id, partition: Int(partition.partition), sequence: header.baseSequence, isEager: true,

@@ -131,7 +131,65 @@ import TopicProtocol
         harness.turn(after: 20)
         #expect(harness.outcomes.list.isEmpty)
         harness.turn(after: 40)
-        #expect(harness.outcomes.list.map(\.error?.code) == [.timeout])
+        #expect(harness.outcomes.list.map(\.error?.code) == [.outcomeUnknown])
+        // Nothing can follow it: whether its place in the sequence is taken, nobody knows.
+        let error = #expect(throws: ClientError.self) { try harness.send("later") }
+        #expect(error?.code == .outcomeUnknown)
+    }
+
+    @Test func whatWasNeverAnnouncedIsCertainlyNotInTheLog() throws {
+        let harness = try ProducerHarness { $0.deliveryTimeoutSeconds = 30 }
+        harness.agent.disconnected()
+        #expect(try harness.announce(2).isEmpty)
+        harness.turn(after: 40)
+        #expect(harness.outcomes.list.map(\.error?.code) == [.notDelivered, .notDelivered])
+        // It had no place in the sequence yet: the producer goes on without a gap.
+        harness.connect()
+        #expect(try harness.announce(1).map(\.sequence) == [0])
+    }
+
+    @Test func behindAnUnknownOutcomeTheRestIsDefinite() throws {
+        let harness = try ProducerHarness { $0.deliveryTimeoutSeconds = 30 }
+        #expect(try harness.announce(7).count == 5)
+        try harness.send("open")
+        harness.agent.disconnected()
+        harness.turn(after: 40)
+        let codes = harness.outcomes.list.map { $0.error?.code }
+        #expect(codes == Array(repeating: .outcomeUnknown, count: 5) + Array(repeating: .notDelivered, count: 3))
+    }
+
+    @Test func aClosedProducerSaysOfEachBatchWhatIsKnown() throws {
+        let harness = try ProducerHarness()
+        #expect(try harness.announce(6).count == 5)
+        harness.agent.failed(.closed)
+        let codes = harness.outcomes.list.map { $0.error?.code }
+        #expect(codes == Array(repeating: .outcomeUnknown, count: 5) + [.notDelivered])
+    }
+
+    @Test func aRefusalIsFinalOnlyWhereNoEarlierAnnouncementMayHaveComeThrough() throws {
+        let harness = try ProducerHarness()
+        _ = try harness.announce(1)
+        harness.agent.disconnected()
+        harness.connect()
+        harness.turn()
+        harness.acknowledge(try #require(harness.port.takeProduces().first), .invalidProducerEpoch)
+        #expect(harness.outcomes.list.map(\.error?.code) == [.outcomeUnknown])
+        #expect(harness.outcomes.list.map(\.error?.broker) == [.invalidProducerEpoch])
+    }
+
+    /// The broker may still be reading what a lost connection announced: that memory waits for the next connection.
+    @Test func memoryOfAnExpiredBatchComesBackWithTheNextConnection() throws {
+        let harness = try ProducerHarness(partitions: 2) {
+            $0.deliveryTimeoutSeconds = 30
+            $0.bufferBytes = $0.batchBytes
+        }
+        #expect(try harness.announce(1, partition: 0).count == 1)
+        harness.agent.disconnected()
+        harness.turn(after: 40)
+        #expect(harness.outcomes.list.map(\.error?.code) == [.outcomeUnknown])
+        #expect(try !harness.send("later", partition: 1))
+        harness.connect(partitions: 2)
+        #expect(try harness.send("later", partition: 1))
     }
 
     @Test func aBrokerThatNeverAnswersLosesTheConnection() throws {
@@ -143,7 +201,7 @@ import TopicProtocol
         #expect(harness.port.dropped?.code == .timeout)
         harness.agent.disconnected()
         harness.turn(after: 41)
-        #expect(harness.outcomes.list.map(\.error?.code) == [.timeout])
+        #expect(harness.outcomes.list.map(\.error?.code) == [.outcomeUnknown])
     }
 
     @Test func waitingForMemorySealsBatchesThatLinger() throws {

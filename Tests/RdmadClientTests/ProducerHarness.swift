@@ -1,4 +1,5 @@
 import RDMATransport
+import RecordFormat
 import TopicProtocol
 
 @testable import RdmadClient
@@ -17,6 +18,27 @@ struct ProducerHarness {
     final class Outcomes: @unchecked Sendable {
         // Unchecked: called on the test's thread.
         var list: [(partition: Int, base: Int64, count: Int, error: ClientError?)] = []
+    }
+
+    /// Headers of the batches that were announced, once asked for.
+    let headers = Headers()
+    final class Headers: @unchecked Sendable {
+        // Unchecked: used on the test's thread.
+        var list: [RecordBatchHeader] = []
+    }
+
+    /// Looks at each announced batch, and checks it.
+    func keepHeaders() {
+        unsafe port.onBatch = { [headers] bytes in
+            let header = unsafe try? RecordBatch.validate(bytes, bytesMax: 1 << 20)
+            if let header { headers.list.append(header) }
+        }
+        port.batch = { [agent, port] address, count in
+            let start = Int(address - Self.regionAddress)
+            let bytes = unsafe UnsafeRawBufferPointer(agent.memory.bytes)
+            unsafe port.onBatch(UnsafeRawBufferPointer(rebasing: bytes[start..<start + count]))
+            return nil
+        }
     }
 
     init(partitions: Int = 1, inFlightMax: Int = 64, _ adjust: (inout Producer.Configuration) -> Void = { _ in }) throws
@@ -49,8 +71,9 @@ struct ProducerHarness {
         }
     }
 
-    @discardableResult func send(_ text: String, partition: Int = 0) throws -> Bool {
-        try agent.append(nil, Array(text.utf8), partition, nil, waiter: nil) != nil
+    @discardableResult func send(_ text: String, key: String? = nil, partition: Int? = 0) throws -> Bool {
+        try agent.append(key.map { Array($0.utf8) }, Array(text.utf8), RecordOptions(partition: partition), waiter: nil)
+            != nil
     }
 
     /// A batch of its own for each record: seals by a turn after each.

@@ -35,6 +35,14 @@ import Testing
         try await crash(try Self.broker(), rounds: 5, seed: seed)
     }
 
+    @Test func aCutConnectionLosesNothingAndDoublesNothing() async throws {
+        let seed = UInt64.random(in: 0 ... .max)
+        print("seed \(seed)")
+        let broker = try Self.broker()
+        try await cuts(try broker.address, rounds: 25, seed: seed)
+        #expect(broker.stop() == 0)
+    }
+
     @Test(arguments: [[], ["--arena-bytes", "16777216"]])
     func aTailIsPushedFromWhereItLanded(options: [String]) async throws {
         let broker = try Self.broker(options)

@@ -1,0 +1,105 @@
+import RecordFormat
+import Testing
+
+@testable import RdmadClient
+
+/// What a producer sends and a consumer gets, through a real broker over shared memory.
+@Suite(.timeLimit(.minutes(2))) struct ProducerEndToEndTests {
+    struct Copy: Equatable, Sendable {
+        var timestamp: Int64
+        var key: String?
+        var value: String?
+        var headers: [RecordHeader] = []
+    }
+
+    static func read(_ topic: String, _ broker: BrokerAddress, _ count: Int, _ limit: Int = 64 << 20) async throws
+        -> [Copy]
+    {
+        var configuration = Consumer.Configuration()
+        configuration.decompressedBytesMax = limit
+        let consumer = try await Consumer(topic: topic, broker: broker, configuration: configuration)
+        defer { consumer.close() }
+        var copies: [Copy] = []
+        while copies.count < count {
+            let batches = try #require(try consumer.poll(timeoutMilliseconds: 20_000))
+            defer { batches.release() }
+            try batches.forEachRecord { record in
+                copies.append(
+                    Copy(
+                        timestamp: record.timestampMilliseconds, key: unsafe EndToEndTests.text(record.key),
+                        value: unsafe EndToEndTests.text(record.value), headers: record.headers))
+            }
+        }
+        return copies
+    }
+
+    static let records: [Copy] = (0..<2000).map { number in
+        var copy = Copy(timestamp: 1_700_000_000_000 + Int64(number * 7 % 1000))
+        if number % 5 != 0 { copy.key = "key \(number % 9)" }
+        if number % 7 != 0 { copy.value = String(repeating: "value \(number) ", count: number % 20) }
+        if number % 3 == 0 {
+            copy.headers = [
+                RecordHeader(key: "number", value: Array("\(number)".utf8)), RecordHeader(key: "none", value: nil),
+                RecordHeader(key: "number", value: []),
+            ]
+        }
+        return copy
+    }
+
+    /// Keys, tombstones, headers and timestamps, in every codec, one after another in the same log.
+    @Test func everyCodecBringsBackWhatWasSent() async throws {
+        let broker = try InProcessBroker()
+        try await broker.createTopic("t")
+        for type in CompressionType.allCases {
+            var configuration = Producer.Configuration()
+            configuration.compression = type
+            configuration.batchBytes = 16 << 10
+            let producer = try await Producer(topic: "t", broker: broker.address, configuration: configuration)
+            defer { producer.close() }
+            for record in Self.records {
+                try await producer.send(
+                    key: record.key.map { Array($0.utf8) }, value: record.value.map { Array($0.utf8) },
+                    headers: record.headers, timestampMilliseconds: record.timestamp)
+            }
+            try await producer.flush()
+        }
+        let codecs = CompressionType.allCases.count
+        let copies = try await Self.read("t", broker.address, codecs * Self.records.count)
+        for number in 0..<codecs {
+            let part = copies[number * Self.records.count..<(number + 1) * Self.records.count]
+            #expect(Array(part) == Self.records, "\(CompressionType.allCases[number])")
+        }
+    }
+
+    @Test func aBombEndsInAnError() async throws {
+        let broker = try InProcessBroker()
+        try await broker.createTopic("t")
+        var configuration = Producer.Configuration()
+        configuration.compression = .zstd
+        configuration.batchBytes = 1 << 20
+        let producer = try await Producer(topic: "t", broker: broker.address, configuration: configuration)
+        defer { producer.close() }
+        _ = try await producer.sendAndWait(value: [UInt8](repeating: 0, count: 1_000_000))
+        #expect(try await Self.read("t", broker.address, 1).map { $0.value?.utf8.count } == [1_000_000])
+        let error = await #expect(throws: ClientError.self) {
+            try await Self.read("t", broker.address, 1, 999_999)
+        }
+        #expect(error?.code == .limit)
+        #expect(error?.description.contains("raise decompressedBytesMax") == true)
+    }
+
+    @Test func withoutAcknowledgementsRecordsArriveToo() async throws {
+        let broker = try InProcessBroker()
+        try await broker.createTopic("t")
+        var configuration = Producer.Configuration()
+        configuration.acks = .none
+        configuration.batchBytes = 4096
+        configuration.bufferBytes = 8 * 4096
+        let producer = try await Producer(topic: "t", broker: broker.address, configuration: configuration)
+        for number in 0..<5000 { try await producer.send(value: Array("\(number)".utf8)) }
+        let place = try await producer.sendAndWait(value: Array("5000".utf8))
+        #expect(place == Producer.RecordMetadata(partition: 0, offset: -1))
+        #expect(try await Self.read("t", broker.address, 5001).map(\.value) == (0...5000).map { "\($0)" })
+        producer.close()
+    }
+}
