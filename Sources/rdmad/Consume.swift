@@ -12,8 +12,8 @@ struct Consume: AsyncParsableCommand {
               rdmad consume flights --partitions 0,2-3 --format '%p %o %k %s\\n'
               rdmad consume flights --from end
 
-            --format: %t topic, %p partition, %o offset, %k key, %s value, %T milliseconds since 1970, %% percent, and
-            \\n \\t \\\\. The default is the value and a newline. SIGINT ends it cleanly.
+            --format: %t topic, %p partition, %o offset, %k key, %s value, %T milliseconds since 1970, %h headers
+            as name=value,…, %% percent, and \\n \\t \\\\. The default is the value and a newline. SIGINT ends it cleanly.
             """)
 
     @OptionGroup var broker: BrokerOptions
@@ -154,7 +154,7 @@ struct Output {
 struct RecordFormatter {
     private enum Piece {
         case text(String)
-        case topic, partition, offset, key, value, timestamp
+        case topic, partition, offset, key, value, timestamp, headers
     }
     private var pieces: [Piece] = []
 
@@ -179,6 +179,7 @@ struct RecordFormatter {
                 case "k": pieces.append(.key)
                 case "s", "v": pieces.append(.value)
                 case "T": pieces.append(.timestamp)
+                case "h": pieces.append(.headers)
                 default: throw unknown("%\(next)")
                 }
             case "\\":
@@ -204,6 +205,11 @@ struct RecordFormatter {
             case .key: if let key = unsafe record.key { unsafe output.put(key) }
             case .value: if let value = unsafe record.value { unsafe output.put(value) }
             case .timestamp: output.put("\(record.timestampMilliseconds)")
+            case .headers:
+                let texts = record.headers.map { header in
+                    "\(header.key)=\(header.value.map { String(decoding: $0, as: UTF8.self) } ?? "NULL")"
+                }
+                output.put(texts.joined(separator: ","))
             }
         }
     }

@@ -25,21 +25,28 @@ struct LineReader: ~Copyable {
 
     deinit { if descriptor != STDIN_FILENO { close(descriptor) } }
 
-    mutating func next() throws -> [UInt8]? {
+    /// Calls `body` with the next line, which is valid during the call. Returns false at the end.
+    mutating func next(_ body: (UnsafeRawBufferPointer) throws -> Void) throws -> Bool {
         var searched = start
         while true {
             if let end = newline(from: searched) {
                 defer { start = end + 1 }
-                return Array(buffer[start..<end])
+                unsafe try give(start..<end, body)
+                return true
             }
             if isAtEnd {
-                guard start < filled else { return nil }
+                guard start < filled else { return false }
                 defer { start = filled }
-                return Array(buffer[start..<filled])
+                unsafe try give(start..<filled, body)
+                return true
             }
             searched = filled - start
             try fill()
         }
+    }
+
+    private func give(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+        unsafe try buffer.withUnsafeBytes { unsafe try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
 
     private func newline(from position: Int) -> Int? {

@@ -32,6 +32,17 @@ struct Meter {
             + "\(Int(Double(records) / seconds)) records/s, \(fixed(megabytes / seconds, 1)) MB/s"
     }
 
+    /// The same as an object of JSON, with members of the caller's in front.
+    func json(_ more: KeyValuePairs<String, String>) -> String {
+        let seconds = max(seconds, 1e-9)
+        let figures: KeyValuePairs = [
+            "records": "\(records)", "bytes": "\(bytes)", "seconds": fixed(seconds, 6),
+            "recordsPerSecond": "\(Int(Double(records) / seconds))",
+            "megabytesPerSecond": fixed(Double(bytes) / 1e6 / seconds, 3),
+        ]
+        return "{" + (Array(more) + Array(figures)).map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}"
+    }
+
     /// At most ten times a second.
     mutating func drawBar(done: Int, of total: Int?) {
         guard showsBar, let total, total > 0, Self.now() >= nextBar else { return }
