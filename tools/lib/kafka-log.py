@@ -3,7 +3,8 @@
 read DIRECTORY TOPIC    every record: `partition offset timestamp key value`; fails on a wrong checksum or offset
 count DIRECTORY TOPIC   how many records there are, gaps allowed
 index DIRECTORY TOPIC   checks each .index against its .log: Kafka's 8-byte entries
-write DIRECTORY TOPIC   replaces partition 0 by batches of its own; prints their records as `read` does
+codecs DIRECTORY TOPIC  the compression types of the batches, by their numbers
+write DIRECTORY TOPIC   replaces partition 0 by batches of its own, of all codecs; prints their records as `read` does
 """
 import glob
 import os
@@ -26,7 +27,8 @@ def text(data):
 
 
 def show(partition, record):
-    print(partition, record.offset, record.timestamp, text(record.key), text(record.value))
+    headers = ",".join(f"{name}={'NULL' if value is None else text(value)}" for name, value in record.headers)
+    print(partition, record.offset, record.timestamp, headers or "-", text(record.key), text(record.value))
 
 
 def batches(path):
@@ -62,6 +64,10 @@ def count(directory, topic):
     print(total)
 
 
+def codecs(directory, topic):
+    print(*sorted({batch.compression_type for _, path in segments(directory, topic) for batch in batches(path)}))
+
+
 def index(directory, topic):
     checked = 0
     for _, path in segments(directory, topic):
@@ -92,11 +98,11 @@ def write(directory, topic):
         for number in range(50):
             producer = (4711, 2, offset) if number % 2 else (-1, -1, -1)
             builder = DefaultRecordBatchBuilder(
-                magic=2, compression_type=0, is_transactional=0, producer_id=producer[0], producer_epoch=producer[1],
+                magic=2, compression_type=number % 5, is_transactional=0, producer_id=producer[0], producer_epoch=producer[1],
                 base_sequence=number // 2 * 7 if number % 2 else -1, batch_size=1 << 20)
             for delta in range(7):
                 key = None if delta == 3 else b"k%d" % delta
-                value = None if delta == 5 else b"v%d.%d" % (number, delta)
+                value = None if delta == 5 else b"v%d.%d" % (number, delta) + b" again" * 30
                 headers = [("name", b"x" * delta)] if delta % 2 else []
                 builder.append(delta, 1700000000000 + offset + delta, key, value, headers)
             batch = bytearray(builder.build())
@@ -105,8 +111,10 @@ def write(directory, topic):
             struct.pack_into(">i", batch, 12, 0)
             file.write(batch)
             offset += 7
+    if {batch.compression_type for batch in batches(f"{directory}/{topic}-0/{0:020d}.log")} != set(range(5)):
+        sys.exit("not every codec was used")
     for record in (record for batch in batches(f"{directory}/{topic}-0/{0:020d}.log") for record in batch):
         show(0, record)
 
 
-{"read": read, "count": count, "index": index, "write": write}[sys.argv[1]](sys.argv[2], sys.argv[3])
+{"read": read, "count": count, "codecs": codecs, "index": index, "write": write}[sys.argv[1]](sys.argv[2], sys.argv[3])
