@@ -72,6 +72,9 @@ let package = Package(
         .executableTarget(
             name: "log-bench", dependencies: ["TopicLog", "RecordFormat"], path: "Benchmarks/LogBench",
             swiftSettings: settings),
+        .executableTarget(
+            name: "broker-bench", dependencies: ["RdmadClient"], path: "Benchmarks/BrokerBench",
+            swiftSettings: settings),
 
         // Tests: a folder per target. The Soft-RoCE ones fail where there is no rxe0 (make test gives them a guest).
         .target(
