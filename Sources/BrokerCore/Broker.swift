@@ -5,7 +5,7 @@ package import TopicProtocol
 /// Topics and partitions, and what it takes until a batch counts: synchronous, without threads or a clock of its own.
 ///
 /// A turn of the owner's loop: the doors stage batches, ``commit(now:)`` appends each partition's with one write and
-/// asks for syncs, ``takeEffects()`` tells the doors what became due. Syncs run on the ``Flusher``'s thread; its
+/// asks for syncs, ``takeEffects(_:)`` tells the doors what became due. Syncs run on the ``Flusher``'s thread; its
 /// results enter through ``takeFlushResults()``.
 /// - Threading: one owner.
 package final class Broker {
@@ -28,6 +28,9 @@ package final class Broker {
     private var now: UInt64 = 0
     private var nextRecoveryPoint: UInt64 = 0
     var effects: BrokerEffects
+    /// What is being appended to one partition, and what came of it: kept for their memory.
+    private var appending: [UnsafeMutableRawBufferPointer] = unsafe []
+    private var appendResults: [AppendResult] = []
     /// The partition whose pass of compaction is out.
     var compacting: Partition?
     let retentionCheckNanoseconds: UInt64
@@ -35,7 +38,6 @@ package final class Broker {
     var nextMaintenance: UInt64 = 0
     /// When ``maintain(now:nowMilliseconds:)`` was last called, in milliseconds since 1970.
     var maintainedAt: Int64 = 0
-    private let doorCount: Int
     /// Topics times partitions that one broker takes.
     package static let partitionsMax = 10_000
 
@@ -51,7 +53,6 @@ package final class Broker {
         self.flusher = flusher
         self.compactor = compactor
         retentionCheckNanoseconds = retentionCheckMilliseconds * 1_000_000
-        doorCount = doors
         effects = BrokerEffects(doors: doors)
         for topic in directory.topics { adopt(topic, partitions: directory.partitionCount(topic: topic)!) }
     }
@@ -177,13 +178,13 @@ package final class Broker {
     }
 
     private func append(_ partition: Partition) {
-        let batches = partition.staged
-        partition.staged.removeAll(keepingCapacity: true)
-        guard !batches.isEmpty else { return }
-        let results = unsafe partition.log.append(batches.map { unsafe $0.bytes })
+        guard !partition.staged.isEmpty else { return }
+        for batch in partition.staged { unsafe appending.append(batch.bytes) }
+        unsafe partition.log.append(appending, &appendResults)
         var appended = false
-        for (batch, result) in zip(batches, results) {
-            switch result {
+        for index in appendResults.indices {
+            let batch = partition.staged[index]
+            switch appendResults[index] {
             case .appended(let base, let last):
                 appended = true
                 waitForCommit(partition, base: base, last: last, batch.origin)
@@ -198,6 +199,9 @@ package final class Broker {
                 if let trouble = why.trouble { effects.troubles[partition.name] = trouble }
             }
         }
+        partition.staged.removeAll(keepingCapacity: true)
+        unsafe appending.removeAll(keepingCapacity: true)
+        appendResults.removeAll(keepingCapacity: true)
         guard appended else { return }
         if !partition.isFlushing { wantSync(partition) }
         if partition.log.options.flushPolicy != .group { publish(partition, upTo: partition.log.logEndOffset) }
@@ -281,10 +285,10 @@ package final class Broker {
         if !results.isEmpty, directory.areRecoveryPointsStale { nextRecoveryPoint = 1 }
     }
 
-    /// What became due since the last call.
-    package func takeEffects() -> BrokerEffects {
-        defer { effects = BrokerEffects(doors: doorCount) }
-        return effects
+    /// Leaves what became due since the last call in `taken`, whose memory is used again.
+    package func takeEffects(_ taken: inout BrokerEffects) {
+        taken.clear()
+        swap(&taken, &effects)
     }
 
     /// Readable when ``takeFlushResults()`` or ``takeCompacted()`` has something.

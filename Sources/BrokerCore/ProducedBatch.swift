@@ -52,8 +52,19 @@ package struct BrokerEffects {
     /// What retention or compaction could not do.
     package var maintenanceTroubles: [String] = []
 
-    init(doors: Int) {
+    package init(doors: Int) {
         acks = Array(repeating: [], count: doors)
         appended = Array(repeating: [], count: doors)
+    }
+
+    /// Empties it; its memory stays for what comes next.
+    mutating func clear() {
+        for door in acks.indices {
+            acks[door].removeAll(keepingCapacity: true)
+            appended[door].removeAll(keepingCapacity: true)
+        }
+        isReadable = false
+        if !troubles.isEmpty { troubles = [:] }
+        if !maintenanceTroubles.isEmpty { maintenanceTroubles = [] }
     }
 }

@@ -18,21 +18,30 @@ package final class BrokerLoop {
     private let log: Logger
     /// When a partition's trouble was said last: every ten seconds is enough.
     private var saidAt: [String: UInt64] = [:]
+    /// Of the last turn, and what to sleep on: kept for their memory.
+    private var effects: BrokerEffects
+    private var sleepEntries: [pollfd]
+    /// When the last turn was, on the monotonic clock.
+    private var turnTime: UInt64 = 0
 
     package init(broker: Broker, doors: [any Door], log: Logger, spinNanoseconds: UInt64? = nil) {
         self.broker = broker
         self.log = log
         self.doors = doors
+        effects = BrokerEffects(doors: doors.count)
+        let descriptors =
+            doors.map(\.pollDescriptor) + doors.map(\.wakeDescriptor) + broker.wakeDescriptors + [stopper.descriptor]
+        sleepEntries = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
         self.spinNanoseconds = spinNanoseconds ?? (sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? 20_000 : 0)
     }
 
     /// Runs on the calling thread until ``Stopper/stop()``, then ends all connections. The broker stays open.
     package func run() {
-        var lastEvent = monotonicNanoseconds()
+        var lastEvent: UInt64 = 0
         while !stopper.isStopping {
             if turn() {
-                lastEvent = monotonicNanoseconds()
-            } else if monotonicNanoseconds() - lastEvent >= spinNanoseconds {
+                lastEvent = turnTime
+            } else if turnTime - lastEvent >= spinNanoseconds {
                 sleep()
             } else {
                 clinux_pause()
@@ -47,22 +56,22 @@ package final class BrokerLoop {
         var count = 0
         for door in doors { count += door.poll() }
         let now = monotonicNanoseconds()
+        turnTime = now
         broker.commit(now: now)
         if broker.isMaintenanceDue(now: now) {
             broker.maintain(now: now, nowMilliseconds: Self.millisecondsSince1970())
         }
         broker.takeCompacted()
         broker.takeFlushResults()
-        let effects = broker.takeEffects()
+        broker.takeEffects(&effects)
         for (index, door) in doors.enumerated() { door.batchesWritten(effects.appended[index]) }
         if !effects.troubles.isEmpty { say(effects.troubles) }
         for trouble in effects.maintenanceTroubles {
             log.error("retention or compaction failed", metadata: ["why": "\(trouble)"])
         }
         for (index, door) in doors.enumerated() {
-            let acks = effects.acks[index]
-            count += acks.count
-            door.deliver(acks.map { ($0.origin.session, $0.ack) }, isReadable: effects.isReadable)
+            count += effects.acks[index].count
+            door.deliver(effects.acks[index], isReadable: effects.isReadable)
         }
         return count > 0 || effects.isReadable
     }
@@ -83,16 +92,12 @@ package final class BrokerLoop {
 
     private func sleep() {
         for door in doors where !door.prepareToSleep() { return }
-        var entries = doors.map { pollfd(fd: $0.pollDescriptor, events: Int16(POLLIN), revents: 0) }
-        entries += doors.map { pollfd(fd: $0.wakeDescriptor, events: Int16(POLLIN), revents: 0) }
-        entries += broker.wakeDescriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-        entries.append(pollfd(fd: stopper.descriptor, events: Int16(POLLIN), revents: 0))
         var timeout: Int32 = 10_000
         if let deadline = broker.nextDeadline {
             let now = monotonicNanoseconds()
             timeout = deadline > now ? min(timeout, Int32(clamping: (deadline - now) / 1_000_000 + 1)) : 0
         }
-        _ = unsafe poll(&entries, nfds_t(entries.count), timeout)
+        _ = unsafe poll(&sleepEntries, nfds_t(sleepEntries.count), timeout)
     }
 }
 

@@ -9,8 +9,8 @@ package protocol Door: AnyObject {
     func poll() -> Int
     /// Takes back the memory of the batches staged in this turn. The broker has written those that are listed.
     func batchesWritten(_ appended: [AppendedBatch])
-    /// Sends acknowledgements and pushes what consumers can read.
-    func deliver(_ acks: [(session: UInt64, ack: ProduceAck)], isReadable: Bool)
+    /// Pushes what consumers can read and sends acknowledgements.
+    func deliver(_ acks: [(origin: ProduceOrigin, ack: ProduceAck)], isReadable: Bool)
     /// Readable when there may be something to poll, after ``prepareToSleep()``.
     var pollDescriptor: Int32 { get }
     /// Readable when there is something to poll for that is not the fabric's.

@@ -175,15 +175,11 @@ extension FabricDoor {
         stagedMessages.removeAll(keepingCapacity: true)
     }
 
-    func deliver(_ acks: [(session: UInt64, ack: ProduceAck)], isReadable: Bool) {
-        for (number, ack) in acks {
-            guard let session = sessionsByNumber[number] else { continue }
-            session.acks.append(ack)
-        }
-        for session in sessions.values {
-            if !session.acks.isEmpty, session.answers.isEmpty { sendAcks(session) }
-            if isReadable || session.mayPush { push(session) }
-        }
+    func deliver(_ acks: [(origin: ProduceOrigin, ack: ProduceAck)], isReadable: Bool) {
+        for (origin, ack) in acks { sessionsByNumber[origin.session]?.acks.append(ack) }
+        // Somebody waits for what is pushed; who produced it has more to do meanwhile.
+        for session in sessions.values where isReadable || session.mayPush { push(session) }
+        for session in sessions.values where !session.acks.isEmpty && session.answers.isEmpty { sendAcks(session) }
         fabric.flush()
     }
 

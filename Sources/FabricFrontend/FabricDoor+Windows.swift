@@ -92,6 +92,7 @@ extension FabricDoor {
 
     /// A deleted file's space is free once its windows are gone, too.
     func dropIdleWindows() {
+        guard !windows.isEmpty else { return }
         windows.dropIdle(now: monotonicNanoseconds()) { fabric.unregister($0) }
     }
 

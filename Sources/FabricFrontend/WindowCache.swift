@@ -63,6 +63,7 @@ final class WindowCache {
         worker = WindowThread(domain: domain)
     }
 
+    var isEmpty: Bool { windows.isEmpty }
     var isOff: Bool { byteCountMax == 0 }
     var wakeDescriptor: Int32 { worker.wakeDescriptor }
 

@@ -11,16 +11,25 @@ extension PartitionLog {
     /// - Returns: One result per batch, in order.
     /// - Precondition: not closed.
     package func append(_ batches: [UnsafeMutableRawBufferPointer]) -> [AppendResult] {
+        var results: [AppendResult] = []
+        unsafe results.reserveCapacity(batches.count)
+        unsafe append(batches, &results)
+        return results
+    }
+
+    /// The same into an empty array, whose memory can be used again.
+    package func append(_ batches: [UnsafeMutableRawBufferPointer], _ results: inout [AppendResult]) {
         precondition(!isClosed, "append to a closed log")
-        if let refusal { return unsafe Array(repeating: .rejected(refusal), count: batches.count) }
+        precondition(results.isEmpty, "the results of another append")
+        if let refusal {
+            return unsafe results.append(contentsOf: repeatElement(.rejected(refusal), count: batches.count))
+        }
         do throws(LogError) {
             try activate()
             try segments[segments.count - 1].open()
         } catch {
-            return unsafe Array(repeating: .rejected(.storage(error)), count: batches.count)
+            return unsafe results.append(contentsOf: repeatElement(.rejected(.storage(error)), count: batches.count))
         }
-        var results: [AppendResult] = []
-        unsafe results.reserveCapacity(batches.count)
         while unsafe results.count < batches.count {
             let runStart = results.count
             let runOffset = logEndOffset
@@ -31,7 +40,6 @@ extension PartitionLog {
                 results.append(contentsOf: repeatElement(.rejected(.storage(error)), count: missing))
             }
         }
-        return results
     }
 
     /// Judges batches from `results.count` on, and collects the accepted ones into `run` until the segment is full.

@@ -49,7 +49,7 @@ import TopicProtocol
 
         func turn(now: UInt64) -> Int {
             broker.commit(now: now)
-            return broker.takeEffects().acks[0].count
+            return acknowledged()
         }
 
         /// Takes what the flusher does within a second; how many batches that acknowledged.
@@ -58,7 +58,13 @@ import TopicProtocol
                 usleep(1000)
                 broker.takeFlushResults()
             }
-            return broker.takeEffects().acks[0].count
+            return acknowledged()
+        }
+
+        private func acknowledged() -> Int {
+            var effects = BrokerEffects(doors: 1)
+            broker.takeEffects(&effects)
+            return effects.acks[0].count
         }
     }
 
