@@ -95,6 +95,9 @@ import Glibc
         eventsExpected += 1
     }
 
+    /// An event that was asked for has not been taken yet.
+    var isArmed: Bool { eventsExpected > 0 }
+
     /// Takes the events off the descriptor; returns how many. Never blocks.
     @discardableResult
     public func takeEvents() -> Int {

@@ -82,7 +82,13 @@ extension VerbsFabric {
         if unsafe !lanes.pointee.pending.isEmpty { takePending(into: &events) }
         if unsafe lanes.pointee.pollsUntilEvents == 0 { lookAtChannel(into: &events) }
         unsafe lanes.pointee.pollsUntilEvents -= 1
+        let found = events.count
         pollCompletions(into: &events)
+        // What ended a sleep was a completion, or else something of the connection manager's.
+        if unsafe lanes.pointee.hasSlept {
+            unsafe lanes.pointee.hasSlept = false
+            if events.count == found { lookAtChannel(into: &events) }
+        }
         if unsafe lanes.pointee.isAnyEnding { finishDrained(into: &events) }
         return events.count - before
     }
@@ -175,9 +181,9 @@ extension VerbsFabric {
 
     package func prepareToSleep() -> Bool {
         flush()
-        unsafe lanes.pointee.pollsUntilEvents = 0
-        completions.takeEvents()
-        completions.arm()
+        unsafe lanes.pointee.hasSlept = true
+        // One that is armed stays so until it has made its event.
+        if completions.takeEvents() > 0 || !completions.isArmed { completions.arm() }
         guard unsafe lanes.pointee.pending.isEmpty, draining.isEmpty else { return false }
         // What came before the queue was armed makes no event.
         unsafe pollCompletions(into: &lanes.pointee.pending)

@@ -35,7 +35,10 @@ internal import CVerbs
     private let postedMask: UInt32
     private var oldest: UInt32
     private var next: UInt32
+    /// Posted since the last request with a completion.
     private var unsignaled = 0
+    /// Somebody waits for the completion of a request that is queued.
+    private var owesSignal = false
     /// A stack of the free send buffers; the last used is the first taken, because it is in the cache.
     private let freeSlots: UnsafeMutablePointer<UInt32>
     private var freeSlotCount: Int
@@ -117,9 +120,9 @@ internal import CVerbs
         unsafe queuePair = nil
     }
 
-    /// Nothing posted is outstanding but receives.
-    var isIdle: Bool { unsafe oldest == next }
-    var isDrained: Bool { unsafe oldest == next && receivesPosted == 0 }
+    /// Nothing posted is outstanding but receives, and messages that complete with what comes after them.
+    var isIdle: Bool { unsafe Int(next &- oldest) <= unsignaled && !owesSignal }
+    var isDrained: Bool { unsafe isIdle && receivesPosted == 0 }
     var holdsMessages: Bool { unsafe heldMessages > 0 }
     /// Whether receives are posted again, and what was queued is posted.
     var isFlowing: Bool { unsafe state == .established || state == .accepting }
@@ -193,6 +196,7 @@ internal import CVerbs
             return .full
         }
         if takesCredit { unsafe credits -= 1 }
+        unsafe owesSignal = true
         unsafe append(operation, .transfer(token: token), first, second)
         return .posted
     }
@@ -201,6 +205,7 @@ internal import CVerbs
     /// sees it, and it takes no credit and no memory.
     mutating func probe() -> Bool {
         guard unsafe state == .established && isIdle else { return false }
+        unsafe owesSignal = true
         unsafe append(.write(RemoteSlice(key: 0, address: 0)), .probe, nil, nil)
         return true
     }
@@ -219,9 +224,11 @@ internal import CVerbs
             unsafe publish(kind: 2, byteCount: 0)
         }
         guard unsafe sends.count > 0 else { return true }
-        if unsafe unsignaled > 0 {
-            unsafe sends.signalLast()
+        // A message alone needs none: nobody is woken to learn that it was sent.
+        if unsafe owesSignal {
+            if unsafe unsignaled > 0 { unsafe sends.signalLast() }
             unsafe unsignaled = 0
+            unsafe owesSignal = false
         }
         unsafe statistics.requestsPosted += sends.count
         statistics.doorbells += 1

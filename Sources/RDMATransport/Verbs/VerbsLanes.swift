@@ -7,6 +7,8 @@
     var pending: [FabricEvent] = []
     /// Polls until the connection manager and the clock are asked.
     var pollsUntilEvents = 0
+    /// Since the last poll the caller was about to sleep.
+    var hasSlept = false
     /// Some connection ends, or was refused, and poll must see to it.
     var isAnyEnding = false
     var statistics = VerbsStatistics()
