@@ -25,6 +25,8 @@ final class LinkHandle: Sendable {
     let wakeDescriptor = clinux_eventfd()
     /// Set by the link's thread while it may sleep: only then is waking it worth a system call.
     let sleeps = Atomic(false)
+    /// Something changed since the link's thread took its last turn.
+    private let isWoken = Atomic(false)
     private let thread = Mutex(pthread_t())
     private let isJoined = Atomic(false)
 
@@ -32,11 +34,21 @@ final class LinkHandle: Sendable {
 
     /// Makes the link's thread take a turn.
     func wake() {
+        isWoken.store(true, ordering: .sequentiallyConsistent)
         guard sleeps.exchange(false, ordering: .sequentiallyConsistent) else { return }
         var one: UInt64 = 1
         _ = unsafe write(wakeDescriptor, &one, 8)
     }
 
+    /// Whether ``wake()`` was called since the last time: asked in each round of a spinning link, without a lock that
+    /// would be in the callers' way.
+    func takeNews() -> Bool {
+        isWoken.load(ordering: .sequentiallyConsistent) && isWoken.exchange(false, ordering: .sequentiallyConsistent)
+    }
+
+    var hasNews: Bool { isWoken.load(ordering: .sequentiallyConsistent) }
+
+    /// Makes the descriptor unreadable again.
     func takeWake() {
         var count: UInt64 = 0
         _ = unsafe read(wakeDescriptor, &count, 8)

@@ -62,26 +62,36 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
 
     func run() {
         var lastEvent = monotonicNanoseconds()
+        // When the agent wants its next turn at the latest.
+        var deadline: UInt64?
+        var hasSlept = true
+        // The fabric had something when the sleep ended, or did not let it begin.
+        var isReadable = true
         while !hasEnded {
-            let isClosed = takeCalls()
-            if isClosed {
+            let isWoken = handle.takeNews()
+            if isWoken || hasSlept, takeCalls() {
                 fail(.closed)
                 break
             }
             let now = monotonicNanoseconds()
             if connection == nil { connect(now) }
-            let happened = pollFabric()
-            postWaiting()
-            // A burst of work for other threads may have come with the events: post it with them. Without a connection
-            // nothing is posted, but what waits may expire.
-            var deadline = agent.turn(self, now: now)
-            fabric?.flush()
-            expire(now)
+            // What ended the sleep may have been another thread, with something to post: that goes first.
+            let happened = hasSlept && !isReadable ? false : pollFabric()
+            // Only then may there be something to post, or may something have expired; in between, turns would only be
+            // in the callers' way.
+            if happened || isWoken || hasSlept || now >= deadline ?? .max {
+                postWaiting()
+                deadline = agent.turn(self, now: now)
+                fabric?.flush()
+                expire(now)
+            }
+            hasSlept = false
             if happened {
                 lastEvent = now
             } else if now - lastEvent >= spinNanoseconds {
-                if connection == nil { deadline = min(deadline ?? .max, nextAttempt) }
-                sleep(until: deadline, now)
+                let attempt = connection == nil ? nextAttempt : .max
+                isReadable = sleep(until: min(deadline ?? .max, attempt), now)
+                hasSlept = true
             } else {
                 clinux_pause()
             }
@@ -255,19 +265,18 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
         }
     }
 
-    private func sleep(until deadline: UInt64?, _ now: UInt64) {
+    /// Returns whether the fabric may have something.
+    private func sleep(until deadline: UInt64, _ now: UInt64) -> Bool {
         handle.sleeps.store(true, ordering: .sequentiallyConsistent)
-        defer {
-            handle.sleeps.store(false, ordering: .sequentiallyConsistent)
-            handle.takeWake()
-        }
+        defer { handle.sleeps.store(false, ordering: .sequentiallyConsistent) }
         // What came before the flag was seen by nobody's wake().
-        let mustRun = handle.inbox.withLock { !$0.calls.isEmpty || $0.isClosed || $0.isCut } || agent.hasWork
-        guard !mustRun, fabric?.prepareToSleep() ?? true else { return }
+        guard !handle.hasNews, !agent.hasWork, fabric?.prepareToSleep() ?? true else { return true }
         var entries = [pollfd(fd: handle.wakeDescriptor, events: Int16(POLLIN), revents: 0)]
         if let fabric { entries.append(pollfd(fd: fabric.pollDescriptor, events: Int16(POLLIN), revents: 0)) }
         var timeout: UInt64 = 1000
-        if let deadline { timeout = deadline > now ? min(timeout, (deadline - now) / 1_000_000 + 1) : 0 }
+        if deadline != .max { timeout = deadline > now ? min(timeout, (deadline - now) / 1_000_000 + 1) : 0 }
         _ = unsafe poll(&entries, nfds_t(entries.count), Int32(timeout))
+        if entries[0].revents != 0 { handle.takeWake() }
+        return entries.count > 1 && entries[1].revents != 0
     }
 }
