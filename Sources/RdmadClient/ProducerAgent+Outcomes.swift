@@ -123,8 +123,11 @@ extension ProducerAgent {
                 for flush in batch.flushes { flush.error = flush.error ?? error }
             }
             for flush in batch.flushes { flush.remaining -= 1 }
+            let flushed = batch.flushes.filter { $0.remaining == 0 }
+            // Who waits for room fills a quarter of it at once, instead of being woken for every batch.
+            guard state.freeSlots.count >= slotCount / 4 || state.byRequest.isEmpty else { return ([], flushed) }
             defer { state.spaceWaiters = [] }
-            return (state.spaceWaiters, batch.flushes.filter { $0.remaining == 0 })
+            return (state.spaceWaiters, flushed)
         }
         for continuation in space { continuation.resume() }
         for flush in flushed { flush.continuation.resume(returning: flush.error) }

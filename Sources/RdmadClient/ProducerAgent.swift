@@ -15,6 +15,8 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     let topic: String
     let configuration: Producer.Configuration
     let memory: MemoryBlock
+    /// Batches that fit into it.
+    let slotCount: Int
     let onAcknowledged: Producer.Acknowledgement?
     private var link: LinkHandle!
     let state: Mutex<State>
@@ -62,6 +64,7 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         self.configuration = configuration
         self.onAcknowledged = onAcknowledged
         let slots = configuration.bufferBytes / configuration.batchBytes
+        slotCount = slots
         memory = try MemoryBlock(byteCount: slots * configuration.batchBytes, name: "rdmad-batches")
         state = Mutex(State(freeSlots: Array((0..<slots).reversed())))
         let type = configuration.compression
