@@ -54,8 +54,7 @@ internal import TopicProtocol
     public func release() {
         guard !isReleased else { return }
         isReleased = true
-        ring.release(start: start)
-        onRelease()
+        if ring.release(start: start) { onRelease() }
     }
 
     /// Calls `body` with each record, in order of offsets.

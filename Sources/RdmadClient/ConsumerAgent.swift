@@ -15,7 +15,8 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
     private var link: LinkHandle!
     private var ring: ConsumerRing?
     private let decompressors: DecompressorPool
-    private var creditSent: UInt64 = 0
+    /// When the broker got credit last.
+    private var creditedAt: UInt64 = 0
     private let available = clinux_eventfd()
     private let state = Mutex(State())
 
@@ -69,7 +70,7 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
             if now == nil { state.waiter = continuation }
             return now
         }
-        if let now { continuation.resume(returning: now) } else { giveCreditBack() }
+        if let now { continuation.resume(returning: now) }
     }
 
     /// Answers the one that waits with nil: its task was cancelled.
@@ -80,9 +81,6 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
         }
         waiter?.resume(returning: .success(nil))
     }
-
-    /// A reader that waits may hold batches, and what it released before them may be what the next one needs.
-    private func giveCreditBack() { link.wake() }
 
     func poll(timeoutMilliseconds: Int) throws(ClientError) -> ConsumedBatches? {
         let deadline = monotonicNanoseconds() + LinkPatience.nanoseconds(Double(timeoutMilliseconds) / 1000)
@@ -95,7 +93,6 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
             if let now { return try now.get() }
             let time = monotonicNanoseconds()
             guard time < deadline else { return nil }
-            giveCreditBack()
             var entry = pollfd(fd: available, events: Int16(POLLIN), revents: 0)
             _ = unsafe Glibc.poll(&entry, 1, Int32(clamping: (deadline - time) / 1_000_000 + 1))
             var count: UInt64 = 0
@@ -108,7 +105,7 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
     func makeRegions() throws -> [(memory: MemoryBlock, access: PeerAccess)] {
         let ring = try ConsumerRing(byteCount: configuration.ringBytes)
         self.ring = ring
-        creditSent = 0
+        creditedAt = 0
         return [(ring.memory, .write)]
     }
 
@@ -198,15 +195,17 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
         if configuration.checksCRCs {
             do throws(ClientError) { try batches.verify() } catch { return failed(error) }
         }
-        let waiter = state.withLock { state -> CheckedContinuation<Result<ConsumedBatches?, ClientError>, Never>? in
-            if state.isPolling { signal() }
+        typealias Waiter = CheckedContinuation<Result<ConsumedBatches?, ClientError>, Never>
+        let (waiter, isPolling) = state.withLock { state -> (Waiter?, Bool) in
             guard let waiter = state.waiter else {
                 state.queue.append(batches)
-                return nil
+                return (nil, state.isPolling)
             }
             state.waiter = nil
-            return waiter
+            return (waiter, false)
         }
+        // Not under the lock, which the one who wakes up wants.
+        if isPolling { signal() }
         waiter?.resume(returning: .success(batches))
     }
 
@@ -215,23 +214,22 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
         _ = unsafe write(available, &one, 8)
     }
 
-    /// Credit goes back once an eighth of the ring has been released, or when there is nothing else to do.
+    /// Credit goes back once an eighth of the ring has been released. What is less may be what the next batch needs, but
+    /// nobody is woken for it: it goes back after a while, or with the next batch.
     func turn(_ link: any LinkPort, now: UInt64) -> UInt64? {
         guard let ring else { return nil }
-        let released = ring.released
-        guard released > creditSent else { return nil }
-        let isIdle = state.withLock { $0.queue.isEmpty }
-        guard isIdle || released - creditSent >= UInt64(ring.byteCount / 8) else { return nil }
-        if link.post(.ringCredit(position: released), id: 0) == .posted { creditSent = released }
-        return nil
+        if let position = ring.credit(isLate: now >= creditedAt + Self.creditNanoseconds),
+            link.post(.ringCredit(position: position), id: 0) == .posted
+        {
+            ring.didCredit(position)
+            creditedAt = now
+        }
+        return ring.owesCredit ? max(creditedAt, now) + Self.creditNanoseconds : nil
     }
 
-    var hasWork: Bool {
-        guard let ring else { return false }
-        let given = ring.released
-        return given > creditSent
-            && (given - creditSent >= UInt64(ring.byteCount / 8) || state.withLock { $0.queue.isEmpty })
-    }
+    private static var creditNanoseconds: UInt64 { 5_000_000 }
+
+    var hasWork: Bool { ring?.credit(isLate: false) != nil }
 
     func received(_ acks: [ProduceAck]) {}
 

@@ -17,6 +17,8 @@ final class ConsumerRing: Sendable {
         var runs: [(start: UInt64, end: UInt64, isReleased: Bool)] = []
         /// Everything before it may be overwritten.
         var released: UInt64 = 0
+        /// The broker knows that everything before it may be overwritten.
+        var credited: UInt64 = 0
     }
 
     init(byteCount: Int) throws(FabricError) {
@@ -76,17 +78,33 @@ final class ConsumerRing: Sendable {
         return unsafe UnsafeRawBufferPointer(rebasing: memory.bytes[offset..<offset + entry.byteCount])
     }
 
-    /// Gives an entry back.
-    func release(start: UInt64) {
+    /// Gives an entry back. Returns whether so much is free now that the broker must know.
+    func release(start: UInt64) -> Bool {
         state.withLock { state in
-            guard let index = state.runs.firstIndex(where: { $0.start == start }) else { return }
+            guard let index = state.runs.firstIndex(where: { $0.start == start }) else { return false }
             state.runs[index].isReleased = true
             state.settle()
+            return state.released - state.credited >= creditBytes
         }
     }
 
-    /// Everything before it may be overwritten.
-    var released: UInt64 { state.withLock { $0.released } }
+    /// So much is worth a message: an eighth.
+    private var creditBytes: UInt64 { UInt64(byteCount / 8) }
+
+    /// What the broker should be told.
+    /// - Parameter isLate: It has not heard of anything for long: then any byte is worth a message.
+    func credit(isLate: Bool) -> UInt64? {
+        state.withLock { state in
+            let count = state.released - state.credited
+            return count > 0 && (isLate || count >= creditBytes) ? state.released : nil
+        }
+    }
+
+    /// The broker was told.
+    func didCredit(_ position: UInt64) { state.withLock { $0.credited = position } }
+
+    /// Something was written that the broker has not got back.
+    var owesCredit: Bool { state.withLock { $0.written > $0.credited } }
 }
 
 extension ConsumerRing.State {

@@ -56,14 +56,14 @@ import Testing
         var writer = Writer(ring: ring)
         for _ in 0..<2 { _ = writer.entry(0) }
         _ = try ring.advance(writer.entry(0))
-        ring.release(start: 64)
-        #expect(ring.released == 0)
-        ring.release(start: 0)
-        #expect(ring.released == 128)
-        ring.release(start: 0)
-        #expect(ring.released == 128)
-        ring.release(start: 128)
-        #expect(ring.released == 192)
+        #expect(!ring.release(start: 64))
+        #expect(ring.credit(isLate: true) == nil)
+        #expect(!ring.release(start: 0))
+        #expect(ring.credit(isLate: true) == 128)
+        #expect(!ring.release(start: 0))
+        #expect(ring.credit(isLate: true) == 128)
+        #expect(!ring.release(start: 128))
+        #expect(ring.credit(isLate: true) == 192)
     }
 
     @Test func skippedSpaceNeedsNoRelease() throws {
@@ -71,9 +71,11 @@ import Testing
         var writer = Writer(ring: ring)
         _ = try ring.advance(writer.entry(3000))
         _ = try ring.advance(writer.skip())
-        #expect(ring.released == 0)
-        ring.release(start: 0)
-        #expect(ring.released == 4096)
+        #expect(ring.credit(isLate: true) == nil)
+        #expect(ring.release(start: 0))
+        #expect(ring.credit(isLate: false) == 4096)
+        ring.didCredit(4096)
+        #expect(!ring.owesCredit)
         let found = try ring.advance(writer.entry(10))
         #expect(found.map(\.start) == [4096])
     }
