@@ -8,7 +8,7 @@ package import TopicProtocol
 /// asks for syncs, ``takeEffects(_:)`` tells the doors what became due. Syncs run on the ``Flusher``'s thread; its
 /// results enter through ``takeFlushResults()``.
 /// - Threading: one owner.
-package final class Broker {
+@safe package final class Broker {
     /// When a batch counts as written, where its topic does not say otherwise.
     package var flushPolicy: FlushPolicy { directory.options.flushPolicy }
     let directory: LogDirectory
