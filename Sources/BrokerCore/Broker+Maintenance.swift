@@ -15,6 +15,8 @@ extension Broker {
     package func maintain(now: UInt64, nowMilliseconds: Int64) {
         nextMaintenance = now + retentionCheckNanoseconds
         maintainedAt = nowMilliseconds
+        groups.setClock(now: now, nowMilliseconds: nowMilliseconds)
+        groups.expireOffsets()
         do throws(LogError) {
             let files = try directory.deleteExpired(nowMilliseconds: nowMilliseconds)
             compactor?.release(files)

@@ -31,6 +31,11 @@ package import TopicProtocol
     /// What is being appended to one partition, and what came of it: kept for their memory.
     private var appending: [UnsafeMutableRawBufferPointer] = unsafe []
     private var appendResults: [AppendResult] = []
+    /// Consumer groups; what is read for them at the start; batches and acknowledgements of their records.
+    private(set) var groups: GroupCoordinator! = nil
+    var loader: OffsetsLoader?
+    var groupBatches: [GroupBatch] = []
+    var groupAcks: [(token: UInt64, error: ErrorCode)] = []
     /// The partition whose pass of compaction is out.
     var compacting: Partition?
     let retentionCheckNanoseconds: UInt64
@@ -47,7 +52,7 @@ package import TopicProtocol
     ///   - retentionCheckMilliseconds: How often to look for old segments.
     package init(
         directory: LogDirectory, flusher: Flusher, compactor: Compactor? = nil, doors: Int,
-        retentionCheckMilliseconds: UInt64 = 300_000
+        retentionCheckMilliseconds: UInt64 = 300_000, groups: GroupOptions = GroupOptions()
     ) {
         self.directory = directory
         self.flusher = flusher
@@ -55,6 +60,7 @@ package import TopicProtocol
         retentionCheckNanoseconds = retentionCheckMilliseconds * 1_000_000
         effects = BrokerEffects(doors: doors)
         for topic in directory.topics { adopt(topic, partitions: directory.partitionCount(topic: topic)!) }
+        self.groups = GroupCoordinator(options: groups) { [unowned self] in topics[$0]?.count }
     }
 
     private func adopt(_ name: String, partitions: Int) {
@@ -81,6 +87,11 @@ package import TopicProtocol
     package var partitionCount: Int { topics.values.reduce(0) { $0 + $1.count } }
 
     package func createTopic(_ name: String, partitions: Int, configs: [TopicConfig] = []) throws(BrokerError) {
+        try Self.refuseInternal(name)
+        try create(name, partitions: partitions, configs: configs)
+    }
+
+    func create(_ name: String, partitions: Int, configs: [TopicConfig]) throws(BrokerError) {
         guard partitions <= Self.partitionsMax - partitionCount else {
             throw BrokerError(.limitReached, "the broker holds at most \(Self.partitionsMax) partitions")
         }
@@ -92,6 +103,7 @@ package import TopicProtocol
     }
 
     package func deleteTopic(_ name: String) throws(BrokerError) {
+        try Self.refuseInternal(name)
         do throws(LogError) { try directory.deleteTopic(name: name) } catch { throw BrokerError(error) }
         for partition in topics.removeValue(forKey: name) ?? [] {
             partition.isDeleted = true
@@ -102,6 +114,7 @@ package import TopicProtocol
             partition.awaiting = []
             partition.staged = []
         }
+        groups.topicDeleted(name)
         effects.isReadable = true
     }
 
@@ -153,8 +166,10 @@ package import TopicProtocol
     /// - Parameter now: Nanoseconds of a monotonic clock.
     package func commit(now: UInt64) {
         self.now = now
+        advanceGroups(now: now)
         for partition in staged { append(partition) }
         staged.removeAll(keepingCapacity: true)
+        groupBatches.removeAll()
         if now >= nextPeriodic {
             for entry in periodic where entry.due <= now {
                 entry.partition.isPeriodic = false
@@ -173,7 +188,8 @@ package import TopicProtocol
 
     /// Nanoseconds of the clock at which ``commit(now:)`` wants to be called again, if at all.
     package var nextDeadline: UInt64? {
-        let deadline = min(nextPeriodic, nextMaintenance == 0 ? .max : nextMaintenance)
+        if mustAdvanceGroups { return now }
+        let deadline = min(nextPeriodic, nextMaintenance == 0 ? .max : nextMaintenance, groups.nextDeadline)
         return deadline == .max ? nil : deadline
     }
 
@@ -244,6 +260,7 @@ package import TopicProtocol
     }
 
     private func acknowledge(_ origin: ProduceOrigin, _ error: ErrorCode, base: Offset?) {
+        if origin.door == Self.ownDoor { return groupAcks.append((origin.session, error)) }
         let ack = ProduceAck(requestID: origin.requestID, error: error, baseOffset: base?.rawValue ?? -1)
         effects.acks[origin.door].append((origin, ack))
     }
@@ -287,6 +304,7 @@ package import TopicProtocol
 
     /// Leaves what became due since the last call in `taken`, whose memory is used again.
     package func takeEffects(_ taken: inout BrokerEffects) {
+        finishGroups()
         taken.clear()
         swap(&taken, &effects)
     }

@@ -7,6 +7,8 @@ package final class Partition {
     package let address: PartitionAddress
     package let topic: String
     package let log: PartitionLog
+    /// The broker's own: clients may not produce to it.
+    package let isInternal: Bool
     /// Offset after the last record that consumers may see.
     package internal(set) var highWatermark: Offset
     /// True once the topic was deleted: nothing may be read or appended any more.
@@ -23,6 +25,7 @@ package final class Partition {
     init(address: PartitionAddress, topic: String, log: PartitionLog) {
         self.address = address
         self.topic = topic
+        isInternal = Broker.isInternal(topic)
         self.log = log
         // Recovery has synced all that it kept.
         highWatermark = log.logEndOffset

@@ -1,7 +1,7 @@
 package import RecordFormat
 package import TopicProtocol
 
-/// Where an acknowledgement goes: a door's number and the door's own number for the connection.
+/// Where an acknowledgement or a later answer goes: a door's number and the door's own number for the connection.
 package struct ProduceOrigin: Sendable {
     package var door: Int
     package var session: UInt64
@@ -45,6 +45,8 @@ package struct BrokerEffects {
     package var acks: [[(origin: ProduceOrigin, ack: ProduceAck)]]
     /// Batches appended whose memory has a name, by door.
     package var appended: [[AppendedBatch]]
+    /// Answers about groups, in order.
+    package var answers: [GroupAnswer] = []
     /// Some partition's high watermark moved, or a partition went away: consumers may have something to read.
     package var isReadable = false
     /// What an operator should know, by partition: a full disk, a failed sync, damage.
@@ -63,6 +65,7 @@ package struct BrokerEffects {
             acks[door].removeAll(keepingCapacity: true)
             appended[door].removeAll(keepingCapacity: true)
         }
+        answers.removeAll(keepingCapacity: true)
         isReadable = false
         if !troubles.isEmpty { troubles = [:] }
         if !maintenanceTroubles.isEmpty { maintenanceTroubles = [] }

@@ -20,7 +20,6 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
     public static let unknownMemberID = ErrorCode(rawValue: 25)
     public static let invalidSessionTimeout = ErrorCode(rawValue: 26)
     public static let rebalanceInProgress = ErrorCode(rawValue: 27)
-    public static let invalidCommitOffsetSize = ErrorCode(rawValue: 28)
     public static let unsupportedVersion = ErrorCode(rawValue: 35)
     public static let topicAlreadyExists = ErrorCode(rawValue: 36)
     public static let invalidPartitions = ErrorCode(rawValue: 37)
@@ -56,7 +55,6 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
         case .unknownMemberID: "UNKNOWN_MEMBER_ID"
         case .invalidSessionTimeout: "INVALID_SESSION_TIMEOUT"
         case .rebalanceInProgress: "REBALANCE_IN_PROGRESS"
-        case .invalidCommitOffsetSize: "INVALID_COMMIT_OFFSET_SIZE"
         case .unsupportedVersion: "UNSUPPORTED_VERSION"
         case .topicAlreadyExists: "TOPIC_ALREADY_EXISTS"
         case .invalidPartitions: "INVALID_PARTITIONS"

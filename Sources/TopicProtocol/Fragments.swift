@@ -48,6 +48,9 @@ package struct FragmentAssembler {
 
     package init() {}
 
+    /// Bytes that it holds.
+    package var byteCount: Int { message.count }
+
     /// What a frame is.
     package enum Part {
         /// A message by itself.

@@ -1,0 +1,108 @@
+internal import TopicLog
+package import TopicProtocol
+
+// Consumer groups: requests to the coordinator, its records to `__consumer_offsets`, and back from there at the start.
+extension Broker {
+    /// Where groups and committed offsets are kept: Kafka's name, partitions by group, compacted.
+    package static let offsetsTopic = "__consumer_offsets"
+    /// A topic of the broker's own: clients read it, but neither write nor change it.
+    static func isInternal(_ topic: String) -> Bool { topic == offsetsTopic }
+    /// Stands for the broker itself where doors have numbers.
+    static let ownDoor = -1
+
+    static func refuseInternal(_ topic: String) throws(BrokerError) {
+        guard !isInternal(topic) else { throw BrokerError(.invalidTopic, "\(topic) is the broker's own topic") }
+    }
+
+    /// Begins to read committed offsets. Group requests are refused until they are in memory.
+    /// - Parameters:
+    ///   - now: Nanoseconds of a monotonic clock.
+    ///   - nowMilliseconds: Since 1970.
+    package func startGroups(now: UInt64, nowMilliseconds: Int64) {
+        groups.setClock(now: now, nowMilliseconds: nowMilliseconds)
+        guard groups.isLoading, loader == nil else { return }
+        loader = OffsetsLoader(topics[Self.offsetsTopic] ?? [])
+    }
+
+    package var isLoadingGroups: Bool { groups.isLoading }
+
+    /// Takes a request about groups. Exactly one ``GroupAnswer`` follows, at once or later.
+    /// - Parameters:
+    ///   - host: How the door names the peer.
+    ///   - now: Nanoseconds of the monotonic clock.
+    package func handle(_ request: GroupRequest, from origin: ProduceOrigin, host: String, now: UInt64) {
+        groups.handle(request, from: origin, host: host, now: now)
+    }
+
+    /// What groups do in a turn before batches are appended.
+    func advanceGroups(now: UInt64) {
+        if let loader { load(loader) }
+        groups.advance(now: now)
+        guard groups.hasWrites else { return }
+        for write in groups.takeWrites() {
+            do throws(BrokerError) { try stage(write) } catch {
+                effects.troubles[Self.offsetsTopic] = error.description
+                groups.finish(write.token, error: error.code)
+            }
+        }
+    }
+
+    /// Tells the coordinator what became of its records, and the doors what it has to say.
+    func finishGroups() {
+        while !groupAcks.isEmpty {
+            let acks = groupAcks
+            groupAcks.removeAll(keepingCapacity: true)
+            for (token, error) in acks { groups.finish(token, error: error) }
+        }
+        effects.answers += groups.takeAnswers()
+    }
+
+    /// Whether the loop must take another turn at once.
+    var mustAdvanceGroups: Bool { loader != nil || groups.hasWrites }
+
+    // MARK: Writing
+
+    private func stage(_ write: GroupWrite) throws(BrokerError) {
+        let partitions = try offsetsPartitions()
+        let batch = GroupBatch(write, timestampMilliseconds: groups.nowMilliseconds)
+        groupBatches.append(batch)
+        let origin = ProduceOrigin(door: Self.ownDoor, session: write.token, requestID: 0)
+        stage(
+            unsafe ProducedBatch(bytes: batch.bytes, origin: origin),
+            in: partitions[Self.place(of: write.group, among: partitions.count)])
+    }
+
+    /// The topic's partitions. It is created when it is first needed.
+    private func offsetsPartitions() throws(BrokerError) -> [Partition] {
+        if let partitions = topics[Self.offsetsTopic] { return partitions }
+        let configs = [
+            TopicConfig(name: "cleanup.policy", value: "compact"),
+            TopicConfig(name: "segment.bytes", value: "\(100 << 20)"),
+        ]
+        try create(Self.offsetsTopic, partitions: groups.options.offsetsTopicPartitions, configs: configs)
+        return topics[Self.offsetsTopic]!
+    }
+
+    /// Kafka's rule: `abs(group.hashCode()) % partitions`, with Java's hash of a string.
+    static func place(of group: String, among partitions: Int) -> Int {
+        let hash = group.utf16.reduce(Int32(0)) { $0 &* 31 &+ Int32($1) }
+        return Int(hash == .min ? 0 : abs(hash)) % partitions
+    }
+
+    // MARK: Loading
+
+    private func load(_ loader: OffsetsLoader) {
+        var isDone = false
+        do throws(LogError) {
+            isDone = try !loader.step { groups.load($0) }
+        } catch {
+            // What cannot be read is given up; the rest is still worth having.
+            effects.troubles[Self.offsetsTopic] = "\(error): committed offsets are lost"
+            loader.skipPartition()
+        }
+        if let trouble = loader.takeTrouble() { effects.troubles[Self.offsetsTopic] = trouble }
+        guard isDone else { return }
+        self.loader = nil
+        groups.finishLoading()
+    }
+}
