@@ -32,6 +32,7 @@ package final class BrokerLoop {
         let descriptors =
             doors.map(\.pollDescriptor) + doors.map(\.wakeDescriptor) + broker.wakeDescriptors + [stopper.descriptor]
         sleepEntries = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        broker.startGroups(now: monotonicNanoseconds(), nowMilliseconds: Self.millisecondsSince1970())
         self.spinNanoseconds = spinNanoseconds ?? (sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? 20_000 : 0)
     }
 
@@ -68,6 +69,10 @@ package final class BrokerLoop {
         if !effects.troubles.isEmpty { say(effects.troubles) }
         for trouble in effects.maintenanceTroubles {
             log.error("retention or compaction failed", metadata: ["why": "\(trouble)"])
+        }
+        if !effects.answers.isEmpty {
+            count += effects.answers.count
+            for (index, door) in doors.enumerated() { door.answer(effects.answers.filter { $0.origin.door == index }) }
         }
         for (index, door) in doors.enumerated() {
             count += effects.acks[index].count

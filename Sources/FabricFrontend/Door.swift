@@ -9,6 +9,8 @@ package protocol Door: AnyObject {
     func poll() -> Int
     /// Takes back the memory of the batches staged in this turn. The broker has written those that are listed.
     func batchesWritten(_ appended: [AppendedBatch])
+    /// Sends answers that took time; those to sessions that are gone are dropped.
+    func answer(_ answers: [GroupAnswer])
     /// Pushes what consumers can read and sends acknowledgements.
     func deliver(_ acks: [(origin: ProduceOrigin, ack: ProduceAck)], isReadable: Bool)
     /// Readable when there may be something to poll, after ``prepareToSleep()``.

@@ -30,7 +30,9 @@ extension FabricDoor {
             produce.state = .failed(.messageTooLarge)
         } else if byteCount < RecordBatchHeader.byteCount {
             produce.state = .failed(.corruptMessage)
-        } else if broker.partition(partition) == nil {
+        } else if let known = broker.partition(partition) {
+            if known.isInternal { produce.state = .failed(.invalidTopic) }
+        } else {
             produce.state = .failed(.unknownTopicOrPartition)
         }
         session.produces.append(produce)
@@ -148,6 +150,10 @@ extension FabricDoor {
         guard let partition = broker.partition(produce.partition) else {
             counters.refusedBatches += 1
             return broker.refuse(origin, .unknownTopicOrPartition)
+        }
+        guard !partition.isInternal else {
+            counters.refusedBatches += 1
+            return broker.refuse(origin, .invalidTopic)
         }
         do throws(RecordBatchError) {
             _ = unsafe try RecordBatch.validate(UnsafeRawBufferPointer(bytes), bytesMax: limits.batchBytesMax)

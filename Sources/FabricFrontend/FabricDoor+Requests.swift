@@ -58,14 +58,6 @@ extension FabricDoor {
         }
     }
 
-    private func serve(_ request: GroupRequest, id: UInt32, _ session: Session) {
-        guard session.version >= 2 else {
-            let text = "the connection speaks version \(session.version), groups need 2"
-            return answer(session, id, BrokerError(.unsupportedVersion, text))
-        }
-        answer(session, id, BrokerError(.coordinatorNotAvailable, "this broker has no group coordinator"))
-    }
-
     private func openRing(_ session: Session, _ id: UInt32, _ remote: RemoteRegion) {
         guard session.ring == nil else {
             return answer(session, id, BrokerError(.invalidRequest, "the connection has a ring already"))

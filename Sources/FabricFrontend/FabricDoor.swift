@@ -35,6 +35,8 @@ final class FabricDoor<F: Fabric>: Door {
     /// Memory of the batches staged in this turn.
     var stagedRuns: [(offset: Int, byteCount: Int)] = []
     var stagedMessages: [ReceivedMessage] = []
+    /// Bytes of requests that are coming in fragments.
+    private var fragmentBytes = 0
     /// Sessions with announced produces that wait for memory or room.
     var stalled: [Session] = []
     private var events: [FabricEvent] = []
@@ -163,9 +165,15 @@ final class FabricDoor<F: Fabric>: Door {
 
     /// Takes a piece of a request that came in fragments, and serves it when it is whole. False for other frames.
     private func takeFragment(_ frame: UnsafeMutableRawBufferPointer, _ session: Session) throws(FrameError) -> Bool {
+        let before = session.fragments.byteCount
+        defer { fragmentBytes += session.fragments.byteCount - before }
         switch unsafe try session.fragments.take(UnsafeRawBufferPointer(frame)) {
         case .whole: return false
-        case .more: return true
+        case .more:
+            guard fragmentBytes <= limits.fragmentBytesMax else {
+                throw FrameError("the fragments of all connections have more than \(limits.fragmentBytesMax) bytes")
+            }
+            return true
         case .last(var message):
             let parsed = unsafe message.withUnsafeMutableBytes { bytes in
                 Result { () throws(FrameError) in unsafe try Request.parse(bytes) }
@@ -207,6 +215,7 @@ final class FabricDoor<F: Fabric>: Door {
         guard let session = sessions.removeValue(forKey: id) else { return }
         sessionsByNumber[session.number] = nil
         stalled.removeAll { $0 === session }
+        fragmentBytes -= session.fragments.byteCount
         // Its transfers have all completed; what had landed and not been staged was never acknowledged.
         for produce in session.produces {
             if case .eager(let message, _) = produce.state { fabric.release(message) }
@@ -238,6 +247,8 @@ package struct DoorLimits: Sendable {
     /// Shorter hot batches are pushed from there only to who has everything else: for a backlog of them one read and
     /// one WRITE of many are cheaper (measured: docs/adr/0013-hot-batches-and-windows.md).
     package var hotBacklogBytesMin = 32 << 10
+    /// Bytes of requests that are coming in fragments, of all connections.
+    package var fragmentBytesMax = 64 << 20
     /// Bytes of log files pinned at once, for pushing from them; 0 for none.
     package var windowBytesMax = 64 << 20
     /// Bytes read from a log for one push.

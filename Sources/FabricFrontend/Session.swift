@@ -35,7 +35,7 @@ final class Session {
     var awaitsWindow = false
 
     static let answersMax = 256
-    static let answerBytesMax = 8 << 20
+    static let answerBytesMax = 2 << 20
     static let subscriptionsMax = 1024
 
     init(connection: ConnectionID, number: UInt64, peer: String, version: UInt16) {

@@ -76,6 +76,8 @@ struct Serve: ParsableCommand {
     @Option(name: .long, help: "How long compaction keeps a tombstone, in milliseconds.")
     var logCleanerDeleteRetentionMs: Int64 = 24 * 3_600_000
 
+    @OptionGroup var groups: GroupSettings
+
     @Option(name: .long, help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel = "info"
 
@@ -146,7 +148,7 @@ struct Serve: ParsableCommand {
         let addresses = try listen.isEmpty ? defaultAddresses(log) : listen.map { ($0, try ListenAddress($0), true) }
         let broker = Broker(
             directory: directory, flusher: flusher, compactor: compactor, doors: addresses.count,
-            retentionCheckMilliseconds: logRetentionCheckIntervalMs)
+            retentionCheckMilliseconds: logRetentionCheckIntervalMs, groups: groups.options)
         var limits = DoorLimits()
         limits.batchBytesMax = maxMessageBytes
         limits.windowBytesMax = windowBytes

@@ -47,6 +47,8 @@ package struct Hostile<F: Fabric> {
         let producer = try await Producer(topic: "victim", broker: broker)
         let kept = try await producer.sendAndWait(value: Array("kept".utf8), partition: 0)
         try await framesThatEndTheConnection(seed)
+        try await fragmentsThatEndTheConnection()
+        try await brokenGroupFrames(seed)
         try await requestsThatAreRefused()
         try await producesThatAreRefused()
         try await memoryThatIsNotThere()
@@ -91,6 +93,64 @@ package struct Hostile<F: Fabric> {
             client.fabric.shutdown()
         }
         try await checkAlive("malformed frames")
+    }
+
+    /// Messages in pieces that do not fit together, or never end.
+    private func fragmentsThatEndTheConnection() async throws {
+        let foreign = try client()
+        try foreign.send([20, 1, 0, 0, 1, 0, 0, 0, 0])
+        try foreign.send([20, 1, 0, 0, 2, 0, 0, 0, 0])
+        do { try foreign.waitDisconnect() } catch { throw ScenarioFailure("fragments of two messages: \(error)") }
+        foreign.fabric.shutdown()
+        let endless = try client()
+        var piece = [UInt8](repeating: 0, count: 8184)
+        (piece[0], piece[1]) = (20, 1)
+        let end = monotonicNanoseconds() + 20_000_000_000
+        sending: while monotonicNanoseconds() < end {
+            switch TransportTestSupport.send(piece, on: endless.connection, of: endless.fabric) {
+            case .posted, .full: endless.driver.turn()
+            case .closed, .refused: break sending
+            }
+        }
+        do { try endless.waitDisconnect() } catch { throw ScenarioFailure("a message without an end: \(error)") }
+        endless.fabric.shutdown()
+        try await checkAlive("fragments")
+    }
+
+    /// Requests about groups with some bytes changed: answered or cut off.
+    private func brokenGroupFrames(_ seed: UInt64) async throws {
+        var random = SplitMix(state: seed)
+        let caller = GroupCaller(group: "g", generation: 1, memberID: "m", instanceID: "i")
+        let requests: [GroupRequest] = [
+            .join(
+                JoinGroup(
+                    group: "g", protocols: [GroupProtocol(name: "range", metadata: [1, 2, 3])],
+                    sessionTimeoutMilliseconds: 10_000, rebalanceTimeoutMilliseconds: 10_000)),
+            .sync(SyncGroup(caller: caller, assignments: [MemberAssignment(memberID: "m", assignment: [1])])),
+            .heartbeat(caller), .leave(group: "g", members: [LeavingMember(memberID: "m")]),
+            .commit(
+                caller, [TopicOffsets(topic: "victim", partitions: [.init(partition: 0, offset: 1, metadata: "x")])]),
+            .fetch(OffsetFetch(group: "g")), .describe(group: "g"),
+        ]
+        for number in 0..<100 {
+            let request = requests[number % requests.count]
+            guard var frame = Fragments.message({ Request.group(request).encode(id: 1, into: &$0) }) else { continue }
+            for _ in 0...random.next() % 3 {
+                frame[8 + Int(random.next() % UInt64(frame.count - 8))] = UInt8(truncatingIfNeeded: random.next())
+            }
+            let client = try client()
+            try client.send(frame)
+            // LIST_TOPICS: when the first one is answered late, this one tells that the connection stands.
+            _ = try? client.send(.listTopics(after: ""))
+            _ = try client.driver.wait(for: "an answer or an end, frame \(number), seed \(seed)") { event in
+                switch event {
+                case .received, .disconnected: true
+                default: nil
+                }
+            }
+            client.fabric.shutdown()
+        }
+        try await checkAlive("broken group frames")
     }
 
     private func requestsThatAreRefused() async throws {

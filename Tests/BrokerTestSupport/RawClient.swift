@@ -56,12 +56,12 @@ package final class RawClient<F: Fabric> {
     }
 
     /// The next answer, with its body's bytes.
-    package func wholeAnswer() throws -> (id: UInt32, error: ErrorCode, text: String, body: [UInt8]) {
+    package func wholeAnswer() throws -> RawAnswer {
         try unsafe message().withUnsafeBytes { raw in
-            guard case .answer(let id, let error, let text, let body) = unsafe try Response.parse(raw) else {
+            guard case .answer(_, let error, let text, let body) = unsafe try Response.parse(raw) else {
                 throw ScenarioFailure("another message came instead of an answer")
             }
-            return unsafe (id, error, text, Array(body))
+            return unsafe RawAnswer(error: error, text: text, body: Array(body))
         }
     }
 
@@ -89,4 +89,21 @@ package final class RawClient<F: Fabric> {
     }
 
     package func waitDisconnect() throws { _ = try driver.waitDisconnect() }
+}
+
+/// An answer to one request.
+package struct RawAnswer {
+    package let error: ErrorCode
+    package let text: String
+    package let body: [UInt8]
+
+    /// The body's fields.
+    package func parse<T>(_ read: (inout FrameReader) throws(FrameError) -> T) throws -> T {
+        try unsafe body.withUnsafeBytes { raw in
+            var reader = unsafe FrameReader(raw)
+            let value = try read(&reader)
+            try reader.end()
+            return value
+        }
+    }
 }

@@ -1,5 +1,6 @@
 import BrokerTestSupport
 import Foundation
+import RDMATransport
 import RdmadClient
 import Testing
 
@@ -20,6 +21,16 @@ import Testing
     @Test func positionsOfAConsumer() async throws {
         let broker = try TestBroker()
         try await positions(try broker.address)
+        #expect(broker.stop() == 0)
+    }
+
+    @Test func aGroupsLife() throws {
+        let broker = try TestBroker(options: GroupScenario<SharedMemoryFabric>.options)
+        let path = broker.socketPath
+        try GroupScenario(
+            broker, fabric: { try SharedMemoryFabric(configuration: .client) },
+            connect: { try $0.connect(path: path, privateData: $1) }
+        ).run()
         #expect(broker.stop() == 0)
     }
 
