@@ -5,10 +5,12 @@ extension LogDirectory {
     ///
     /// What is not durable is synced first, so that no crash leaves a log that ends before it begins.
     /// - Parameter before: At most the log's end. Below the log's beginning nothing happens.
-    /// - Returns: The log's beginning now.
+    /// - Returns: The log's beginning now, and the deleted files: see ``PartitionLog/moveStart(to:)``.
     /// - Throws: `unknownTopic`, `offsetOutOfRange`; system errors: after a failed write of the checkpoint a restart
     ///   may find the records deleted.
-    package func deleteRecords(topic: String, partition index: Int, before: Offset) throws(LogError) -> Offset {
+    package func deleteRecords(
+        topic: String, partition index: Int, before: Offset
+    ) throws(LogError) -> (start: Offset, removed: [LogFile]) {
         guard let log = partition(topic: topic, index: index) else {
             throw LogError(
                 .unknownTopic, operation: "deleting records", path: topic,
@@ -19,7 +21,7 @@ extension LogDirectory {
                 .offsetOutOfRange, operation: "deleting records", path: log.directory,
                 advice: "records before \(before) cannot be deleted: \(topic)-\(index) ends at \(log.logEndOffset)")
         }
-        guard before > log.logStartOffset else { return log.logStartOffset }
+        guard before > log.logStartOffset else { return (log.logStartOffset, []) }
         if let refusal = log.refusal {
             throw LogError(
                 .poisoned, operation: "deleting records", path: log.directory,
@@ -27,8 +29,7 @@ extension LogDirectory {
         }
         if before > log.durableOffset { try log.synchronize() }
         try writeLogStartOffsets(moving: [ObjectIdentifier(log): before])
-        _ = try log.moveStart(to: before)
-        return before
+        return (before, try log.moveStart(to: before))
     }
 
     /// Closes segments that have grown old, and deletes those that the policy lets go, in every partition.

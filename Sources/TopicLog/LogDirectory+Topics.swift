@@ -1,61 +1,4 @@
-internal import RecordFormat
-
 extension LogDirectory {
-    /// Creates a topic with empty partitions, durably.
-    ///
-    /// Directories first, catalog last: the catalog's rename is the moment the topic exists. A stop before it leaves
-    /// directories without data that nobody claims; the next create of that name takes them over.
-    /// - Parameters:
-    ///   - partitions: 1...1024.
-    ///   - configs: The topic's own settings; the data directory's options hold for the rest.
-    /// - Throws: `invalidTopicName`, `invalidPartitionCount`, `invalidConfig`, `topicExists`; system errors, after
-    ///   which the call may be repeated (if the very last sync failed, a restart may find the topic created).
-    package func createTopic(name: String, partitions: Int, configs: [String: String] = [:]) throws(LogError) {
-        if let fault = TopicName.fault(in: name) {
-            throw LogError(
-                .invalidTopicName, operation: "creating topic", path: name,
-                advice: "topic name '\(name)' is not allowed: \(fault)")
-        }
-        guard (1...TopicName.partitionsMax).contains(partitions) else {
-            throw LogError(
-                .invalidPartitionCount, operation: "creating topic", path: name,
-                advice: "topic \(name) with \(partitions) partitions refused: 1 to \(TopicName.partitionsMax) "
-                    + "are allowed")
-        }
-        guard logs[name] == nil else {
-            throw LogError(
-                .topicExists, operation: "creating topic", path: name, advice: "topic \(name) exists already")
-        }
-        let options = try options.applying(configs)
-        if pendingDeletes[name] != nil { try markDeleted(name) }
-        // What an earlier delete of that name could not remove would, beside the new catalog, look like a delete that
-        // was cut, and take the new topic with it. Its removal must be durable before the catalog is.
-        try removeDeletedDirectories(name)
-        var created: [PartitionLog] = []
-        do throws(LogError) {
-            for index in 0..<partitions { created.append(try createPartition(name, index, options)) }
-            try synchronizeVolumes()
-            // A recovery point or a log start left from an earlier topic of that name would make the new one look cut
-            // short.
-            try writeRecoveryPoints()
-            try writeLogStartOffsets()
-            try writeConfigs(name, configs.isEmpty ? nil : configs)
-            try writeCatalog(catalog.merging([name: partitions]) { $1 })
-        } catch {
-            // The failed call may have been the sync after the catalog's rename. The directories may go only once the
-            // catalog certainly does not name them; left where they are, they do no harm.
-            do throws(LogError) {
-                try writeCatalog(catalog)
-                for log in created {
-                    try files.removeDirectory(log.directory)
-                    places[String(log.directory.split(separator: "/").last!)] = nil
-                }
-            } catch {}
-            throw error
-        }
-        logs[name] = created
-    }
-
     /// Deletes a topic and its data, durably. Cursors and logs of it must not be used afterwards; flush tickets may.
     ///
     /// A stop at any moment leaves a directory that starts, with the whole topic or without it:
@@ -74,8 +17,9 @@ extension LogDirectory {
         for log in logs[name] ?? [] { log.abandon() }
         logs[name] = nil
         pendingDeletes[name] = count
+        mayStoreForeignPoints = true
         try markDeleted(name)
-        try removeDeletedDirectories(name)
+        try removeDeletedDirectories([name])
         try writeRecoveryPoints()
         try writeLogStartOffsets()
     }
@@ -103,7 +47,7 @@ extension LogDirectory {
     }
 
     /// Steps 1 and 2 of a delete; step 1 may have been done in part.
-    private func markDeleted(_ topic: String) throws(LogError) {
+    func markDeleted(_ topic: String) throws(LogError) {
         try renameDirectories(topic, pendingDeletes[topic]!)
         try synchronizeVolumes()
         try writeCatalog(catalog.filter { $0.key != topic })
@@ -121,12 +65,20 @@ extension LogDirectory {
     }
 
     /// Step 3 of a delete.
-    private func removeDeletedDirectories(_ topic: String) throws(LogError) {
-        let ours = Set((0..<TopicName.partitionsMax).map { TopicName.deletedDirectory(topic, $0) })
+    func removeDeletedDirectories(_ topics: Set<String>) throws(LogError) {
+        var ours: Set<String>?
         for volume in volumes {
-            for name in try files.names(in: volume.path) where ours.contains(name) {
-                try files.removeDirectory(volume.path + "/" + name)
-            }
+            var left: [String] = []
+            try files.forEachName(in: volume.path) { if TopicName.isDeleted(directory: $0) { left.append($0) } }
+            guard !left.isEmpty else { continue }
+            let names =
+                ours
+                ?? Set(
+                    topics.flatMap { topic in
+                        (0..<TopicName.partitionsMax).map { TopicName.deletedDirectory(topic, $0) }
+                    })
+            ours = names
+            for name in left.sorted() where names.contains(name) { try files.removeDirectory(volume.path + "/" + name) }
         }
     }
 
@@ -135,41 +87,12 @@ extension LogDirectory {
     }
 
     /// What the catalog must say now.
-    private var catalog: [String: Int] {
+    var catalog: [String: Int] {
         logs.mapValues(\.count).merging(pendingDeletes) { $1 }
     }
 
-    private func writeCatalog(_ catalog: [String: Int]) throws(LogError) {
+    func writeCatalog(_ catalog: [String: Int]) throws(LogError) {
         let lines = catalog.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
         try CheckpointFile.topics.write(lines, in: path, files)
-    }
-
-    /// The volume with the fewest partitions.
-    private var emptiestVolume: LogVolume {
-        guard volumes.count > 1 else { return volumes[0] }
-        let counts = Dictionary(places.values.map { (ObjectIdentifier($0), 1) }, uniquingKeysWith: +)
-        return volumes.min { counts[ObjectIdentifier($0), default: 0] < counts[ObjectIdentifier($1), default: 0] }!
-    }
-
-    /// A new partition's log, in a new directory or one without data.
-    private func createPartition(_ topic: String, _ index: Int, _ options: LogOptions) throws(LogError) -> PartitionLog
-    {
-        let name = TopicName.directory(topic, index)
-        let volume = places[name] ?? emptiestVolume
-        let directory = volume.path + "/" + name
-        if try !files.createDirectory(directory) {
-            for name in try files.names(in: directory) {
-                guard try files.open(directory + "/" + name, 0).size() == 0 else {
-                    throw LogError(
-                        .topicExists, operation: "creating", path: directory,
-                        advice: "\(directory) holds data (\(name)) that no topic of the catalog claims: "
-                            + "move it away first")
-                }
-            }
-            try files.removeDirectory(directory)
-            _ = try files.createDirectory(directory)
-        }
-        places[name] = volume
-        return try PartitionLog.open(directory: directory, options: options, durableBound: nil, volume: volume)
     }
 }

@@ -35,6 +35,8 @@ package final class LogDirectory {
     private var isClosed = false
     /// The lines of the checkpoint of log starts as it is on the disk; nil for unknown.
     var storedLogStarts: [String]?
+    /// Whether the file of recovery points may name partitions that are gone.
+    var mayStoreForeignPoints = false
 
     /// Ids reserved by one write: a restart wastes at most so many.
     static let producerIDBlock: Int64 = 1000
@@ -83,11 +85,29 @@ package final class LogDirectory {
         (configs[topic] ?? [:]).sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 
-    /// Stores what topics were given, durably, with or without one of them.
-    func writeConfigs(_ topic: String, _ own: [String: String]?) throws(LogError) {
-        guard configs[topic] != own else { return }
+    /// Changes what a topic was given of its own, durably: all of it, or nothing.
+    /// - Parameter changes: By name; nil: the data directory's options hold again.
+    /// - Throws: `unknownTopic`, `invalidConfig`; system errors, after which a restart may find it changed.
+    package func alterConfigs(topic: String, _ changes: [(name: String, value: String?)]) throws(LogError) {
+        guard let logs = logs[topic] else {
+            throw LogError(
+                .unknownTopic, operation: "altering topic", path: topic, advice: "there is no topic named \(topic)")
+        }
+        var own = configs[topic] ?? [:]
+        for (name, value) in changes {
+            guard LogOptions.configNames.contains(name) else { throw LogOptions.unknown(name) }
+            own[name] = value
+        }
+        let options = try options.applying(own)
+        try writeConfigs([topic: own.isEmpty ? nil : own])
+        for log in logs { log.options = options }
+    }
+
+    /// Stores what topics were given, durably, with or without some of them.
+    func writeConfigs(_ own: [String: [String: String]?]) throws(LogError) {
+        guard own.contains(where: { configs[$0.key] != $0.value }) else { return }
         var all = configs.filter { logs[$0.key] != nil || pendingDeletes[$0.key] != nil }
-        all[topic] = own
+        for (topic, own) in own { all[topic] = own }
         let lines = all.sorted { $0.key < $1.key }.flatMap { topic, own in
             own.sorted { $0.key < $1.key }.map { "\(topic) \($0.key) \($0.value)" }
         }
@@ -113,7 +133,7 @@ package final class LogDirectory {
     /// Whether a whole segment became durable since the recovery points were written: time to write them, or the next
     /// start checks more than it must.
     package var areRecoveryPointsStale: Bool {
-        logs.values.contains { $0.contains { $0.isRecoveryPointStale } }
+        volumes.contains { $0.isRecoveryPointStale }
     }
 
     /// Stores how far each partition is durable: the next open checks only what comes after, and takes damage before it
@@ -124,9 +144,8 @@ package final class LogDirectory {
             for (index, log) in logs[topic]!.enumerated() { lines.append("\(topic) \(index) \(log.recoveryPoint)") }
         }
         try CheckpointFile.recoveryPoints.write(lines, in: path, files)
-        for partitions in logs.values {
-            for log in partitions { log.isRecoveryPointStale = false }
-        }
+        mayStoreForeignPoints = false
+        for volume in volumes { volume.isRecoveryPointStale = false }
     }
 
     /// Syncs and closes every partition, writes what a fast start needs and gives up the lock. Later calls do nothing.

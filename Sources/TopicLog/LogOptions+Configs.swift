@@ -38,16 +38,31 @@ extension LogOptions {
         case "min.cleanable.dirty.ratio":
             guard let ratio = Double(value), (0...1).contains(ratio) else { throw wrong("a number from 0 to 1") }
             minCleanableRatio = ratio
-        default:
-            throw LogError(
-                .invalidConfig, operation: "setting", path: name,
-                advice: "there is no topic config '\(name)'; there are \(Self.configNames.joined(separator: ", "))")
+        default: throw Self.unknown(name)
         }
     }
 
+    static func unknown(_ name: String) -> LogError {
+        LogError(
+            .invalidConfig, operation: "setting", path: name,
+            advice: "there is no topic config '\(name)'; there are \(configNames.joined(separator: ", "))")
+    }
+
+    /// What each topic config stands at, by name, as an operator would write it.
+    package var configs: [(name: String, value: String)] {
+        [
+            ("cleanup.policy", "\(cleanupPolicy)"),
+            ("delete.retention.ms", "\(deleteRetentionMilliseconds)"),
+            ("flush.policy", "\(flushPolicy)"),
+            ("index.interval.bytes", "\(indexIntervalBytes)"),
+            ("min.cleanable.dirty.ratio", "\(minCleanableRatio)"),
+            ("retention.bytes", "\(retentionBytes)"),
+            ("retention.ms", "\(retentionMilliseconds)"),
+            ("segment.bytes", "\(segmentBytes)"),
+            ("segment.ms", "\(segmentMilliseconds)"),
+        ]
+    }
+
     /// What a topic can be given.
-    static let configNames = [
-        "cleanup.policy", "delete.retention.ms", "flush.policy", "index.interval.bytes", "min.cleanable.dirty.ratio",
-        "retention.bytes", "retention.ms", "segment.bytes", "segment.ms",
-    ]
+    static let configNames = LogOptions().configs.map(\.name)
 }

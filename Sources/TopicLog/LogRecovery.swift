@@ -133,6 +133,16 @@ struct LogRecovery {
         return bases
     }
 
+    /// Begins a log in an empty directory, instead of `run`. Not durable.
+    mutating func begin() throws(LogError) {
+        precondition(segments.isEmpty, "a log that has data")
+        let segment = try Segment.create(.zero, in: directory, options: options, isDurable: false, files)
+        segment.closeFile()
+        segment.indexes = nil
+        segments.append(segment)
+        isClean = true
+    }
+
     /// Does what there is to do.
     mutating func run(_ progress: RecoveryProgress? = nil) throws(LogError) {
         guard !isClean else { return }

@@ -11,6 +11,8 @@ package final class LogVolume {
     let directory: LogFile
     /// The failed sync after which nothing counts as durable any more, in none of its partitions, or nil.
     package private(set) var poison: LogError?
+    /// Whether a whole segment became durable since the recovery points were last written.
+    var isRecoveryPointStale = false
     private var lock: DirectoryLock?
     /// The descriptors of its segments, and of other volumes'.
     let openFiles: OpenFiles

@@ -30,6 +30,6 @@ extension PartitionLog {
         durableOffset = ticket.end
         let before = unsynced.count
         unsynced.removeAll { $0.endOffset <= ticket.end }
-        if unsynced.count != before { isRecoveryPointStale = true }
+        if unsynced.count != before { volume.isRecoveryPointStale = true }
     }
 }

@@ -44,21 +44,70 @@ extension PartitionLog {
         return found
     }
 
+    /// The record with the latest timestamp, the first of those that have it; nil when there is none.
+    ///
+    /// Of a compressed batch the first record stands for all, as above.
+    /// - Complexity: O(segments); if deleted records share a segment with others, O(that segment's batches).
+    /// - Precondition: not closed.
+    package func latestRecord() throws(LogError) -> (offset: Offset, timestamp: Int64)? {
+        precondition(!isClosed, "lookup in a closed log")
+        var latest: Int64?
+        for segment in segments where segment.sizeInBytes > 0 && segment.endOffset > logStartOffset {
+            let own =
+                segment.baseOffset >= logStartOffset
+                ? try segment.maxTimestamp() : try latestTimestamp(ofRest: segment)
+            if let own { latest = max(latest ?? own, own) }
+        }
+        guard let latest else { return nil }
+        return try offset(forTimestamp: latest)
+    }
+
+    /// The latest timestamp in a segment whose first records are deleted.
+    private func latestTimestamp(ofRest segment: Segment) throws(LogError) -> Int64? {
+        var latest: Int64?
+        _ = try segment.walk { (header, position) throws(LogError) in
+            guard header.lastOffset >= logStartOffset else { return true }
+            var own = header.maxTimestamp
+            if header.baseOffset < logStartOffset {
+                var rest: Int64 = -1
+                let isLookedAt = try forEachRecord(of: header, at: position, in: segment) { offset, timestamp in
+                    if offset >= logStartOffset { rest = max(rest, timestamp) }
+                    return true
+                }
+                if isLookedAt { own = rest }
+            }
+            if own >= 0 { latest = max(latest ?? own, own) }
+            return true
+        }
+        return latest
+    }
+
     private func record(
         notBefore timestamp: Int64, _ header: RecordBatchHeader, at position: Int64, in segment: Segment
     ) throws(LogError) -> (offset: Offset, timestamp: Int64)? {
+        var found: (offset: Offset, timestamp: Int64)?
+        let isLookedAt = try forEachRecord(of: header, at: position, in: segment) { offset, own in
+            if own >= timestamp, offset >= logStartOffset { found = (offset, own) }
+            return found == nil
+        }
+        return isLookedAt ? found : (max(header.baseOffset, logStartOffset), header.maxTimestamp)
+    }
+
+    /// Goes over a batch's records as long as `body` says so.
+    /// - Returns: false when they cannot be looked at: the batch is compressed.
+    private func forEachRecord(
+        of header: RecordBatchHeader, at position: Int64, in segment: Segment,
+        _ body: (_ offset: Offset, _ timestamp: Int64) -> Bool
+    ) throws(LogError) -> Bool {
+        guard !header.isCompressed else { return false }
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: header.sizeInBytes, alignment: 16)
         defer { unsafe memory.deallocate() }
         let count = unsafe try segment.open().read(into: memory, at: position)
         let bytes = unsafe UnsafeRawBufferPointer(rebasing: memory[..<count])
-        guard !header.isCompressed, var reader = unsafe try? RecordReader(bytes) else {
-            return (max(header.baseOffset, logStartOffset), header.maxTimestamp)
-        }
+        guard var reader = unsafe try? RecordReader(bytes) else { return false }
         while let record = try? reader.next() {
-            if record.timestampMilliseconds >= timestamp, record.offset >= logStartOffset {
-                return (record.offset, record.timestampMilliseconds)
-            }
+            guard body(record.offset, record.timestampMilliseconds) else { break }
         }
-        return nil
+        return true
     }
 }

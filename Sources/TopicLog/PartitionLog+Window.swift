@@ -32,10 +32,13 @@ extension PartitionLog {
     }
 
     /// The open file of a segment; nil when it is gone.
-    package func file(of id: SegmentID) throws(LogError) -> LogFile? {
-        guard let segment = segments.first(where: { $0.baseOffset == id.baseOffset && $0.generation == id.generation })
-        else { return nil }
-        return try segment.open()
+    package func file(of id: SegmentID) throws(LogError) -> LogFile? { try segment(id)?.open() }
+
+    /// Whether a segment is there.
+    package func has(_ id: SegmentID) -> Bool { segment(id) != nil }
+
+    private func segment(_ id: SegmentID) -> Segment? {
+        segments.first { $0.baseOffset == id.baseOffset && $0.generation == id.generation }
     }
 
     /// The same as `read`, where somebody has mapped the file.

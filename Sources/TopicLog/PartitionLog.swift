@@ -12,8 +12,8 @@ package import RecordFormat
 package final class PartitionLog {
     /// The directory of the segments.
     package let directory: String
-    /// The limits it was opened with.
-    package let options: LogOptions
+    /// The limits: those it was opened with, or what its topic was given since.
+    package internal(set) var options: LogOptions
     let files: FileSystem
     /// What it is on.
     package let volume: LogVolume
@@ -38,8 +38,6 @@ package final class PartitionLog {
     private(set) var damage: LogError?
     /// The error after which nothing can be appended until the log is reopened, or nil.
     package var poison: LogError? { damage ?? volume.poison }
-    /// Whether `durableOffset` has passed a whole segment since the recovery point was last written.
-    package internal(set) var isRecoveryPointStale = false
     /// Counts since `open`.
     package internal(set) var statistics = LogStatistics()
     /// What `open` found.
@@ -96,6 +94,15 @@ package final class PartitionLog {
             logStartOffset: logStartOffset ?? .zero, leaderEpochMax: leaderEpoch, FileSystem(volume.directory.storage))
         try recovery.run()
         return PartitionLog(recovery, leaderEpoch: leaderEpoch, volume: volume)
+    }
+
+    /// An empty log, in a directory that was just made. Not durable: the caller syncs the directory, and its parent.
+    static func begin(directory: String, options: LogOptions, volume: LogVolume) throws(LogError) -> PartitionLog {
+        var recovery = try LogRecovery(
+            directory: directory, options: options, bound: .zero, logStartOffset: .zero, leaderEpochMax: .zero,
+            FileSystem(volume.directory.storage))
+        try recovery.begin()
+        return PartitionLog(recovery, volume: volume)
     }
 
     /// A log that was recovered.

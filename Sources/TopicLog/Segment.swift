@@ -131,14 +131,14 @@ final class Segment {
         try files.remove(directory + "/" + SegmentSummary.file(baseOffset).name)
     }
 
-    /// Creates an empty segment and makes its name durable.
+    /// Creates an empty segment, and makes its name durable unless that is left to the caller.
     static func create(
         _ baseOffset: Offset, in directory: String, options: LogOptions, openFiles: OpenFiles? = nil,
-        _ files: FileSystem
+        isDurable: Bool = true, _ files: FileSystem
     ) throws(LogError) -> Segment {
         let path = directory + "/" + name(baseOffset)
         let file = try files.open(path, O_RDWR | O_CREAT | O_EXCL, operation: "creating")
-        try files.synchronizeDirectory(directory)
+        if isDurable { try files.synchronizeDirectory(directory) }
         let segment = Segment(
             baseOffset: baseOffset, endOffset: baseOffset, sizeInBytes: 0, directory: directory,
             intervalBytes: options.indexIntervalBytes, files)

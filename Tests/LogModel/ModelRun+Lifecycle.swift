@@ -7,7 +7,7 @@ extension ModelRun {
         let before = model.start + Int64(numbers.below(Int(model.end - model.start) + 1))
         // In the main a little: or nothing would ever grow old.
         let target = numbers.isOne(in: 4) ? before : min(before, model.start + 5)
-        let start = try directory!.deleteRecords(topic: "t", partition: 0, before: Offset(target))
+        let start = try directory!.deleteRecords(topic: "t", partition: 0, before: Offset(target)).start
         if target > model.durable && target > model.start { model.durable = model.end }
         try expect(start.rawValue == max(model.start, target), "delete records before \(target) gave \(start)")
         if target > model.start { model.moveStart(to: target) }

@@ -17,9 +17,11 @@ extension LogHarness {
                 continue
             }
             model.topics[name]!.isUncertain = false
-            guard count == model.topics[name]!.partitions.count else {
-                throw Violation("topic \(name) has \(count) partitions")
-            }
+            let known = model.topics[name]!
+            guard count == known.partitions.count || known.partitions.count < count && count <= known.partitionsMax
+            else { throw Violation("topic \(name) has \(count) partitions") }
+            while model.topics[name]!.partitions.count < count { model.topics[name]!.partitions.append(.init()) }
+            model.topics[name]!.partitionsMax = 0
             for index in 0..<count { try check(name, index) }
         }
     }

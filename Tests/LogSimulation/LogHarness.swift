@@ -81,6 +81,16 @@ package final class LogHarness {
         }
     }
 
+    package func addPartitions(_ name: String, total: Int) throws {
+        model.topics[name]!.partitionsMax = max(model.topics[name]!.partitionsMax, total)
+        try attempt("add partitions to \(name)") {
+            try log.addPartitions(topic: name, total: total)
+            guard !process.isDead else { return }
+            while model.topics[name]!.partitions.count < total { model.topics[name]!.partitions.append(.init()) }
+            model.topics[name]!.partitionsMax = 0
+        }
+    }
+
     package func deleteTopic(_ name: String) throws {
         tickets.removeAll { $0.topic == name }
         model.topics[name]!.isUncertain = true

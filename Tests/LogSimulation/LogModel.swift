@@ -29,6 +29,8 @@ package struct LogModel {
         package var partitions: [Partition]
         /// The process ended while it was created or deleted, or that failed: it may be there or not.
         package var isUncertain = false
+        /// The process ended while it was given so many partitions, or that failed: there may be these, or those above.
+        package var partitionsMax = 0
     }
 
     package var topics: [String: Topic] = [:]

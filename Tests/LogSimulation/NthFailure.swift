@@ -86,7 +86,7 @@ package struct NthFailure {
         }
     }
 
-    /// Appends, rolls, syncs, recovery points, delete, create.
+    /// Appends, rolls, syncs, recovery points, delete, create, more partitions.
     private func work(_ harness: LogHarness) throws {
         try harness.append("t", 0, count: 10)
         try harness.append("u", 0, count: 3)
@@ -98,6 +98,9 @@ package struct NthFailure {
         try harness.flush(2)
         try harness.deleteTopic("u")
         if harness.model.topics["u"] == nil { try harness.createTopic("u", partitions: 2) }
+        if harness.topics.contains("u") {
+            try harness.addPartitions("u", total: harness.model.topics["u"]!.partitions.count + 1)
+        }
         try harness.append("t", 0, count: 1)
         try harness.synchronize("t", 0)
         try harness.allocateProducerID()

@@ -125,6 +125,10 @@ package struct PowerLossRun {
             try harness.createTopic(name, partitions: 1 + harness.generator.below(3))
         } else if harness.generator.oneIn(2) {
             try harness.deleteTopic(name)
+        } else if harness.topics.contains(name), harness.model.topics[name]!.partitions.count < 6 {
+            // Six at once are synced together.
+            let more = harness.generator.oneIn(4) ? 6 : 1
+            try harness.addPartitions(name, total: harness.model.topics[name]!.partitions.count + more)
         }
     }
 }

@@ -119,7 +119,7 @@ import Testing
         let second = try #require(log.takeFlushTicket())
         #expect(second.files.count == 4, "what the first covers is not known to be durable yet")
         log.didFlush(first, error: nil)
-        #expect(log.durableOffset == Offset(5) && log.isRecoveryPointStale)
+        #expect(log.durableOffset == Offset(5) && log.volume.isRecoveryPointStale)
         log.didFlush(second, error: nil)
         #expect(log.durableOffset == Offset(7))
         log.append()
@@ -158,7 +158,7 @@ import Testing
         let mounted = unsafe mount("none", directory.path, "tmpfs", 0, "size=256k") == 0
         try #require(mounted || getuid() != 0, "root can mount a tmpfs")
         guard mounted else { return }
-        defer { unsafe umount2(directory.path, 2  /* MNT_DETACH */) }
+        defer { unsafe umount2(directory.path, 2 /* MNT_DETACH */) }
         let log = try openLog(directory)
         let ballast = directory.child("ballast")
         writeFile(ballast, [UInt8](repeating: 1, count: 100_000))
@@ -168,7 +168,9 @@ import Testing
             switch log.append(producer: 1, sequence: Int32(stored), records: 200) {
             case .appended: stored += 200
             case .rejected(.storage(let error)): refused = error
-            case let other: Issue.record("\(other)"); return
+            case let other:
+                Issue.record("\(other)")
+                return
             }
         }
         let text = try #require(refused).description
@@ -185,8 +187,9 @@ import Testing
 
     @Test func errorsSayWhatToDo() {
         let full = LogError(errno: ENOSPC, "append of 65536 bytes to", "/data/flights-0/00000000000000000000.log")
-        #expect(full.description == "no space left on /data: append of 65536 bytes to "
-            + "flights-0/00000000000000000000.log refused; free space or delete topics, producers may retry")
+        #expect(
+            full.description == "no space left on /data: append of 65536 bytes to "
+                + "flights-0/00000000000000000000.log refused; free space or delete topics, producers may retry")
         let broken = LogError(errno: EIO, "syncing", "/data/flights-0/0.log")
         #expect(broken.description == "syncing /data/flights-0/0.log failed: Input/output error")
     }

@@ -50,6 +50,33 @@ import Testing
         }
     }
 
+    /// Compared with a plain search, whatever of the log is deleted.
+    @Test(arguments: 1...8 as ClosedRange<UInt64>) func findsTheLatestRecord(_ seed: UInt64) throws {
+        var random = SeededGenerator(state: seed &* 0x9E37_79B9_7F4A_7C15)
+        let log = try openLog(directory, options(segmentBytes: 1000, indexIntervalBytes: 200))
+        #expect(try log.latestRecord() == nil)
+        var all: [Int64] = []
+        for _ in 0..<60 {
+            let timestamps = (0..<Int.random(in: 1...4, using: &random)).map { _ in
+                Int64.random(in: 1...1000, using: &random)
+            }
+            append(timestamps, to: log)
+            all += timestamps
+        }
+        try log.synchronize()
+        #expect(log.segments.count > 3)
+        for start in 0..<all.count {
+            _ = try log.moveStart(to: Offset(Int64(start)))
+            let rest = all[start...]
+            let expected = rest.firstIndex(of: rest.max()!)!
+            let found = try log.latestRecord()
+            #expect(found?.offset.rawValue == Int64(expected), "from \(start), seed \(seed)")
+            #expect(found?.timestamp == all[expected])
+        }
+        _ = try log.moveStart(to: Offset(Int64(all.count)))
+        #expect(try log.latestRecord() == nil)
+    }
+
     /// Kafka's format: the largest timestamp so far, and the offset that has it first; the last entry is the segment's.
     @Test func format() throws {
         let log = try openLog(directory, options(segmentBytes: 1 << 20, indexIntervalBytes: 1))

@@ -35,8 +35,9 @@ import Testing
                 }
                 let next = Offset(Int64(start + batches))
                 #expect(
-                    read == .batches(
-                        byteCount: Int(written.end), firstBase: Offset(Int64(start)), nextOffset: next))
+                    read
+                        == .batches(
+                            byteCount: Int(written.end), firstBase: Offset(Int64(start)), nextOffset: next))
                 #expect(mapped.offset == next)
             }
         }
