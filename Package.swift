@@ -133,7 +133,8 @@ let package = Package(
             name: "BrokerTests",
             dependencies: [
                 "BrokerTestSupport", "RdmadClient", "RDMATransport", "TopicProtocol", "RecordFormat", "CLinux", "rdmad",
-                "TransportTestSupport", "FabricFrontend", "TopicLog",
+                "TransportTestSupport", "FabricFrontend", "TopicLog", "BrokerCore",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .testTarget(

@@ -11,7 +11,7 @@ extension Broker {
     static let ownDoor = -1
 
     static func refuseInternal(_ topic: String) throws(BrokerError) {
-        guard !isInternal(topic) else { throw BrokerError(.invalidTopic, "\(topic) is the broker's own topic") }
+        if isInternal(topic) { throw .ownTopic(topic) }
     }
 
     /// Begins to read committed offsets. Group requests are refused until they are in memory.
@@ -79,7 +79,9 @@ extension Broker {
             TopicConfig(name: "cleanup.policy", value: "compact"),
             TopicConfig(name: "segment.bytes", value: "\(100 << 20)"),
         ]
-        try create(Self.offsetsTopic, partitions: groups.options.offsetsTopicPartitions, configs: configs)
+        let creation = TopicCreation(
+            Self.offsetsTopic, partitions: groups.options.offsetsTopicPartitions, configs: configs)
+        if let error = create([creation], own: true)[0] { throw error }
         return topics[Self.offsetsTopic]!
     }
 

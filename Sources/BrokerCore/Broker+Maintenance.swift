@@ -19,6 +19,7 @@ extension Broker {
         groups.expireOffsets()
         do throws(LogError) {
             let files = try directory.deleteExpired(nowMilliseconds: nowMilliseconds)
+            if !files.isEmpty { effects.hasDeletedFiles = true }
             compactor?.release(files)
         } catch {
             effects.maintenanceTroubles.append("\(error)")
@@ -35,6 +36,7 @@ extension Broker {
         for event in compactor.takeEvents() {
             switch event {
             case .segment(let segment):
+                effects.hasDeletedFiles = true
                 do throws(LogError) { _ = try partition.log.install(segment) } catch {
                     effects.maintenanceTroubles.append("\(error)")
                 }

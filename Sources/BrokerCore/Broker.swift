@@ -43,8 +43,13 @@ package import TopicProtocol
     var nextMaintenance: UInt64 = 0
     /// When ``maintain(now:nowMilliseconds:)`` was last called, in milliseconds since 1970.
     var maintainedAt: Int64 = 0
-    /// Topics times partitions that one broker takes.
-    package static let partitionsMax = 10_000
+    let limits: BrokerLimits
+    /// What clients have used of their byte rates.
+    package let quotas: ClientQuotas
+    /// What the broker was started with, for whoever asks.
+    package let settings: [ConfigDescription]
+    /// Topics and partitions to be made, with who asked.
+    var creations: [(creation: TopicCreation, origin: ProduceOrigin)] = []
 
     /// - Parameters:
     ///   - compactor: Compacts topics; nil for never.
@@ -52,26 +57,52 @@ package import TopicProtocol
     ///   - retentionCheckMilliseconds: How often to look for old segments.
     package init(
         directory: LogDirectory, flusher: Flusher, compactor: Compactor? = nil, doors: Int,
-        retentionCheckMilliseconds: UInt64 = 300_000, groups: GroupOptions = GroupOptions()
+        retentionCheckMilliseconds: UInt64 = 300_000, limits: BrokerLimits = BrokerLimits(),
+        quotas: QuotaLimits = QuotaLimits(), groups: GroupOptions = GroupOptions(), settings: [ConfigDescription] = []
     ) {
+        self.limits = limits
+        self.quotas = ClientQuotas(quotas)
+        self.settings = settings
         self.directory = directory
         self.flusher = flusher
         self.compactor = compactor
         retentionCheckNanoseconds = retentionCheckMilliseconds * 1_000_000
         effects = BrokerEffects(doors: doors)
-        for topic in directory.topics { adopt(topic, partitions: directory.partitionCount(topic: topic)!) }
+        for topic in directory.topics { adopt(topic) }
         self.groups = GroupCoordinator(options: groups) { [unowned self] in topics[$0]?.count }
     }
 
-    private func adopt(_ name: String, partitions: Int) {
-        let id = nextTopicID
-        nextTopicID += 1
-        topicIDs[id] = name
-        topics[name] = (0..<partitions).map { index in
+    /// Takes a topic's partitions in that are new.
+    func adopt(_ name: String) {
+        var id = topics[name]?[0].address.topicID ?? 0
+        if id == 0 {
+            id = nextTopicID
+            nextTopicID += 1
+            topicIDs[id] = name
+        }
+        let known = topics[name]?.count ?? 0
+        topics[name, default: []] += (known..<directory.partitionCount(topic: name)!).map { index in
             Partition(
                 address: PartitionAddress(topicID: id, partition: UInt32(index)), topic: name,
                 log: directory.partition(topic: name, index: index)!)
         }
+    }
+
+    /// Lets go of a deleted partition; whoever waits for it is told.
+    func forget(_ partition: Partition) {
+        partition.isDeleted = true
+        topicIDs[partition.address.topicID] = nil
+        let answer = ErrorCode.unknownTopicOrPartition
+        for waiting in partition.awaiting { acknowledge(waiting.origin, answer, base: nil) }
+        for batch in partition.staged { acknowledge(batch.origin, answer, base: nil) }
+        partition.awaiting = []
+        partition.staged = []
+    }
+
+    /// What its policy does not wait for counts now; what it wants synced is.
+    func policyMayHaveChanged(_ partition: Partition) {
+        if partition.log.options.flushPolicy != .group { publish(partition, upTo: partition.log.logEndOffset) }
+        if partition.log.logEndOffset > partition.log.durableOffset { wantSync(partition) }
     }
 
     // MARK: Topics
@@ -85,38 +116,6 @@ package import TopicProtocol
 
     package var topicCount: Int { topics.count }
     package var partitionCount: Int { topics.values.reduce(0) { $0 + $1.count } }
-
-    package func createTopic(_ name: String, partitions: Int, configs: [TopicConfig] = []) throws(BrokerError) {
-        try Self.refuseInternal(name)
-        try create(name, partitions: partitions, configs: configs)
-    }
-
-    func create(_ name: String, partitions: Int, configs: [TopicConfig]) throws(BrokerError) {
-        guard partitions <= Self.partitionsMax - partitionCount else {
-            throw BrokerError(.limitReached, "the broker holds at most \(Self.partitionsMax) partitions")
-        }
-        let own = Dictionary(configs.map { ($0.name, $0.value) }) { $1 }
-        do throws(LogError) { try directory.createTopic(name: name, partitions: partitions, configs: own) } catch {
-            throw BrokerError(error)
-        }
-        adopt(name, partitions: partitions)
-    }
-
-    package func deleteTopic(_ name: String) throws(BrokerError) {
-        try Self.refuseInternal(name)
-        do throws(LogError) { try directory.deleteTopic(name: name) } catch { throw BrokerError(error) }
-        for partition in topics.removeValue(forKey: name) ?? [] {
-            partition.isDeleted = true
-            topicIDs[partition.address.topicID] = nil
-            let answer = ErrorCode.unknownTopicOrPartition
-            for waiting in partition.awaiting { acknowledge(waiting.origin, answer, base: nil) }
-            for batch in partition.staged { acknowledge(batch.origin, answer, base: nil) }
-            partition.awaiting = []
-            partition.staged = []
-        }
-        groups.topicDeleted(name)
-        effects.isReadable = true
-    }
 
     /// Names greater than `after`, in order, with their ids.
     package func listTopics(after: String, limit: Int) -> TopicList {
@@ -133,9 +132,7 @@ package import TopicProtocol
     }
 
     package func describeTopic(_ name: String, firstPartition: UInt32) throws(BrokerError) -> TopicDescription {
-        guard let partitions = topics[name] else {
-            throw BrokerError(.unknownTopicOrPartition, "there is no topic named \(name)")
-        }
+        guard let partitions = topics[name] else { throw .unknown(name) }
         let listed = partitions.dropFirst(Int(firstPartition)).map { partition in
             PartitionDescription(
                 logStartOffset: partition.log.logStartOffset.rawValue, highWatermark: partition.highWatermark.rawValue,
@@ -166,6 +163,7 @@ package import TopicProtocol
     /// - Parameter now: Nanoseconds of a monotonic clock.
     package func commit(now: UInt64) {
         self.now = now
+        createStaged()
         advanceGroups(now: now)
         for partition in staged { append(partition) }
         staged.removeAll(keepingCapacity: true)
@@ -295,7 +293,7 @@ package import TopicProtocol
                 partition.awaiting = []
                 continue
             }
-            if partition.log.options.flushPolicy == .group { publish(partition, upTo: partition.log.durableOffset) }
+            publish(partition, upTo: partition.log.durableOffset)
             if partition.log.logEndOffset > partition.log.durableOffset { wantSync(partition) }
         }
         // A whole segment became durable: the next commit says so on disk, or the next start reads it all again.

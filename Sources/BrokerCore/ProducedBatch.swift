@@ -43,6 +43,10 @@ package struct AppendedBatch {
 package struct BrokerEffects {
     /// Acknowledgements by door, in the order in which they became due.
     package var acks: [[(origin: ProduceOrigin, ack: ProduceAck)]]
+    /// What became of staged creations, by door: nil where all is well.
+    package var created: [[(origin: ProduceOrigin, error: BrokerError?)]]
+    /// Retention, compaction or a request has removed files of logs: whoever maps some lets go of them.
+    package var hasDeletedFiles = false
     /// Batches appended whose memory has a name, by door.
     package var appended: [[AppendedBatch]]
     /// Answers about groups, in order.
@@ -56,6 +60,7 @@ package struct BrokerEffects {
 
     package init(doors: Int) {
         acks = Array(repeating: [], count: doors)
+        created = Array(repeating: [], count: doors)
         appended = Array(repeating: [], count: doors)
     }
 
@@ -64,7 +69,9 @@ package struct BrokerEffects {
         for door in acks.indices {
             acks[door].removeAll(keepingCapacity: true)
             appended[door].removeAll(keepingCapacity: true)
+            created[door].removeAll(keepingCapacity: true)
         }
+        hasDeletedFiles = false
         answers.removeAll(keepingCapacity: true)
         isReadable = false
         if !troubles.isEmpty { troubles = [:] }

@@ -74,11 +74,14 @@ package final class BrokerLoop {
             count += effects.answers.count
             for (index, door) in doors.enumerated() { door.answer(effects.answers.filter { $0.origin.door == index }) }
         }
+        var hasMore = false
         for (index, door) in doors.enumerated() {
+            if !effects.created[index].isEmpty { door.answer(effects.created[index]) }
+            if effects.hasDeletedFiles { door.filesWereDeleted() }
             count += effects.acks[index].count
-            door.deliver(effects.acks[index], isReadable: effects.isReadable)
+            if door.deliver(effects.acks[index], isReadable: effects.isReadable) { hasMore = true }
         }
-        return count > 0 || effects.isReadable
+        return count > 0 || effects.isReadable || hasMore
     }
 
     private func say(_ troubles: [String: String]) {
@@ -98,7 +101,8 @@ package final class BrokerLoop {
     private func sleep() {
         for door in doors where !door.prepareToSleep() { return }
         var timeout: Int32 = 10_000
-        if let deadline = broker.nextDeadline {
+        let deadline = doors.reduce(broker.nextDeadline ?? .max) { min($0, $1.nextDeadline ?? .max) }
+        if deadline != .max {
             let now = monotonicNanoseconds()
             timeout = deadline > now ? min(timeout, Int32(clamping: (deadline - now) / 1_000_000 + 1)) : 0
         }

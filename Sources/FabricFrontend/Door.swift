@@ -11,8 +11,15 @@ package protocol Door: AnyObject {
     func batchesWritten(_ appended: [AppendedBatch])
     /// Sends answers that took time; those to sessions that are gone are dropped.
     func answer(_ answers: [GroupAnswer])
-    /// Pushes what consumers can read and sends acknowledgements.
-    func deliver(_ acks: [(origin: ProduceOrigin, ack: ProduceAck)], isReadable: Bool)
+    /// Sends the answers that had to wait for the turn's end.
+    func answer(_ answers: [(origin: ProduceOrigin, error: BrokerError?)])
+    /// Files of logs were removed: what is mapped of them goes.
+    func filesWereDeleted()
+    /// Sends acknowledgements and pushes what consumers can read, a turn's share to each.
+    /// - Returns: Whether there is more that can be pushed in the next turn.
+    func deliver(_ acks: [(origin: ProduceOrigin, ack: ProduceAck)], isReadable: Bool) -> Bool
+    /// When ``poll()`` is to be called again at the latest, in nanoseconds of the monotonic clock; nil: any time.
+    var nextDeadline: UInt64? { get }
     /// Readable when there may be something to poll, after ``prepareToSleep()``.
     var pollDescriptor: Int32 { get }
     /// Readable when there is something to poll for that is not the fabric's.
@@ -38,4 +45,6 @@ package struct DoorCounters: Sendable {
     /// Pushes from a mapped log file: as hot ones.
     package var windowPushes = 0
     package var protocolErrors = 0
+    /// How often a session had to wait for its client's quota.
+    package var throttles = 0
 }

@@ -12,11 +12,18 @@ package enum Doors {
         try MemoryBlock(byteCount: byteCount, name: "rdmad-arena")
     }
 
+    /// With room for connections that are told that there is none.
+    private static func configuration(_ limits: DoorLimits) -> FabricConfiguration {
+        var configuration = FabricConfiguration.broker
+        configuration.connectionsMax = limits.connectionsMax + 24
+        return configuration
+    }
+
     /// Listens on a Unix socket for clients on this node.
     package static func sharedMemory(
         path: String, number: Int, broker: Broker, limits: DoorLimits, arenaBytes: Int, log: Logger
     ) throws(FabricError) -> any Door {
-        let fabric = try SharedMemoryFabric(configuration: .broker)
+        let fabric = try SharedMemoryFabric(configuration: configuration(limits))
         try fabric.listen(path: path)
         return try FabricDoor(
             fabric: fabric, address: "shm://\(path)", number: number, broker: broker,
@@ -27,7 +34,7 @@ package enum Doors {
     package static func verbs(
         host: String, port: UInt16, number: Int, broker: Broker, limits: DoorLimits, arenaBytes: Int, log: Logger
     ) throws(FabricError) -> any Door {
-        let fabric = try VerbsFabric(listening: host, port: port, configuration: .broker)
+        let fabric = try VerbsFabric(listening: host, port: port, configuration: configuration(limits))
         return try FabricDoor(
             fabric: fabric, address: "rdma://\(host):\(fabric.localPort) on \(fabric.context.name)", number: number,
             broker: broker, memory: try makeArena(byteCount: arenaBytes), limits: limits, log: log)

@@ -7,14 +7,15 @@ internal import TopicProtocol
 
 // From the announcement of a batch to its acknowledgement.
 extension FabricDoor {
-    private func origin(_ session: Session, _ id: UInt32) -> ProduceOrigin {
+    func origin(_ session: Session, _ id: UInt32) -> ProduceOrigin {
         ProduceOrigin(door: number, session: session.number, requestID: id)
     }
 
     private func admitProduce(_ session: Session) throws(FrameError) {
         session.producesInFlight += 1
         guard session.producesInFlight <= limits.producesInFlightMax else {
-            throw FrameError("more than \(limits.producesInFlightMax) batches announced and not acknowledged")
+            throw FrameError(
+                "more than \(limits.producesInFlightMax) batches announced and not acknowledged (--in-flight-max)")
         }
     }
 
@@ -28,6 +29,10 @@ extension FabricDoor {
         // Checked before any memory is set aside for it.
         if byteCount > min(limits.batchBytesMax, fabric.limits.transferBytesMax) {
             produce.state = .failed(.messageTooLarge)
+            log.warning(
+                "batch refused",
+                metadata: session.metadata(
+                    "a batch of \(byteCount) bytes, the limit is \(limits.batchBytesMax) (--max-message-bytes)"))
         } else if byteCount < RecordBatchHeader.byteCount {
             produce.state = .failed(.corruptMessage)
         } else if let known = broker.partition(partition) {
@@ -37,6 +42,7 @@ extension FabricDoor {
         }
         session.produces.append(produce)
         resume(session)
+        stageLanded(session)
     }
 
     /// A batch that came with its announcement.
@@ -55,29 +61,49 @@ extension FabricDoor {
         stageLanded(session)
     }
 
-    /// Posts the pulls that wait, in order, as far as there is memory and room.
+    /// Posts the pulls that wait, in order, as far as there is memory, room and quota.
     func resume(_ session: Session) {
-        for index in session.produces.indices {
-            guard case .announced(let remote) = session.produces[index].state else { continue }
-            let byteCount = session.produces[index].byteCount
-            guard let offset = landingRun(byteCount) else { return stall(session) }
-            let token = nextToken
-            let slice = LocalSlice(region: region, offset: offset, count: byteCount)
-            switch fabric.read(on: session.connection, from: remote, into: slice, token: token) {
-            case .posted:
-                nextToken += 1
-                transfers[token] = .pull(session, offset: offset, byteCount: byteCount)
-                session.produces[index].state = .pulling
-                session.produces[index].token = token
-            case .full:
-                landing.free(offset: offset, byteCount: byteCount)
-                return  // .writable calls again
-            case .closed, .refused:
-                landing.free(offset: offset, byteCount: byteCount)
-                return
+        // Behind those that wait for memory.
+        guard stalled.isEmpty else { return stall(session) }
+        while true {
+            switch pullNext(session) {
+            case .posted: continue
+            case .noMemory: return stall(session)
+            case .nothing: return
             }
         }
-        stageLanded(session)
+    }
+
+    private enum PullOutcome {
+        case posted, noMemory
+        /// Nothing is announced, or something else calls again: room, the quota's time, the end.
+        case nothing
+    }
+
+    private func pullNext(_ session: Session) -> PullOutcome {
+        for index in session.produces.indices {
+            guard case .announced(let remote) = session.produces[index].state else { continue }
+            if let time = session.quota?.produce?.wait(now: now) {
+                throttle(session, until: time)
+                return .nothing
+            }
+            let byteCount = session.produces[index].byteCount
+            guard let offset = landingRun(byteCount) else { return .noMemory }
+            let token = nextToken
+            let slice = LocalSlice(region: region, offset: offset, count: byteCount)
+            guard fabric.read(on: session.connection, from: remote, into: slice, token: token) == .posted else {
+                // When it is full, .writable calls again.
+                landing.free(offset: offset, byteCount: byteCount)
+                return .nothing
+            }
+            nextToken += 1
+            transfers[token] = .pull(session, offset: offset, byteCount: byteCount)
+            session.produces[index].state = .pulling
+            session.produces[index].token = token
+            session.quota?.produce?.charge(byteCount, now: now)
+            return .posted
+        }
+        return .nothing
     }
 
     /// Memory for a batch to land in, from the oldest hot ones when need be.
@@ -93,11 +119,22 @@ extension FabricDoor {
         if !stalled.contains(where: { $0 === session }) { stalled.append(session) }
     }
 
-    /// Called each turn: memory may have come back.
+    /// Called each turn: memory may have come back. A batch for each session, round after round.
     func resumeStalled() {
-        let waiting = stalled
+        var queue = stalled
         stalled.removeAll(keepingCapacity: true)
-        for session in waiting { resume(session) }
+        var next = 0
+        while next < queue.count {
+            let session = queue[next]
+            switch pullNext(session) {
+            case .posted: queue.append(session)
+            case .noMemory:
+                stalled += queue[next...]
+                return
+            case .nothing: break
+            }
+            next += 1
+        }
     }
 
     func pulled(_ session: Session, token: UInt64, offset: Int, byteCount: Int, _ status: TransferStatus) {
@@ -136,6 +173,11 @@ extension FabricDoor {
                     rebasing: memory.bytes[produce.offset..<produce.offset + produce.byteCount])
                 stagedRuns.append((produce.offset, produce.byteCount))
             case .eager(let message, let batch):
+                if let time = session.quota?.produce?.wait(now: now) {
+                    throttle(session, until: time)
+                    break loop
+                }
+                session.quota?.produce?.charge(batch.count, now: now)
                 unsafe bytes = unsafe batch
                 stagedMessages.append(message)
             }
@@ -181,12 +223,20 @@ extension FabricDoor {
         stagedMessages.removeAll(keepingCapacity: true)
     }
 
-    func deliver(_ acks: [(origin: ProduceOrigin, ack: ProduceAck)], isReadable: Bool) {
+    func deliver(_ acks: [(origin: ProduceOrigin, ack: ProduceAck)], isReadable: Bool) -> Bool {
         for (origin, ack) in acks { sessionsByNumber[origin.session]?.acks.append(ack) }
+        // Each turn begins with another one, for whoever comes first finds the most memory: with the one that found none.
+        var hasMore = false
+        firstServed = nextServed.flatMap { number in order.firstIndex { $0.number == number } } ?? firstServed &+ 1
+        nextServed = nil
         // Somebody waits for what is pushed; who produced it has more to do meanwhile.
-        for session in sessions.values where isReadable || session.mayPush { push(session) }
-        for session in sessions.values where !session.acks.isEmpty && session.answers.isEmpty { sendAcks(session) }
+        for place in order.indices {
+            let session = order[(firstServed &+ place) % order.count]
+            if isReadable || session.mayPush, push(session) { hasMore = true }
+        }
+        for session in order where !session.acks.isEmpty && session.answers.isEmpty { sendAcks(session) }
         fabric.flush()
+        return hasMore
     }
 
     /// Many acknowledgements travel in one message.

@@ -7,23 +7,38 @@ internal import TopicProtocol
 
 // From the log into a consumer's ring.
 extension FabricDoor {
-    /// Pushes what a session can read, as far as its ring, our memory and its queue have room. Partitions take turns.
-    func push(_ session: Session) {
+    /// Pushes what a session can read, as far as its ring, our memory, its queue and its quota have room, and at most a
+    /// turn's share. Partitions take turns.
+    /// - Returns: Whether only the share was used up.
+    func push(_ session: Session) -> Bool {
         session.mayPush = false
-        guard session.ring != nil else { return }
+        guard let ring = session.ring else { return false }
+        let shareEnd = ring.written + UInt64(limits.turnPushBytes)
         var idle = 0
         while idle < session.subscriptions.count {
+            let written = session.ring!.written
+            if written >= shareEnd {
+                session.mayPush = true
+                return true
+            }
+            if let time = session.quota?.consume?.wait(now: now) {
+                throttle(session, until: time)
+                return false
+            }
             let index = session.nextSubscription % session.subscriptions.count
             switch pushOne(session, index) {
-            case .pushed: idle = 0
+            case .pushed:
+                idle = 0
+                session.quota?.consume?.charge(Int(session.ring!.written - written), now: now)
             case .nothing: idle += 1
             case .ended:
                 session.subscriptions.remove(at: index)
                 continue
-            case .blocked: return
+            case .blocked: return false
             }
             session.nextSubscription = index + 1
         }
+        return false
     }
 
     enum PushOutcome {
@@ -54,11 +69,17 @@ extension FabricDoor {
             ?? read(session, index, partition, byteCountMax: min(limits.pushBytes, room))
     }
 
+    /// All of our memory is in use: goes on when some comes back, with this session.
+    func awaitMemory(_ session: Session) -> PushOutcome {
+        session.mayPush = true
+        if nextServed == nil { nextServed = session.number }
+        return .blocked
+    }
+
     private func read(_ session: Session, _ index: Int, _ partition: Partition, byteCountMax: Int) -> PushOutcome {
         let reserved = RingEntry.headerBytes + byteCountMax
         guard let offset = pushing.allocate(reserved) else {
-            session.mayPush = true
-            return .blocked
+            return awaitMemory(session)
         }
         let payload = offset + RingEntry.headerBytes
         let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[payload..<payload + byteCountMax])
@@ -97,8 +118,7 @@ extension FabricDoor {
         _ session: Session, _ index: Int, _ partition: Partition, _ unit: Int, _ batch: HotCache.Batch
     ) -> PushOutcome {
         guard let header = headers.allocate(RingEntry.headerBytes) else {
-            session.mayPush = true
-            return .blocked
+            return awaitMemory(session)
         }
         encodeHeader(partition, batch.byteCount, from: batch.base, to: batch.next, at: header)
         var cursor = session.subscriptions[index].cursor

@@ -8,12 +8,15 @@ internal import TopicProtocol
 // Requests that are answered at once.
 extension FabricDoor {
     func serve(_ request: Request, id: UInt32, _ session: Session) throws(FrameError) {
+        guard session.version >= request.oldestVersion else {
+            let text = "the connection speaks version \(session.version), this request needs \(request.oldestVersion)"
+            return answer(session, id, BrokerError(.unsupportedVersion, text))
+        }
         switch request {
         case .createTopic(let name, let partitions, let configs):
-            answer(session, id) { () throws(BrokerError) in
-                try broker.createTopic(name, partitions: Int(partitions), configs: configs)
-                log.info("topic created", metadata: ["topic": "\(name)", "partitions": "\(partitions)"])
-            }
+            broker.stageCreation(
+                TopicCreation(name, partitions: Int(partitions), configs: configs), origin(session, id))
+            log.info("creating a topic", metadata: ["topic": "\(name)", "partitions": "\(partitions)"])
         case .deleteTopic(let name):
             answer(session, id) { () throws(BrokerError) in
                 try broker.deleteTopic(name)
@@ -55,6 +58,7 @@ extension FabricDoor {
             session.ring!.released = position
             session.mayPush = true
         case .group(let request): serve(request, id: id, session)
+        case .admin(let request): serve(request, id: id, session)
         }
     }
 
@@ -66,7 +70,9 @@ extension FabricDoor {
             remote.byteCount % UInt64(RingEntry.alignment) == 0,
             remote.address.addingReportingOverflow(remote.byteCount).overflow == false
         else {
-            let text = "a ring has 4096 to \(limits.ringBytesMax) bytes, a multiple of 64; this one \(remote.byteCount)"
+            let text =
+                "a ring has 4096 to \(limits.ringBytesMax) bytes (--ring-bytes-max), a multiple of 64; this one "
+                + "\(remote.byteCount)"
             return answer(session, id, BrokerError(.invalidRequest, text))
         }
         session.ring = Ring(remote: remote)
@@ -80,8 +86,10 @@ extension FabricDoor {
         guard session.ring != nil else {
             return answer(session, id, BrokerError(.invalidRequest, "open a ring before subscribing"))
         }
-        guard session.subscriptions.count < Session.subscriptionsMax else {
-            let text = "at most \(Session.subscriptionsMax) subscriptions per connection"
+        guard session.subscriptions.count < limits.subscriptionsMax else {
+            let text =
+                "the connection reads \(session.subscriptions.count) partitions, the limit is "
+                + "\(limits.subscriptionsMax) (--subscriptions-max)"
             return answer(session, id, BrokerError(.limitReached, text))
         }
         let start: Offset =
@@ -105,7 +113,7 @@ extension FabricDoor {
 
     // MARK: Answers
 
-    private func answer(_ session: Session, _ id: UInt32, _ work: () throws(BrokerError) -> Void) {
+    func answer(_ session: Session, _ id: UInt32, _ work: () throws(BrokerError) -> Void) {
         do throws(BrokerError) {
             try work()
             answer(session, id) { _ in }

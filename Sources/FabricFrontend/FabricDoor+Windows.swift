@@ -70,8 +70,7 @@ extension FabricDoor {
         switch outcome {
         case .batches(let byteCount, let first, let next):
             guard let header = headers.allocate(RingEntry.headerBytes) else {
-                session.mayPush = true
-                return .blocked
+                return awaitMemory(session)
             }
             encodeHeader(partition, byteCount, from: first, to: next, at: header)
             let slice = LocalSlice(region: self.region, offset: header, count: RingEntry.headerBytes)
@@ -90,10 +89,17 @@ extension FabricDoor {
         }
     }
 
-    /// A deleted file's space is free once its windows are gone, too.
     func dropIdleWindows() {
         guard !windows.isEmpty else { return }
         windows.dropIdle(now: monotonicNanoseconds()) { fabric.unregister($0) }
+    }
+
+    /// The space of removed files is free once their windows are gone, too.
+    func filesWereDeleted() {
+        windows.retire { [broker] key in
+            broker.partition(key.partition).map { $0.isDeleted || !$0.log.has(key.segment) } ?? true
+        }
+        dropIdleWindows()
     }
 
     /// Takes in the windows that have been prepared; who waited for one may go on.

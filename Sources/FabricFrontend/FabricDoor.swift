@@ -28,6 +28,14 @@ final class FabricDoor<F: Fabric>: Door {
     private var polls: UInt32 = 0
     var sessions: [ConnectionID: Session] = [:]
     var sessionsByNumber: [UInt64: Session] = [:]
+    /// The sessions; where among them this turn begins; and the number of the one that found no memory to push from.
+    var order: [Session] = []
+    var firstServed = 0
+    var nextServed: UInt64?
+    /// This turn's time, in nanoseconds of the monotonic clock.
+    var now: UInt64 = 0
+    /// When the first session that is throttled may go on.
+    private var throttledUntil = UInt64.max
     var counters = DoorCounters()
     /// What each posted transfer is, by token.
     var transfers: [UInt64: Transfer] = [:]
@@ -83,7 +91,11 @@ final class FabricDoor<F: Fabric>: Door {
     var pollDescriptor: Int32 { fabric.pollDescriptor }
     var wakeDescriptor: Int32 { windows.wakeDescriptor }
 
+    var nextDeadline: UInt64? { throttledUntil == .max ? nil : throttledUntil }
+
     func poll() -> Int {
+        now = monotonicNanoseconds()
+        if now >= throttledUntil { resumeThrottled() }
         let count = fabric.poll(into: &events)
         for event in events { handle(event) }
         events.removeAll(keepingCapacity: true)
@@ -92,6 +104,24 @@ final class FabricDoor<F: Fabric>: Door {
         polls &+= 1
         if polls & 0xfff == 0 { dropIdleWindows() }
         return count
+    }
+
+    /// A session waits for its client's quota.
+    func throttle(_ session: Session, until time: UInt64) {
+        if !session.isThrottled { counters.throttles += 1 }
+        session.isThrottled = true
+        throttledUntil = min(throttledUntil, time)
+    }
+
+    /// Those whose time has not come are throttled again.
+    private func resumeThrottled() {
+        throttledUntil = .max
+        for session in order where session.isThrottled {
+            session.isThrottled = false
+            session.mayPush = true
+            resume(session)
+            stageLanded(session)
+        }
     }
 
     func prepareToSleep() -> Bool {
@@ -105,6 +135,7 @@ final class FabricDoor<F: Fabric>: Door {
         windows.stop()
         sessions = [:]
         sessionsByNumber = [:]
+        order = []
     }
 
     // MARK: Events
@@ -124,10 +155,15 @@ final class FabricDoor<F: Fabric>: Door {
 
     private func admit(_ id: ConnectionID) {
         let peer = fabric.peerDescription(of: id)
-        switch Handshake.answer(hello: fabric.privateData(of: id)) {
+        let hello = fabric.privateData(of: id)
+        var answer = Handshake.answer(hello: hello)
+        if sessions.count >= limits.connectionsMax, case .success = answer {
+            answer = .failure(.init(error: .limitReached, text: "full at \(sessions.count) (--max-connections)"))
+        }
+        switch answer {
         case .failure(let refusal):
             log.warning("connection refused", metadata: ["peer": "\(peer)", "why": "\(refusal.text)"])
-            counters.protocolErrors += 1
+            if refusal.error != .limitReached { counters.protocolErrors += 1 }
             fabric.reject(id, privateData: Handshake.refusal(refusal))
         case .success(let version):
             let welcome = Handshake.Welcome(
@@ -138,10 +174,13 @@ final class FabricDoor<F: Fabric>: Door {
                 log.error("cannot accept a connection", metadata: ["peer": "\(peer)", "why": "\(error)"])
                 return
             }
-            let session = Session(connection: id, number: nextSession, peer: peer, version: version)
+            let session = Session(
+                connection: id, number: nextSession, peer: peer, version: version,
+                quota: broker.quotas.client(Handshake.clientID(hello: hello), now: now))
             nextSession += 1
             sessions[id] = session
             sessionsByNumber[session.number] = session
+            order.append(session)
             counters.connections += 1
         }
     }
@@ -214,6 +253,7 @@ final class FabricDoor<F: Fabric>: Door {
     private func remove(_ id: ConnectionID, _ reason: DisconnectReason) {
         guard let session = sessions.removeValue(forKey: id) else { return }
         sessionsByNumber[session.number] = nil
+        order.removeAll { $0 === session }
         stalled.removeAll { $0 === session }
         fragmentBytes -= session.fragments.byteCount
         // Its transfers have all completed; what had landed and not been staged was never acknowledged.
@@ -238,9 +278,13 @@ extension Session {
 
 /// What one client may ask of a door.
 package struct DoorLimits: Sendable {
-    /// Longest batch, in bytes.
+    /// Connections of the door (`--max-connections`).
+    package var connectionsMax = 1000
+    /// Partitions that one connection reads (`--subscriptions-max`).
+    package var subscriptionsMax = 1024
+    /// Longest batch, in bytes (`--max-message-bytes`).
     package var batchBytesMax = 1_048_588
-    /// Batches announced and not acknowledged, per connection.
+    /// Batches announced and not acknowledged, per connection (`--in-flight-max`).
     package var producesInFlightMax = 64
     /// Batches of at least so many bytes stay where they landed.
     package var hotBytesMin = 4096
@@ -251,9 +295,11 @@ package struct DoorLimits: Sendable {
     package var fragmentBytesMax = 64 << 20
     /// Bytes of log files pinned at once, for pushing from them; 0 for none.
     package var windowBytesMax = 64 << 20
+    /// Bytes pushed to one connection before the next has its turn.
+    package var turnPushBytes = 1 << 20
     /// Bytes read from a log for one push.
     package var pushBytes = 256 << 10
-    /// Longest ring that a client may open, in bytes.
+    /// Longest ring that a client may open, in bytes (`--ring-bytes-max`).
     package var ringBytesMax: UInt64 = 1 << 30
     package init() {}
 }

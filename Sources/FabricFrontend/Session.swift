@@ -31,14 +31,18 @@ final class Session {
     var nextSubscription = 0
     /// Something changed since the last look for readable partitions.
     var mayPush = false
+    /// The account of its client; nil when nothing limits it.
+    let quota: ClientQuota?
+    /// It waits for its client's quota.
+    var isThrottled = false
     /// A window that it needs is being prepared.
     var awaitsWindow = false
 
     static let answersMax = 256
     static let answerBytesMax = 2 << 20
-    static let subscriptionsMax = 1024
 
-    init(connection: ConnectionID, number: UInt64, peer: String, version: UInt16) {
+    init(connection: ConnectionID, number: UInt64, peer: String, version: UInt16, quota: ClientQuota? = nil) {
+        self.quota = quota
         self.version = version
         self.connection = connection
         self.number = number

@@ -25,6 +25,8 @@ final class Window {
     var readers = 0
     /// Whether a reader has come; one that was prepared ahead has not been of use before.
     var wasUsed = false
+    /// Its file is gone: nobody will come any more.
+    fileprivate(set) var isRetired = false
     /// When a reader came last, in nanoseconds of the monotonic clock.
     var usedAt: UInt64
 
@@ -126,9 +128,15 @@ final class WindowCache {
         return (!outcomes.isEmpty, refusal)
     }
 
-    /// Drops what nobody has used for long.
+    /// Marks windows of files that are gone: they are dropped as soon as nobody reads from them.
+    func retire(_ isGone: (WindowKey) -> Bool) {
+        for window in windows.values where isGone(window.key) { window.isRetired = true }
+    }
+
+    /// Drops what nobody has used for long, or ever will.
     func dropIdle(now: UInt64, dropped: (RegionID) -> Void) {
-        for window in windows.values where window.isIdle && now - window.usedAt > Self.idleNanoseconds {
+        for window in windows.values
+        where window.isIdle && (window.isRetired || now - window.usedAt > Self.idleNanoseconds) {
             dropped(drop(window))
         }
     }

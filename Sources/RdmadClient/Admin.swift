@@ -1,11 +1,11 @@
 internal import RDMATransport
 internal import TopicProtocol
 
-/// Topics of a broker: create, list, describe, delete.
+/// Topics of a broker: create, list, describe, alter, delete.
 ///
 /// - Threading: any. Close it with ``close()``.
 public final class Admin: Sendable {
-    private let link: LinkHandle
+    let link: LinkHandle
 
     /// Begins connecting. An unreachable broker is reported by the first call.
     /// - Parameter timeoutSeconds: How long to try to connect, and to connect again.
@@ -19,30 +19,6 @@ public final class Admin: Sendable {
 
     /// Ends the connection.
     public func close() { link.close() }
-
-    /// Creates a topic; durable when this returns.
-    /// - Parameter configs: Its own settings by Kafka's names, such as `retention.ms`; `flush.policy` is rdmad's.
-    public func createTopic(
-        _ name: String, partitions: Int = 1, configs: [String: String] = [:]
-    ) async throws(ClientError) {
-        guard let count = UInt32(exactly: partitions) else { throw ClientError(.limit, "\(partitions) partitions") }
-        for (name, value) in configs
-        where [name, value].contains(where: { $0.utf8.count > FrameLimits.topicConfigBytesMax }) {
-            throw ClientError(
-                .limit, "topic config \(name.prefix(40)) is longer than \(FrameLimits.topicConfigBytesMax) bytes")
-        }
-        guard configs.count <= FrameLimits.topicConfigsMax else {
-            throw ClientError(
-                .limit, "\(configs.count) topic configs, at most \(FrameLimits.topicConfigsMax) are allowed")
-        }
-        let list = configs.sorted { $0.key < $1.key }.map { TopicConfig(name: $0.key, value: $0.value) }
-        _ = try await link.request(.createTopic(name: name, partitions: count, configs: list))
-    }
-
-    /// Deletes a topic and all of its records.
-    public func deleteTopic(_ name: String) async throws(ClientError) {
-        _ = try await link.request(.deleteTopic(name: name))
-    }
 
     /// All topics, by name.
     public func listTopics() async throws(ClientError) -> [Topic] {
@@ -58,7 +34,7 @@ public final class Admin: Sendable {
         }
     }
 
-    /// What a topic was given of its own when it was created, by name.
+    /// What a topic was given of its own, by name.
     public func topicConfigs(_ name: String) async throws(ClientError) -> [(name: String, value: String)] {
         let request = Request.describeTopic(name: name, firstPartition: 0)
         let part = try parseBody(try await link.request(request)) { reader throws(FrameError) in

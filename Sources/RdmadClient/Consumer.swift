@@ -26,6 +26,8 @@ public final class Consumer: Sendable, AsyncSequence {
         public var connectTimeoutSeconds = 10.0
         /// How long to try to connect again when the connection was lost, in seconds.
         public var reconnectTimeoutSeconds = 120.0
+        /// Whom the broker counts quotas for: at most 32 bytes; empty for nobody in particular.
+        public var clientID = ""
         /// The defaults.
         public init() {}
     }
@@ -55,6 +57,7 @@ public final class Consumer: Sendable, AsyncSequence {
         else {
             throw ClientError(.limit, "ringBytes is 4096 to 1073741824, a multiple of 4096")
         }
+        try Links.check(clientID: configuration.clientID)
         self.topic = topic
         let agent = ConsumerAgent(topic: topic, wanted: partitions, from: position, configuration: configuration)
         self.agent = agent
@@ -62,7 +65,7 @@ public final class Consumer: Sendable, AsyncSequence {
             broker, agent: agent,
             patience: LinkPatience(
                 connectSeconds: configuration.connectTimeoutSeconds,
-                reconnectSeconds: configuration.reconnectTimeoutSeconds))
+                reconnectSeconds: configuration.reconnectTimeoutSeconds), clientID: configuration.clientID)
         agent.attach(link)
         switch await withCheckedContinuation({ agent.whenReady($0) }) {
         case .success(let partitions): self.partitions = partitions

@@ -63,11 +63,14 @@ extension Link {
     func rejected(_ failure: ConnectFailure, _ fabric: F, _ id: ConnectionID) {
         switch failure {
         case .rejectedByPeer, .versionMismatch:
-            let text = Handshake.parseRefusal(fabric.privateData(of: id))?.text
+            let refusal = Handshake.parseRefusal(fabric.privateData(of: id))
+            let text = refusal?.text
             let why =
                 text ?? (failure == .versionMismatch ? "it speaks another version of the transport" : "it is full")
             attemptFailed(
-                ClientError(.connection, "\(address) refused the connection: \(why)"), isFinal: text != nil)
+                ClientError(.connection, "\(address) refused the connection: \(why)"),
+                // Another connection may end.
+                isFinal: refusal.map { !$0.error.isRetriable } ?? false)
         case .nobodyListens:
             attemptFailed(ClientError(.connection, Self.nobody(address)), isFinal: false)
         case .unreachable:

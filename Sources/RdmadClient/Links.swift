@@ -4,15 +4,18 @@ internal import TopicProtocol
 /// Opens a link to a broker, on the fabric that its address names.
 enum Links {
     /// Starts the link's thread, which connects. The agent learns how it went.
-    static func open(_ address: BrokerAddress, agent: any LinkAgent, patience: LinkPatience) -> LinkHandle {
+    static func open(
+        _ address: BrokerAddress, agent: any LinkAgent, patience: LinkPatience, clientID: String = ""
+    ) -> LinkHandle {
         let handle = LinkHandle()
+        let hello = Handshake.hello(clientID: clientID)
         switch address {
         case .sharedMemory(let path):
             handle.start {
                 Link(handle: handle, agent: agent, address: address, patience: patience) {
                     () throws(FabricError) in
                     let fabric = try SharedMemoryFabric(configuration: .client)
-                    return (fabric, try fabric.connect(path: path, privateData: Handshake.hello()))
+                    return (fabric, try fabric.connect(path: path, privateData: hello))
                 }.run()
             }
         case .rdma(let host, let port):
@@ -20,11 +23,19 @@ enum Links {
                 Link(handle: handle, agent: agent, address: address, patience: patience) {
                     () throws(FabricError) in
                     let fabric = try VerbsFabric(towards: host, port: port, configuration: .client)
-                    return (fabric, try fabric.connect(host: host, port: port, privateData: Handshake.hello()))
+                    return (fabric, try fabric.connect(host: host, port: port, privateData: hello))
                 }.run()
             }
         }
         return handle
+    }
+
+    /// Refuses a client id that does not fit into the handshake.
+    static func check(clientID: String) throws(ClientError) {
+        guard clientID.utf8.count <= Handshake.clientIDBytesMax, !clientID.utf8.contains(0) else {
+            throw ClientError(
+                .limit, "a client id has at most \(Handshake.clientIDBytesMax) bytes, this one \(clientID.utf8.count)")
+        }
     }
 }
 

@@ -37,12 +37,14 @@ extension Producer {
         public var compressionLevels: [CompressionType: Int] = [:]
         /// Which partition a record goes to (`partitioner.class`, `partitioner.ignore.keys`).
         public var partitioner = Partitioner.murmur2
+        /// Whom the broker counts quotas for (`client.id`): at most 32 bytes; empty for nobody in particular.
+        public var clientID = ""
         /// The defaults.
         public init() {}
 
         /// Sets one by Kafka's name for it, from Kafka's text.
         ///
-        /// `acks`, `batch.size`, `buffer.memory`, `compression.type`, `compression.gzip.level`,
+        /// `acks`, `batch.size`, `buffer.memory`, `client.id`, `compression.type`, `compression.gzip.level`,
         /// `compression.lz4.level`, `compression.zstd.level`, `delivery.timeout.ms`, `enable.idempotence`, `linger.ms`,
         /// `max.in.flight.requests.per.connection`, `partitioner.class`, `partitioner.ignore.keys`.
         /// - Throws: ``ClientError/Code/limit`` when there is no such setting, or no such value of it.
@@ -53,6 +55,7 @@ extension Producer {
                 return number
             }
             switch name {
+            case "client.id": clientID = value
             case "acks":
                 guard let acks = ["0": Acks.none, "1": .all, "-1": .all, "all": .all][value] else {
                     throw refused("0, 1 or all")

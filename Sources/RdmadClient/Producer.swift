@@ -43,6 +43,7 @@ public final class Producer: Sendable {
         onAcknowledged: Acknowledgement? = nil
     ) async throws(ClientError) {
         try configuration.check()
+        try Links.check(clientID: configuration.clientID)
         self.topic = topic
         let agent: ProducerAgent
         do {
@@ -53,7 +54,8 @@ public final class Producer: Sendable {
         self.agent = agent
         let timeout = configuration.deliveryTimeoutSeconds
         link = Links.open(
-            broker, agent: agent, patience: LinkPatience(connectSeconds: min(timeout, 10), reconnectSeconds: timeout))
+            broker, agent: agent, patience: LinkPatience(connectSeconds: min(timeout, 10), reconnectSeconds: timeout),
+            clientID: configuration.clientID)
         agent.attach(link)
         switch await withCheckedContinuation({ agent.whenReady($0) }) {
         case .success(let count): partitionCount = count

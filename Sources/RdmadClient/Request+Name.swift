@@ -15,6 +15,7 @@ extension Request {
         case .unsubscribe(let partition): "unsubscribe from \(partition)"
         case .ringCredit: "ring credit"
         case .group(let request): request.name
+        case .admin(let request): request.name
         }
     }
 }
@@ -32,6 +33,19 @@ extension GroupRequest {
         case .describe(let group): "describe group \(group)"
         case .delete(let group): "delete group \(group)"
         case .deleteOffsets(let group, _): "delete offsets of group \(group)"
+        }
+    }
+}
+
+extension AdminRequest {
+    var name: String {
+        switch self {
+        case .alterConfigs(let topic, _): "alter the configs of topic \(topic)"
+        case .describeConfigs(let topic):
+            topic.isEmpty ? "describe the broker's configs" : "describe the configs of topic \(topic)"
+        case .addPartitions(let topic, _): "add partitions to topic \(topic)"
+        case .listOffsets(let partition, _): "list offsets of \(partition)"
+        case .deleteRecords(let partition, _): "delete records of \(partition)"
         }
     }
 }

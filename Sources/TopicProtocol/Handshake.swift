@@ -1,7 +1,7 @@
 /// What client and broker say in the private data of connect and accept: at most 40 bytes each.
 ///
 /// ```
-/// hello     | "rdmd" u32 | oldest version u16 | newest version u16 |
+/// hello     | "rdmd" u32 | oldest version u16 | newest version u16 | client id, up to 32 bytes |
 /// welcome   | "rdmd" u32 | version u16 | 0 u16 | batch bytes max u32 | produces in flight max u32 |
 /// refusal   | "rdmd" u32 | error i16 | text, up to 34 bytes |
 /// ```
@@ -11,6 +11,8 @@ package enum Handshake {
     package static let oldestVersion: UInt16 = 1
     package static let newestVersion: UInt16 = 2
     package static let bytesMax = 40
+    /// Longest client id, in bytes.
+    package static let clientIDBytesMax = 32
 
     /// What a broker grants.
     package struct Welcome: Sendable {
@@ -26,12 +28,22 @@ package enum Handshake {
         }
     }
 
-    package static func hello(oldest: UInt16 = oldestVersion, newest: UInt16 = newestVersion) -> [UInt8] {
+    /// - Parameter clientID: Whom quotas are counted for; at most 32 bytes, without a zero.
+    package static func hello(
+        oldest: UInt16 = oldestVersion, newest: UInt16 = newestVersion, clientID: String = ""
+    ) -> [UInt8] {
         build { writer in
             writer.integer(magic)
             writer.integer(oldest)
             writer.integer(newest)
+            let id = Array(clientID.utf8.prefix(clientIDBytesMax))
+            unsafe id.withUnsafeBytes { unsafe writer.run($0) }
         }
+    }
+
+    /// The client id of a hello that was taken; empty when it has none. Fabrics may append zero bytes.
+    package static func clientID(hello: [UInt8]) -> String {
+        String(decoding: hello.dropFirst(8).prefix(clientIDBytesMax).prefix { $0 != 0 }, as: UTF8.self)
     }
 
     /// The version to speak with a client, the newest that both know, or the refusal to send it.

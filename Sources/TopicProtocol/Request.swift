@@ -8,6 +8,15 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
         self.partition = partition
     }
     package var description: String { "topic #\(topicID) partition \(partition)" }
+
+    init(from reader: inout FrameReader) throws(FrameError) {
+        self.init(topicID: try reader.integer(), partition: try reader.integer())
+    }
+
+    func encode(into writer: inout FrameWriter) {
+        writer.integer(topicID)
+        writer.integer(partition)
+    }
 }
 
 /// What a client says to a broker.
@@ -26,8 +35,8 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
 /// UNSUBSCRIBE    10 | topic id u32 | partition u32 |
 /// RING_CREDIT    11 | position u64 |                       no answer
 /// ```
-/// Types 20 to 29 are ``GroupRequest``s.
-/// A string is a 16-bit length and UTF-8. Everything is little-endian (docs/protocol.md).
+/// Since version 2: types 12 to 16, ``AdminRequest``, and 20 to 29, ``GroupRequest``. A string is a 16-bit length and
+/// UTF-8. Everything is little-endian (docs/protocol.md).
 @safe package enum Request {
     /// Configs: Kafka's names, as written.
     case createTopic(name: String, partitions: UInt32, configs: [TopicConfig] = [])
@@ -47,9 +56,16 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
     case ringCredit(position: UInt64)
     /// Consumer groups and committed offsets.
     case group(GroupRequest)
+    /// What looks after topics.
+    case admin(AdminRequest)
 
     /// The oldest version of the protocol that has this request.
-    package var oldestVersion: UInt16 { if case .group = self { 2 } else { 1 } }
+    package var oldestVersion: UInt16 {
+        switch self {
+        case .group, .admin: 2
+        default: 1
+        }
+    }
 
     /// Parses one message: a frame, or what fragments were put together to.
     package static func parse(_ bytes: UnsafeMutableRawBufferPointer) throws(FrameError) -> (id: UInt32, Request) {
@@ -75,10 +91,10 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
         case 5: request = .allocateProducerID
         case 6:
             request = .produce(
-                try address(&reader), byteCount: try reader.integer(), key: try reader.integer(),
+                try PartitionAddress(from: &reader), byteCount: try reader.integer(), key: try reader.integer(),
                 address: try reader.integer())
         case 7:
-            let partition = try address(&reader)
+            let partition = try PartitionAddress(from: &reader)
             let count = Int(try reader.integer(UInt32.self))
             guard count == reader.remaining else {
                 throw FrameError("an eager batch of \(count) bytes in a frame that carries \(reader.remaining)")
@@ -90,18 +106,15 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
             let key = try reader.integer(UInt32.self)
             guard try reader.integer(UInt32.self) == 0 else { throw FrameError("reserved bytes are not zero") }
             request = .openRing(key: key, address: try reader.integer(), byteCount: try reader.integer())
-        case 9: request = .subscribe(try address(&reader), offset: try reader.integer())
-        case 10: request = .unsubscribe(try address(&reader))
+        case 9: request = .subscribe(try PartitionAddress(from: &reader), offset: try reader.integer())
+        case 10: request = .unsubscribe(try PartitionAddress(from: &reader))
         case 11: request = .ringCredit(position: try reader.integer())
         case GroupRequest.types: request = .group(try GroupRequest(type: type, from: &reader))
+        case AdminRequest.types: request = .admin(try AdminRequest(type: type, from: &reader))
         default: throw FrameError("unknown frame type \(type)")
         }
         try reader.end()
         return (id, request)
-    }
-
-    private static func address(_ reader: inout FrameReader) throws(FrameError) -> PartitionAddress {
-        PartitionAddress(topicID: try reader.integer(), partition: try reader.integer())
     }
 
     /// Writes the frame; returns its length in bytes.
@@ -116,10 +129,6 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
         func begin(_ type: UInt8) {
             writer.integer(UInt32(type))
             writer.integer(id)
-        }
-        func put(_ partition: PartitionAddress) {
-            writer.integer(partition.topicID)
-            writer.integer(partition.partition)
         }
         switch self {
         case .createTopic(let name, let partitions, let configs):
@@ -141,13 +150,13 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
             begin(5)
         case .produce(let partition, let byteCount, let key, let address):
             begin(6)
-            put(partition)
+            partition.encode(into: &writer)
             writer.integer(byteCount)
             writer.integer(key)
             writer.integer(address)
         case .produceEager(let partition, let batch):
             begin(7)
-            put(partition)
+            partition.encode(into: &writer)
             writer.integer(UInt32(batch.count))
             unsafe writer.run(UnsafeRawBufferPointer(batch))
         case .openRing(let key, let address, let byteCount):
@@ -158,15 +167,18 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
             writer.integer(byteCount)
         case .subscribe(let partition, let offset):
             begin(9)
-            put(partition)
+            partition.encode(into: &writer)
             writer.integer(offset)
         case .unsubscribe(let partition):
             begin(10)
-            put(partition)
+            partition.encode(into: &writer)
         case .ringCredit(let position):
             begin(11)
             writer.integer(position)
         case .group(let request):
+            begin(request.type)
+            request.encode(into: &writer)
+        case .admin(let request):
             begin(request.type)
             request.encode(into: &writer)
         }

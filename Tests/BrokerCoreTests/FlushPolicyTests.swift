@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 import RecordFormat
 import Testing
 import TopicLog
@@ -8,66 +8,6 @@ import TopicProtocol
 
 /// When a batch is acknowledged, and when it is durable: by its topic's policy, the time given by the test.
 @Suite struct FlushPolicyTests {
-    /// A broker on a directory of its own, without doors.
-    private final class Bench {
-        let path = NSTemporaryDirectory() + "broker-core-\(UInt64.random(in: 0 ... .max))"
-        let directory: LogDirectory
-        let flusher: Flusher
-        let broker: Broker
-        private var request: UInt32 = 0
-
-        init(_ policy: FlushPolicy = .group) throws {
-            var options = LogOptions()
-            options.flushPolicy = policy
-            directory = try LogDirectory.open(path: path, options: options)
-            flusher = try Flusher(volumes: directory.volumes)
-            broker = Broker(directory: directory, flusher: flusher, doors: 1)
-        }
-
-        deinit { try? FileManager.default.removeItem(atPath: path) }
-
-        func create(_ topic: String, _ policy: String?) throws -> Partition {
-            try broker.createTopic(
-                topic, partitions: 1, configs: policy.map { [TopicConfig(name: "flush.policy", value: $0)] } ?? [])
-            let id = try broker.describeTopic(topic, firstPartition: 0).topicID
-            return broker.partition(PartitionAddress(topicID: id, partition: 0))!
-        }
-
-        /// Appends one record in a turn of its own; how many batches that acknowledged.
-        func produce(_ partition: Partition, now: UInt64) -> Int {
-            let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 200, alignment: 16)
-            defer { unsafe memory.deallocate() }
-            var builder = unsafe RecordBatchBuilder(buffer: memory)
-            _ = builder.append(key: nil, value: [1, 2, 3], timestampMilliseconds: 0)
-            let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[..<builder.seal()])
-            request += 1
-            broker.stage(
-                unsafe ProducedBatch(bytes: bytes, origin: .init(door: 0, session: 1, requestID: request)),
-                in: partition)
-            return turn(now: now)
-        }
-
-        func turn(now: UInt64) -> Int {
-            broker.commit(now: now)
-            return acknowledged()
-        }
-
-        /// Takes what the flusher does within a second; how many batches that acknowledged.
-        func awaitFlush(_ partition: Partition) -> Int {
-            for _ in 0..<1000 where partition.log.durableOffset < partition.log.logEndOffset {
-                usleep(1000)
-                broker.takeFlushResults()
-            }
-            return acknowledged()
-        }
-
-        private func acknowledged() -> Int {
-            var effects = BrokerEffects(doors: 1)
-            broker.takeEffects(&effects)
-            return effects.acks[0].count
-        }
-    }
-
     @Test func groupAcknowledgesAfterTheSync() throws {
         let bench = try Bench(.none)
         let partition = try bench.create("t", "group")

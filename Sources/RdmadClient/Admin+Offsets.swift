@@ -1,0 +1,83 @@
+internal import TopicProtocol
+
+extension Admin {
+    /// A place in a partition.
+    public enum OffsetSpec: Sendable, Hashable {
+        /// The first record there is.
+        case earliest
+        /// After the last record that consumers may see.
+        case latest
+        /// The record with the latest timestamp, the first of those that have it.
+        case maxTimestamp
+        /// The first record of at least so many milliseconds since 1970.
+        case timestamp(Int64)
+
+        /// Kafka's numbers.
+        var number: Int64 {
+            switch self {
+            case .latest: -1
+            case .earliest: -2
+            case .maxTimestamp: -3
+            case .timestamp(let milliseconds): max(milliseconds, 0)
+            }
+        }
+    }
+
+    /// What was found in a partition.
+    public struct FoundOffset: Sendable, Hashable {
+        /// The partition.
+        public let partition: Int
+        /// −1 when there is no such record.
+        public let offset: Int64
+        /// The record's, in milliseconds since 1970; −1 for the ends of a log, or when there is no such record.
+        public let timestamp: Int64
+    }
+
+    /// Looks offsets up.
+    /// - Parameter partitions: All of the topic's unless given.
+    public func listOffsets(
+        _ topic: String, partitions: [Int]? = nil, at spec: OffsetSpec
+    ) async throws(ClientError) -> [FoundOffset] {
+        let (id, count) = try await identify(topic)
+        var found: [FoundOffset] = []
+        for partition in partitions ?? Array(0..<count) {
+            let body = try await link.request(
+                .admin(.listOffsets(try Self.address(topic, id, partition, count), timestamp: spec.number)))
+            let listed = try parseBody(body) { reader throws(FrameError) in try ListedOffset(from: &reader) }
+            found.append(FoundOffset(partition: partition, offset: listed.offset, timestamp: listed.timestamp))
+        }
+        return found
+    }
+
+    /// Deletes a partition's records before an offset, durably.
+    /// - Parameter before: At most the end that consumers see, which nil stands for.
+    /// - Returns: the first offset that can be read now.
+    @discardableResult
+    public func deleteRecords(
+        _ topic: String, partition: Int, before: Int64?
+    ) async throws(ClientError) -> Int64 {
+        if let before, before < 0 { throw ClientError(.limit, "offset \(before)") }
+        let (id, count) = try await identify(topic)
+        let body = try await link.request(
+            .admin(.deleteRecords(try Self.address(topic, id, partition, count), before: before ?? -1)))
+        return try parseBody(body) { reader throws(FrameError) in try reader.integer(Int64.self) }
+    }
+
+    /// The broker's number for a topic, and how many partitions it has.
+    private func identify(_ topic: String) async throws(ClientError) -> (id: UInt32, count: Int) {
+        let body = try await link.request(.describeTopic(name: topic, firstPartition: .max))
+        let description = try parseBody(body) { reader throws(FrameError) in try TopicDescription(from: &reader) }
+        return (description.topicID, Int(description.partitionCount))
+    }
+
+    private static func address(
+        _ topic: String, _ id: UInt32, _ partition: Int, _ count: Int
+    ) throws(ClientError) -> PartitionAddress {
+        guard (0..<count).contains(partition) else {
+            throw ClientError(
+                .broker, "there is no partition \(partition) of topic \(topic), which has \(count)",
+                broker: .unknownTopicOrPartition)
+        }
+        return PartitionAddress(topicID: id, partition: UInt32(partition))
+    }
+}
