@@ -76,7 +76,8 @@ struct Serve: ParsableCommand {
     @Option(name: .long, help: "How long compaction keeps a tombstone, in milliseconds.")
     var logCleanerDeleteRetentionMs: Int64 = 24 * 3_600_000
 
-    @OptionGroup var groups: GroupSettings
+    @OptionGroup(title: "Consumer groups") var groups: GroupSettings
+    @OptionGroup(title: "Limits") var limits: LimitOptions
 
     @Option(name: .long, help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel = "info"
@@ -148,8 +149,9 @@ struct Serve: ParsableCommand {
         let addresses = try listen.isEmpty ? defaultAddresses(log) : listen.map { ($0, try ListenAddress($0), true) }
         let broker = Broker(
             directory: directory, flusher: flusher, compactor: compactor, doors: addresses.count,
-            retentionCheckMilliseconds: logRetentionCheckIntervalMs, groups: groups.options)
-        var limits = DoorLimits()
+            retentionCheckMilliseconds: logRetentionCheckIntervalMs, limits: limits.broker,
+            quotas: try limits.quotas, groups: groups.options, settings: try settings())
+        var limits = limits.door
         limits.batchBytesMax = maxMessageBytes
         limits.windowBytesMax = windowBytes
         var doors: [any Door] = []
@@ -235,6 +237,7 @@ extension Door {
             "hot-pushes": "\(counters.hotPushes)", "window-pushes": "\(counters.windowPushes)",
             "file-reads": "\(counters.fileReads)",
             "file-read-bytes": "\(counters.fileReadBytes)", "protocol-errors": "\(counters.protocolErrors)",
+            "throttles": "\(counters.throttles)",
         ]
     }
 }

@@ -1,0 +1,46 @@
+import ArgumentParser
+import TopicProtocol
+
+extension Serve {
+    /// All settings by Kafka's names, where Kafka has one, for `rdmad config describe`. docs/settings.md lists them.
+    func settings() throws -> [ConfigDescription] {
+        zip(list(), try Serve.parse([]).list()).map { own, builtIn in
+            ConfigDescription(
+                name: own.name, value: own.value, source: own.value == builtIn.value ? .builtIn : .broker,
+                isReadOnly: true)
+        }
+    }
+
+    private func list() -> [(name: String, value: String)] {
+        [
+            ("log.dirs", data.joined(separator: ",")),
+            ("listeners", listen.joined(separator: ",")),
+            ("flush.policy", flush),
+            ("arena.bytes", "\(arenaBytes)"),
+            ("window.bytes", "\(windowBytes)"),
+            ("message.max.bytes", "\(maxMessageBytes)"),
+            ("log.segment.bytes", "\(segmentBytes)"),
+            ("log.cleanup.policy", logCleanupPolicy),
+            ("log.retention.ms", "\(logRetentionMs)"),
+            ("log.retention.bytes", "\(logRetentionBytes)"),
+            ("log.roll.ms", "\(logRollMs)"),
+            ("log.retention.check.interval.ms", "\(logRetentionCheckIntervalMs)"),
+            ("log.cleaner.delete.retention.ms", "\(logCleanerDeleteRetentionMs)"),
+            ("max.connections", "\(limits.maxConnections)"),
+            ("topics.max", "\(limits.topicsMax)"),
+            ("partitions.max", "\(limits.partitionsMax)"),
+            ("in.flight.max", "\(limits.inFlightMax)"),
+            ("subscriptions.max", "\(limits.subscriptionsMax)"),
+            ("ring.bytes.max", "\(limits.ringBytesMax)"),
+            ("producer_byte_rate", limits.quotaProduce.joined(separator: ",")),
+            ("consumer_byte_rate", limits.quotaConsume.joined(separator: ",")),
+        ].map { ($0, Self.cut($1)) }
+    }
+
+    /// To what a frame takes.
+    private static func cut(_ value: String) -> String {
+        var value = value
+        while value.utf8.count > FrameLimits.topicConfigBytesMax { value.removeLast() }
+        return value
+    }
+}

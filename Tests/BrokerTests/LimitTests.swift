@@ -1,0 +1,137 @@
+import BrokerTestSupport
+import FabricFrontend
+import Foundation
+import RDMATransport
+import RdmadClient
+import Testing
+import TopicProtocol
+import TransportTestSupport
+
+/// Every limit of the broker is met here, and says its name and its setting.
+@Suite struct LimitTests {
+    private func client(_ broker: TestBroker) throws -> RawClient<SharedMemoryFabric> {
+        let path = broker.socketPath
+        return try RawClient(
+            try SharedMemoryFabric(configuration: .client),
+            connect: {
+                try $0.connect(path: path, privateData: $1)
+            })
+    }
+
+    @Test func connections() async throws {
+        let broker = try TestBroker(options: ["--max-connections", "3"])
+        var clients = try (0..<3).map { _ in try client(broker) }
+        let refused = try broker.rdmad(["topic", "list"])
+        #expect(refused.status == 1 && refused.error.contains("3 (--max-connections)"), "\(refused)")
+        // Whoever waits comes in when another goes.
+        let admin = Admin(broker: try broker.address, timeoutSeconds: 30)
+        async let topics = admin.listTopics()
+        usleep(100_000)
+        clients.removeLast().fabric.shutdown()
+        #expect(try await topics.isEmpty)
+        admin.close()
+        #expect(broker.log.contains("connection refused"))
+        #expect(broker.stop() == 0)
+        #expect(try broker.counter("protocol-errors") == 0)
+    }
+
+    @Test func topicsAndPartitions() throws {
+        let broker = try TestBroker(options: ["--topics-max", "2", "--partitions-max", "6"])
+        #expect(try broker.rdmad(["topic", "create", "a", "--partitions", "4"]).status == 0)
+        let partitions = try broker.rdmad(["topic", "create", "b", "--partitions", "3"])
+        #expect(partitions.status == 1 && partitions.error.contains("limit is 6 (--partitions-max)"), "\(partitions)")
+        #expect(try broker.rdmad(["topic", "create", "b"]).status == 0)
+        let topics = try broker.rdmad(["topic", "create", "c"])
+        #expect(topics.status == 1 && topics.error.contains("limit is 2 (--topics-max)"), "\(topics)")
+        let more = try broker.rdmad(["topic", "add-partitions", "b", "--partitions", "3"])
+        #expect(more.status == 1 && more.error.contains("--partitions-max"), "\(more)")
+        let wide = try broker.rdmad(["topic", "add-partitions", "b", "--partitions", "1025"])
+        #expect(wide.status == 1 && !wide.error.isEmpty)
+        #expect(broker.stop() == 0)
+    }
+
+    @Test func subscriptionsAndRings() throws {
+        let broker = try TestBroker(options: ["--subscriptions-max", "2", "--ring-bytes-max", "8192"])
+        #expect(try broker.rdmad(["topic", "create", "t", "--partitions", "3"]).status == 0)
+        let client = try client(broker)
+        let large = try client.ask(.openRing(key: 1, address: 0, byteCount: 16_384))
+        #expect(large.error == .invalidRequest && large.text.contains("8192 bytes (--ring-bytes-max)"), "\(large)")
+        #expect(try client.ask(.openRing(key: 1, address: 0, byteCount: 8192)).error == .none)
+        for partition in 0..<2 as Range<UInt32> {
+            #expect(try client.ask(.subscribe(.init(topicID: 1, partition: partition), offset: 0)).error == .none)
+        }
+        let third = try client.ask(.subscribe(.init(topicID: 1, partition: 2), offset: 0))
+        #expect(third.error == .limitReached && third.text.contains("limit is 2 (--subscriptions-max)"), "\(third)")
+        #expect(broker.stop() == 0)
+    }
+
+    @Test func longBatches() throws {
+        let broker = try TestBroker(options: ["--max-message-bytes", "2000"])
+        #expect(try broker.rdmad(["topic", "create", "t"]).status == 0)
+        let sender = try client(broker)
+        let target = PartitionAddress(topicID: 1, partition: 0)
+        #expect(try sender.ask(.produce(target, byteCount: 2001, key: 1, address: 0)).error == .messageTooLarge)
+        #expect(broker.log.contains("the limit is 2000 (--max-message-bytes)"), "\(broker.log)")
+        #expect(broker.stop() == 0)
+    }
+
+    /// As many as the limit says are served, one more at a time ends the connection.
+    @Test(arguments: [2, 3]) func batchesInFlight(_ count: Int) throws {
+        var limits = DoorLimits()
+        limits.producesInFlightMax = 2
+        let broker = try TurnedBroker(limits: limits)
+        let target = try broker.fill("t", batches: 0, bytes: 0)
+        let client = try broker.connect()
+        let batch = makeBatch(valueBytes: 1000)
+        let region = try client.share(4096, .read, content: batch)
+        for _ in 0..<count {
+            try client.send(
+                .produce(target, byteCount: UInt32(batch.count), key: region.key, address: region.address))
+        }
+        try broker.turn(until: "outcome") { client.isDisconnected || client.acks.count == 2 }
+        #expect(client.isDisconnected == (count > 2))
+    }
+
+    @Test func limitsThatMakeNoSense() throws {
+        for arguments in [
+            ["--max-connections", "0"], ["--topics-max", "0"], ["--partitions-max", "x"], ["--in-flight-max", "5000"],
+            ["--ring-bytes-max", "1"], ["--quota-produce", "0"], ["--quota-consume", "=5"], ["--quota-produce", "a=b"],
+        ] {
+            let (_, error, status) = try TestBroker.rdmad(["serve"] + arguments, broker: "shm:///tmp/none")
+            #expect(status == 64 && error.contains(arguments[0]), "\(arguments): \(status) \(error)")
+        }
+    }
+}
+
+/// What a broker with very many partitions takes.
+@Suite struct ManyPartitionsTests {
+    private func residentMebibytes(_ pid: Int32) throws -> Int {
+        let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
+        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })
+        return try #require(line.split(whereSeparator: { !$0.isNumber }).first.flatMap { Int($0) }) / 1024
+    }
+
+    /// 100,000 with 256 descriptors: in bounded memory, after a restart too, and each can be written and read.
+    @Test(.enabled(if: ProcessInfo.processInfo.environment["RDMAD_TEST_LONG"] != nil))
+    func aHundredThousand() async throws {
+        let broker = try TestBroker(prefix: ["/usr/bin/prlimit", "--nofile=256:256"])
+        let names = (0..<100).map { "wide-\($0)" }
+        let created = try broker.rdmad(["topic", "create", "--partitions", "1000"] + names)
+        #expect(created.status == 0, "\(created.error)")
+        let more = try broker.rdmad(["topic", "create", "one-more"])
+        #expect(more.status == 1 && more.error.contains("limit is 100000 (--partitions-max)"), "\(more)")
+        let first = try residentMebibytes(broker.pid)
+        #expect(broker.stop() == 0)
+        try broker.start()
+        let second = try residentMebibytes(broker.pid)
+        print("100,000 partitions: \(first) MiB, \(second) MiB after a restart")
+        #expect(first < 400 && second < 400)
+        let producer = try await Producer(topic: "wide-50", broker: try broker.address)
+        for partition in 0..<1000 { try await producer.send(value: filler(100, partition), partition: partition) }
+        try await producer.flush()
+        producer.close()
+        let records = try await readAll("wide-50", of: try broker.address)
+        #expect(records.count == 1000 && records.allSatisfy { $0.value == filler(100, $0.partition) })
+        #expect(broker.stop() == 0)
+    }
+}
