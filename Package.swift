@@ -118,7 +118,7 @@ let package = Package(
             name: "RdmadClientTests",
             dependencies: [
                 "RdmadClient", "RDMATransport", "RecordFormat", "TopicProtocol", "TopicLog", "BrokerCore",
-                "FabricFrontend", .product(name: "Logging", package: "swift-log"),
+                "FabricFrontend", "TransportTestSupport", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .testTarget(
