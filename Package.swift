@@ -129,11 +129,14 @@ let package = Package(
             dependencies: ["RdmadClient", "TransportTestSupport", "RDMATransport", "TopicProtocol", "RecordFormat"],
             path: "Tests/BrokerTestSupport",
             swiftSettings: settings),
+        .executableTarget(
+            name: "group-chaos", dependencies: ["RdmadClient", "TransportTestSupport"], path: "Tests/GroupChaos",
+            swiftSettings: settings),
         .testTarget(
             name: "BrokerTests",
             dependencies: [
                 "BrokerTestSupport", "RdmadClient", "RDMATransport", "TopicProtocol", "RecordFormat", "CLinux", "rdmad",
-                "TransportTestSupport", "FabricFrontend", "TopicLog", "BrokerCore",
+                "group-chaos", "TransportTestSupport", "FabricFrontend", "TopicLog", "BrokerCore",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
@@ -141,7 +144,7 @@ let package = Package(
             name: "SoftRoCETests",
             dependencies: [
                 "RDMATransport", "TransportTestSupport", "CLinux", "fabric-peer", "BrokerTestSupport", "RdmadClient",
-                "rdmad", "rdma-echo", "rdma-kv", "rdma-chat",
+                "rdmad", "group-chaos", "rdma-echo", "rdma-kv", "rdma-chat",
             ],
             swiftSettings: settings),
     ],

@@ -5,7 +5,8 @@ internal import TopicProtocol
 /// Records that the broker wrote into this process's memory: read them in place, then release them.
 ///
 /// - Ownership: the memory goes back to the broker with ``release()``, or with the last reference. Views of records
-///   are valid only until then; those of compressed batches only during the call that gets them.
+///   are valid only until then; those of compressed batches only during the call that gets them. Only ``release()`` says
+///   that the records have been processed: what was dropped without it is never committed by itself.
 /// - Threading: any, one at a time.
 @safe public final class ConsumedBatches: @unchecked Sendable {
     // Unchecked: immutable but for the flag, which one user at a time sets.
@@ -26,14 +27,16 @@ internal import TopicProtocol
     private let start: UInt64
     private let onRelease: @Sendable () -> Void
     private let decompressors: DecompressorPool
+    /// Set when they are handed out.
+    var progress: ConsumptionProgress?
     private var isReleased = false
 
     init(
-        topic: String, entry: RingEntry, start: UInt64, firstOffset: Int64, ring: ConsumerRing,
+        _ name: TopicPartition, entry: RingEntry, start: UInt64, firstOffset: Int64, ring: ConsumerRing,
         decompressors: DecompressorPool, onRelease: @escaping @Sendable () -> Void
     ) {
-        self.topic = topic
-        partition = Int(entry.partition.partition)
+        topic = name.topic
+        partition = name.partition
         self.firstOffset = firstOffset
         nextOffset = entry.nextOffset
         highWatermark = entry.highWatermark
@@ -45,15 +48,18 @@ internal import TopicProtocol
         self.onRelease = onRelease
     }
 
-    deinit { release() }
+    deinit { giveBack(isProcessed: false) }
 
     /// True when nothing followed in the partition at the time this was written.
     public var isCaughtUp: Bool { nextOffset >= highWatermark }
 
-    /// Gives the memory back. Order does not matter; twice does no harm.
-    public func release() {
+    /// Gives the memory back: the records have been processed. Order does not matter; twice does no harm.
+    public func release() { giveBack(isProcessed: true) }
+
+    private func giveBack(isProcessed: Bool) {
         guard !isReleased else { return }
         isReleased = true
+        progress?.release(to: nextOffset, isProcessed: isProcessed)
         if ring.release(start: start) { onRelease() }
     }
 

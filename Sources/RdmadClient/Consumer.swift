@@ -1,9 +1,6 @@
-internal import Glibc
-internal import RDMATransport
-internal import Synchronization
 internal import TopicProtocol
 
-/// Reads records of one topic, where the broker puts them: into memory of this process.
+/// Reads records of topics, where the broker puts them: into memory of this process.
 ///
 /// ```swift
 /// let consumer = try await Consumer(topic: "flights", broker: broker)
@@ -12,54 +9,58 @@ internal import TopicProtocol
 ///     batches.release()
 /// }
 /// ```
-/// - Threading: one reader at a time.
+/// With a ``Configuration/groupID`` the members of the group share the topics' partitions, and what was released is
+/// committed: whoever reads on begins there.
+/// - Threading: one reader at a time; everything but ``next()`` and ``poll(timeoutMilliseconds:)`` from any thread.
 public final class Consumer: Sendable, AsyncSequence {
-    /// Settings.
-    public struct Configuration: Sendable {
-        /// Memory that the broker writes into, in bytes: 4096 to 1 GiB, a multiple of 4096. A batch must fit.
-        public var ringBytes = 8 << 20
-        /// The most bytes that one compressed batch may become; more is an error.
-        public var decompressedBytesMax = 64 << 20
-        /// Check every batch's CRC-32C.
-        public var checksCRCs = true
-        /// How long to try to connect at first, in seconds.
-        public var connectTimeoutSeconds = 10.0
-        /// How long to try to connect again when the connection was lost, in seconds.
-        public var reconnectTimeoutSeconds = 120.0
-        /// Whom the broker counts quotas for: at most 32 bytes; empty for nobody in particular.
-        public var clientID = ""
-        /// The defaults.
-        public init() {}
-    }
+    let agent: ConsumerAgent
+    let link: LinkHandle
 
-    /// Where to begin in a partition.
-    public enum Position: Sendable, Hashable {
-        case earliest
-        /// With the next record that is produced.
-        case latest
-        case offset(Int64)
-    }
-
-    /// The topic that is read.
-    public let topic: String
-    /// The partitions that are read.
-    public let partitions: [Int]
-    private let agent: ConsumerAgent
-    private let link: LinkHandle
-
-    /// Connects and subscribes.
-    /// - Parameter partitions: Which to read; nil: all.
-    public init(
+    /// Reads one topic: the partitions named, or all of them, or, in a group, those that the group gives it.
+    /// - Parameters:
+    ///   - partitions: Which to read; nil: all, or as the group says.
+    ///   - position: Where to begin. In a group: where it has committed nothing, or what is there no more (Kafka's
+    ///     `auto.offset.reset`).
+    public convenience init(
         topic: String, partitions: [Int]? = nil, from position: Position = .earliest, broker: BrokerAddress,
         configuration: Configuration = Configuration()
     ) async throws(ClientError) {
-        guard configuration.ringBytes >= 4096, configuration.ringBytes % 4096 == 0, configuration.ringBytes <= 1 << 30
-        else {
-            throw ClientError(.limit, "ringBytes is 4096 to 1073741824, a multiple of 4096")
+        if let partitions {
+            let assignment = partitions.map { (TopicPartition(topic, $0), position) }
+            try await self.init(
+                assignment: Dictionary(assignment) { $1 }, broker: broker, configuration: configuration)
+        } else {
+            try await self.init(topics: [topic], from: position, broker: broker, configuration: configuration)
         }
+    }
+
+    /// Reads several topics: all partitions, or, in a group, those that the group gives it.
+    /// - Parameter position: As for one topic.
+    public convenience init(
+        topics: [String], from position: Position = .earliest, broker: BrokerAddress,
+        configuration: Configuration = Configuration()
+    ) async throws(ClientError) {
+        guard !topics.isEmpty else { throw ClientError(.limit, "no topics to read") }
+        let interest: ConsumerAgent.Interest =
+            configuration.groupID == nil ? .topics(topics, from: position) : .group(topics, from: position)
+        try await self.init(interest, broker, configuration)
+    }
+
+    /// Reads these partitions, each from a position of its own. With a ``Configuration/groupID`` offsets are committed
+    /// for the group, without being a member.
+    public convenience init(
+        assignment: [TopicPartition: Position], broker: BrokerAddress, configuration: Configuration = Configuration()
+    ) async throws(ClientError) {
+        guard !assignment.isEmpty else { throw ClientError(.limit, "no partitions to read") }
+        try await self.init(.partitions(assignment), broker, configuration)
+    }
+
+    private init(
+        _ interest: ConsumerAgent.Interest, _ broker: BrokerAddress, _ configuration: Configuration
+    ) async throws(ClientError) {
+        try configuration.check()
         try Links.check(clientID: configuration.clientID)
-        self.topic = topic
-        let agent = ConsumerAgent(topic: topic, wanted: partitions, from: position, configuration: configuration)
+        let agent = ConsumerAgent(interest, configuration)
         self.agent = agent
         link = Links.open(
             broker, agent: agent,
@@ -67,9 +68,7 @@ public final class Consumer: Sendable, AsyncSequence {
                 connectSeconds: configuration.connectTimeoutSeconds,
                 reconnectSeconds: configuration.reconnectTimeoutSeconds), clientID: configuration.clientID)
         agent.attach(link)
-        switch await withCheckedContinuation({ agent.whenReady($0) }) {
-        case .success(let partitions): self.partitions = partitions
-        case .failure(let error):
+        if let error = await withCheckedContinuation({ agent.whenReady($0) }) {
             link.close()
             throw error
         }
@@ -78,6 +77,9 @@ public final class Consumer: Sendable, AsyncSequence {
     deinit { link.close() }
 
     /// Ends the connection; ``next()`` then returns nil. Batches that were handed out stay readable.
+    ///
+    /// A member of a group commits what was released, when it commits by itself, and leaves. Waits for the broker, at
+    /// most for 5 s.
     public func close() { link.close() }
 
     /// The next batches, waiting for them; nil once the consumer was closed or the task is cancelled.

@@ -15,10 +15,16 @@ protocol LinkAgent: AnyObject, Sendable {
     func turn(_ link: any LinkPort, now: UInt64) -> UInt64?
     /// Whether a turn would post something: asked before sleeping.
     var hasWork: Bool { get }
+    /// The link was closed: says goodbye to the broker. Called until it returns true, or some seconds long.
+    func finish(_ link: any LinkPort, now: UInt64) -> Bool
     /// The connection is gone; another will be made.
     func disconnected()
     /// No connection will be made any more.
     func failed(_ error: ClientError)
+}
+
+extension LinkAgent {
+    func finish(_ link: any LinkPort, now: UInt64) -> Bool { true }
 }
 
 /// What an agent can do on its connection.
@@ -30,6 +36,9 @@ protocol LinkPort: AnyObject, Sendable {
     func post(_ request: Request, id: UInt32) -> PostResult
     /// Asks, and calls `answer` on the link's thread.
     func ask(_ request: Request, _ answer: @escaping (Result<[UInt8], ClientError>) -> Void)
+    /// The same, of a request whose answer may take long.
+    func ask(
+        _ request: Request, timeoutNanoseconds: UInt64, _ answer: @escaping (Result<[UInt8], ClientError>) -> Void)
     /// Gives the connection up, as if it had been lost.
     func drop(_ why: ClientError)
     /// Ends the link for good.

@@ -41,11 +41,15 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
     var backoffNanoseconds = backoffNanosecondsMin
     private let spinNanoseconds: UInt64
     private var hasEnded = false
+    private var closingSince: UInt64?
 
     static var backoffNanosecondsMin: UInt64 { 50_000_000 }
     static var backoffNanosecondsMax: UInt64 { 1_000_000_000 }
     /// A connection that lived so long was a good one, even if nothing was moved on it.
     static var goodLifeNanoseconds: UInt64 { 1_000_000_000 }
+
+    /// How long a closed link may take to end.
+    static var goodbyeNanoseconds: UInt64 { 5_000_000_000 }
 
     init(
         handle: LinkHandle, agent: any LinkAgent, address: BrokerAddress, patience: LinkPatience,
@@ -69,7 +73,8 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
         var isReadable = true
         while !hasEnded {
             let isWoken = handle.takeNews()
-            if isWoken || hasSlept, takeCalls() {
+            if isWoken || hasSlept, takeCalls() { closingSince = closingSince ?? monotonicNanoseconds() }
+            if let closingSince, mayEnd(since: closingSince) {
                 fail(.closed)
                 break
             }
@@ -100,6 +105,13 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
         fabric = nil
     }
 
+    /// Whether a link that was closed may end: the agent has said goodbye, cannot, or takes too long.
+    private func mayEnd(since: UInt64) -> Bool {
+        let now = monotonicNanoseconds()
+        defer { fabric?.flush() }
+        return !isEstablished || now - since >= Self.goodbyeNanoseconds || agent.finish(self, now: now)
+    }
+
     // MARK: LinkPort
 
     var messageBytesMax: Int { fabric?.limits.messageBytesMax ?? 0 }
@@ -116,7 +128,13 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
     }
 
     func ask(_ request: Request, _ answer: @escaping (Result<[UInt8], ClientError>) -> Void) {
-        let deadline = monotonicNanoseconds() + LinkPatience.answerNanoseconds
+        ask(request, timeoutNanoseconds: LinkPatience.answerNanoseconds, answer)
+    }
+
+    func ask(
+        _ request: Request, timeoutNanoseconds: UInt64, _ answer: @escaping (Result<[UInt8], ClientError>) -> Void
+    ) {
+        let deadline = monotonicNanoseconds() + timeoutNanoseconds
         // Behind those that wait, so that requests keep their order.
         guard unposted.isEmpty, ask(request, deadline: deadline, answer) else {
             return unposted.append((request, answer, deadline))

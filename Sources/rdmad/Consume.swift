@@ -6,23 +6,40 @@ import Synchronization
 /// `rdmad consume`: records to standard output.
 struct Consume: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Read a topic's records and write them to standard output.",
+        abstract: "Read records of topics and write them to standard output.",
         discussion: """
               rdmad consume flights --exit-at-end
               rdmad consume flights --partitions 0,2-3 --format '%p %o %k %s\\n'
-              rdmad consume flights --from end
+              rdmad consume flights --offset end
+              rdmad consume flights --json
+              rdmad consume flights weather --group reports
 
+            The members of a group share the partitions, and go on where the group left off; --offset is where it
+            begins in a partition of which it has committed nothing. What was written is committed.
             --format: %t topic, %p partition, %o offset, %k key, %s value, %T milliseconds since 1970, %h headers
             as name=value,…, %% percent, and \\n \\t \\\\. The default is the value and a newline. SIGINT ends it cleanly.
             """)
 
     @OptionGroup var broker: BrokerOptions
-    @Argument var topic: String
-    @Option(name: [.long, .short], help: "Which to read, such as 0,2-3. Default: all.") var partitions: String?
-    @Option(help: "Where to begin: beginning, end, or an offset.") var from = "beginning"
+    @Argument(help: "One or more.") var topics: [String]
+    @Option(name: [.long, .customLong("partition"), .short], help: "Which to read, such as 0,2-3. Default: all.")
+    var partitions: String?
+    @Option(
+        name: [.long, .short, .customLong("from")],
+        help: "Where to begin: beginning, end, or an offset. Default: beginning.") var offset: String?
+    @Flag(help: "Begin at the beginning.") var fromBeginning = false
+    @Option(name: [.long, .short], help: "Read as a member of this consumer group.") var group: String?
+    @Option(help: "The member's own name, which survives a restart (group.instance.id).") var instanceID: String?
+    @Option(
+        help: ArgumentHelp(
+            "How the group divides partitions: range, roundrobin or cooperative-sticky. May be given again.",
+            valueName: "name"), transform: parseAssignor) var assignor: [Assignor] = []
+    @Option(help: "A member that was not heard of for so long is out of the group.") var sessionTimeoutMs = 45_000
+    @Flag(inversion: .prefixedNo, help: "Commit what was written.") var autoCommit = true
     @Flag(help: "End when everything that is there has been read.") var exitAtEnd = false
-    @Option(name: [.long, .short], help: "End after this many records.") var count: Int?
-    @Option(name: [.long, .short], help: "How to write a record.") var format = "%s\\n"
+    @Option(name: [.long, .short, .customLong("max-messages")], help: "End after this many records.") var count: Int?
+    @Option(name: [.long, .short], help: "How to write a record.") var format: String?
+    @Flag(name: [.long, .customShort("J")], help: "Each record as a JSON object on a line of its own.") var json = false
     @Option(help: "Memory that the broker writes into, in bytes.") var ringBytes = 8 << 20
     @Flag(help: "Figures on standard error at the end.") var stats = false
     @Flag(help: "Read, and write nothing.") var discard = false
@@ -30,16 +47,25 @@ struct Consume: AsyncParsableCommand {
     func validate() throws {
         _ = try position()
         _ = try chosenPartitions()
-        _ = try RecordFormatter(format)
+        _ = try RecordFormatter(format ?? "%s\\n")
+        guard !topics.isEmpty else { throw ValidationError("which topic?") }
+        guard group == nil || partitions == nil else {
+            throw ValidationError("--group says which partitions are read: no --partitions beside it")
+        }
+        guard format == nil || !json else { throw ValidationError("--format or --json, not both") }
+        guard group != nil || instanceID == nil && assignor.isEmpty else {
+            throw ValidationError("--instance-id and --assignor belong to --group")
+        }
     }
 
     private func position() throws -> Consumer.Position {
-        switch from {
-        case "beginning": return .earliest
-        case "end": return .latest
-        default:
-            guard let offset = Int64(from), offset >= 0 else {
-                throw ValidationError("--from is beginning, end or an offset, not '\(from)'")
+        guard offset == nil || !fromBeginning else { throw ValidationError("--offset or --from-beginning, not both") }
+        switch offset {
+        case nil, "beginning", "earliest": return .earliest
+        case "end", "latest": return .latest
+        case let text?:
+            guard let offset = Int64(text), offset >= 0 else {
+                throw ValidationError("--offset is beginning, end or an offset, not '\(text)'")
             }
             return .offset(offset)
         }
@@ -59,54 +85,103 @@ struct Consume: AsyncParsableCommand {
         return Array(Set(result)).sorted()
     }
 
+    private func open() async throws -> Consumer {
+        var configuration = Consumer.Configuration()
+        configuration.ringBytes = ringBytes
+        configuration.groupID = group
+        configuration.instanceID = instanceID
+        configuration.autoCommit = autoCommit
+        configuration.sessionTimeoutMilliseconds = sessionTimeoutMs
+        configuration.heartbeatIntervalMilliseconds = max(1, min(3000, sessionTimeoutMs / 3))
+        if !assignor.isEmpty { configuration.assignors = assignor }
+        let (address, position) = (try broker.address, try position())
+        guard let partitions = try chosenPartitions() else {
+            return try await Consumer(topics: topics, from: position, broker: address, configuration: configuration)
+        }
+        let names = topics.flatMap { topic in partitions.map { (TopicPartition(topic, $0), position) } }
+        return try await Consumer(
+            assignment: Dictionary(names) { $1 }, broker: address, configuration: configuration)
+    }
+
     func run() async throws {
         let isStopping = StopFlag()
         TerminationSignals.onTermination { _ in isStopping.set() }
-        var configuration = Consumer.Configuration()
-        configuration.ringBytes = ringBytes
         var meter = Meter(showsBar: false)
-        let consumer = try await Consumer(
-            topic: topic, partitions: try chosenPartitions(), from: try position(), broker: try broker.address,
-            configuration: configuration)
+        let ends = exitAtEnd ? try await ends() : [:]
+        let consumer = try await open()
         defer { consumer.close() }
-        var open = exitAtEnd ? try await unfinished(consumer) : [:]
         var output = Output(discards: discard)
-        let formatter = try RecordFormatter(format)
+        let formatter = try json ? RecordFormatter.json : RecordFormatter(format ?? "%s\\n")
         let limit = count ?? .max
-        while !isStopping.isSet, meter.records < limit, !(exitAtEnd && open.isEmpty) {
-            guard let batches = try consumer.poll(timeoutMilliseconds: output.isEmpty ? 200 : 0) else {
+        // Released, and so committed, once they were written.
+        var unwritten: [ConsumedBatches] = []
+        func written() {
+            for batches in unwritten { batches.release() }
+            unwritten = []
+        }
+        var mayBeAtEnd = true
+        while !isStopping.isSet, meter.records < limit, !(exitAtEnd && mayBeAtEnd && isAtEnd(consumer, ends)) {
+            guard let batches = try consumer.poll(timeoutMilliseconds: unwritten.isEmpty ? 200 : 0) else {
                 guard try output.flush() else { break }
+                written()
+                mayBeAtEnd = true
                 continue
             }
+            var rest: Int64?
             try batches.forEachRecord { record in
-                guard meter.records < limit else { return }
+                guard meter.records < limit else {
+                    rest = rest ?? record.offset
+                    return
+                }
                 meter.count(bytes: unsafe (record.key?.count ?? 0) + (record.value?.count ?? 0))
                 formatter.write(record, batches, to: &output)
             }
-            if let end = open[batches.partition], batches.nextOffset >= end { open[batches.partition] = nil }
-            batches.release()
-            guard try output.flushIfLarge() else { break }
+            if let rest {
+                // Not processed: whoever reads on begins here.
+                try consumer.seek(TopicPartition(batches.topic, batches.partition), to: .offset(rest))
+                break
+            }
+            unwritten.append(batches)
+            mayBeAtEnd = batches.isCaughtUp
+            guard !output.isLarge else {
+                guard try output.flush() else { break }
+                written()
+                continue
+            }
+            if discard { written() }
         }
-        _ = try output.flush()
+        if try output.flush() { written() }
         if stats { writeToStandardError(meter.summary + "\n") }
     }
 
-    /// Where each partition that has records to read ends now.
-    private func unfinished(_ consumer: Consumer) async throws -> [Int: Int64] {
+    /// Where each partition ends now.
+    private func ends() async throws -> [TopicPartition: Int64] {
         let admin = Admin(broker: try broker.address)
         defer { admin.close() }
-        var open: [Int: Int64] = [:]
-        for partition in try await admin.describeTopic(topic) where consumer.partitions.contains(partition.index) {
-            let start: Int64 =
-                switch try position() {
-                case .earliest: partition.startOffset
-                case .latest: partition.endOffset
-                case .offset(let offset): offset
-                }
-            if start < partition.endOffset { open[partition.index] = partition.endOffset }
+        var ends: [TopicPartition: Int64] = [:]
+        for topic in topics {
+            for partition in try await admin.describeTopic(topic) {
+                ends[TopicPartition(topic, partition.index)] = partition.endOffset
+            }
         }
-        return open
+        return ends
     }
+
+    /// Whether everything of what is read that was there has been read.
+    private func isAtEnd(_ consumer: Consumer, _ ends: [TopicPartition: Int64]) -> Bool {
+        let assignment = consumer.assignment
+        return !assignment.isEmpty
+            && assignment.allSatisfy { name in consumer.position(of: name).map { $0 >= ends[name] ?? 0 } ?? false }
+    }
+}
+
+/// An assignor by Kafka's name.
+private func parseAssignor(_ name: String) throws -> Assignor {
+    guard let assignor = Assignor(rawValue: name) else {
+        throw ValidationError(
+            "an assignor is \(Assignor.allCases.map(\.rawValue).joined(separator: ", ")), not '\(name)'")
+    }
+    return assignor
 }
 
 /// Set from the signal thread.
@@ -125,11 +200,10 @@ struct Output {
         buffer.reserveCapacity(1 << 20)
     }
 
-    var isEmpty: Bool { buffer.isEmpty }
     mutating func put(_ bytes: UnsafeRawBufferPointer) { if !discards { unsafe buffer.append(contentsOf: bytes) } }
     mutating func put(_ text: String) { if !discards { buffer.append(contentsOf: text.utf8) } }
 
-    mutating func flushIfLarge() throws -> Bool { try buffer.count < 256 << 10 || flush() }
+    var isLarge: Bool { buffer.count >= 256 << 10 }
 
     /// Returns false when nobody reads any more, which is not an error.
     mutating func flush() throws -> Bool {
@@ -155,8 +229,20 @@ struct RecordFormatter {
     private enum Piece {
         case text(String)
         case topic, partition, offset, key, value, timestamp, headers
+        case jsonKey, jsonValue
     }
     private var pieces: [Piece] = []
+
+    /// A JSON object on a line; text that is not UTF-8 is mended, what is not there is null.
+    static var json: RecordFormatter {
+        RecordFormatter([
+            .text("{\"topic\":\""), .topic, .text("\",\"partition\":"), .partition, .text(",\"offset\":"), .offset,
+            .text(",\"timestamp\":"), .timestamp, .text(",\"key\":"), .jsonKey, .text(",\"value\":"), .jsonValue,
+            .text("}\n"),
+        ])
+    }
+
+    private init(_ pieces: [Piece]) { self.pieces = pieces }
 
     init(_ format: String) throws {
         var characters = format.makeIterator()
@@ -210,7 +296,13 @@ struct RecordFormatter {
                     "\(header.key)=\(header.value.map { String(decoding: $0, as: UTF8.self) } ?? "NULL")"
                 }
                 output.put(texts.joined(separator: ","))
+            case .jsonKey: unsafe putJSON(record.key, to: &output)
+            case .jsonValue: unsafe putJSON(record.value, to: &output)
             }
         }
+    }
+
+    private func putJSON(_ bytes: UnsafeRawBufferPointer?, to output: inout Output) {
+        output.put(unsafe bytes.map { unsafe jsonString(String(decoding: $0, as: UTF8.self)) } ?? "null")
     }
 }

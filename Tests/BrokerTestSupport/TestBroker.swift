@@ -125,7 +125,7 @@ package func readAll(
     defer { consumer.close() }
     var open = Dictionary(
         uniqueKeysWithValues: described.filter {
-            consumer.partitions.contains($0.index) && $0.endOffset > $0.startOffset
+            consumer.assignment.contains(TopicPartition(topic, $0.index)) && $0.endOffset > $0.startOffset
         }
         .map { ($0.index, $0.endOffset) })
     var seen: [SeenRecord] = []

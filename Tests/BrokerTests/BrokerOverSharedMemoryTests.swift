@@ -18,6 +18,12 @@ import Testing
         #expect(broker.stop() == 0)
     }
 
+    @Test func seeksInAStream() async throws {
+        let broker = try TestBroker()
+        try await seeks(try broker.address, rounds: 3000, seed: UInt64.random(in: 0 ... .max))
+        #expect(broker.stop() == 0)
+    }
+
     @Test func positionsOfAConsumer() async throws {
         let broker = try TestBroker()
         try await positions(try broker.address)

@@ -63,6 +63,10 @@ import TopicProtocol
         asked.append((request, answer))
     }
 
+    func ask(
+        _ request: Request, timeoutNanoseconds: UInt64, _ answer: @escaping (Result<[UInt8], ClientError>) -> Void
+    ) { ask(request, answer) }
+
     func drop(_ why: ClientError) { dropped = why }
     func fail(_ error: ClientError) { failure = error }
 
@@ -75,6 +79,12 @@ import TopicProtocol
             count = writer.count
         }
         call.answer(.success(bytes))
+    }
+
+    /// Refuses the oldest request.
+    func refuse(_ error: ErrorCode) {
+        let call = asked.removeFirst()
+        call.answer(.failure(.refused(call.request.name, error, "")))
     }
 
     func takeProduces() -> [Produce] {

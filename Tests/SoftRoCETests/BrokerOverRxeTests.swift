@@ -9,6 +9,12 @@ import Testing
         try TestBroker(url: "rdma://\(rxeHost):\(UInt16.random(in: 10_000...60_000))", options: options)
     }
 
+    @Test func seeksInAStream() async throws {
+        let broker = try Self.broker()
+        try await seeks(try broker.address, rounds: 1000, seed: UInt64.random(in: 0 ... .max))
+        #expect(broker.stop() == 0)
+    }
+
     @Test func everyRecordComesBackInOrder() async throws {
         let before = try VerbsPeerTests.counter("rcvd_rnr_err")
         let broker = try Self.broker()

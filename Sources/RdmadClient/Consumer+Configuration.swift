@@ -1,0 +1,86 @@
+extension Consumer {
+    /// Settings. Those of groups have Kafka's names and meanings.
+    public struct Configuration: Sendable {
+        /// Memory that the broker writes into, in bytes: 4096 to 1 GiB, a multiple of 4096. A batch must fit.
+        public var ringBytes = 8 << 20
+        /// The most bytes that one compressed batch may become; more is an error.
+        public var decompressedBytesMax = 64 << 20
+        /// Check every batch's CRC-32C.
+        public var checksCRCs = true
+        /// How long to try to connect at first, in seconds.
+        public var connectTimeoutSeconds = 10.0
+        /// How long to try to connect again when the connection was lost, in seconds.
+        public var reconnectTimeoutSeconds = 120.0
+        /// `group.id`: the consumer group to be a member of, or, when partitions are named, to keep offsets for.
+        public var groupID: String?
+        /// `group.instance.id`: a name that survives a restart. Such a member does not leave when it is closed; it has
+        /// the session time-out to come back in, and then gets what it had.
+        public var instanceID: String?
+        /// `client.id`: for those who look at the group, and whom the broker counts quotas for. At most 32 bytes.
+        public var clientID = "rdmad"
+        /// `session.timeout.ms`: a member that was not heard of for so long is out of the group.
+        public var sessionTimeoutMilliseconds = 45_000
+        /// `heartbeat.interval.ms`: at most a third of the session time-out, so that a lost one does no harm.
+        public var heartbeatIntervalMilliseconds = 3000
+        /// `max.poll.interval.ms`: a reader that has not asked for so long has its partitions given to others until it
+        /// asks again. The group also waits so long for members to join again in a rebalance.
+        public var maxPollIntervalMilliseconds = 300_000
+        /// `partition.assignment.strategy`, the preferred one first. All members must have one in common. Partitions
+        /// keep flowing during a rebalance only when all of these are cooperative.
+        public var assignors: [Assignor] = [.cooperativeSticky]
+        /// `enable.auto.commit`: commit what was released, every so often, before partitions go to others, and when
+        /// closing. What was not released comes again: at-least-once. For at-most-once switch it off and
+        /// ``Consumer/commit()`` before processing.
+        public var autoCommit = true
+        /// `auto.commit.interval.ms`.
+        public var autoCommitIntervalMilliseconds = 5000
+        /// `metadata.max.age.ms`: how often a group's leader looks for new partitions and topics.
+        public var metadataMaxAgeMilliseconds = 300_000
+        /// Told of partitions that come and go. The consumer waits for it, at most half of the session time-out: seek
+        /// or commit here. It must not wait for ``Consumer/next()``.
+        public var onRebalance: (@Sendable (RebalanceEvent) async -> Void)?
+        /// The defaults.
+        public init() {}
+
+        func check() throws(ClientError) {
+            func require(_ condition: Bool, _ text: String) throws(ClientError) {
+                if !condition { throw ClientError(.limit, text) }
+            }
+            try require(
+                ringBytes >= 4096 && ringBytes % 4096 == 0 && ringBytes <= 1 << 30,
+                "ringBytes is 4096 to 1073741824, a multiple of 4096")
+            guard let groupID else { return }
+            try require(!groupID.isEmpty && groupID.utf8.count <= 32_767, "groupID has 1 to 32767 bytes")
+            try require(instanceID?.isEmpty != true, "instanceID is empty")
+            try require(!assignors.isEmpty, "assignors is empty")
+            let times = [
+                sessionTimeoutMilliseconds, heartbeatIntervalMilliseconds, maxPollIntervalMilliseconds,
+                autoCommitIntervalMilliseconds, metadataMaxAgeMilliseconds,
+            ]
+            try require(
+                times.allSatisfy { $0 > 0 && $0 <= Int(Int32.max) }, "times are 1 to 2147483647 milliseconds")
+            try require(
+                heartbeatIntervalMilliseconds < sessionTimeoutMilliseconds,
+                "heartbeatIntervalMilliseconds (\(heartbeatIntervalMilliseconds)) must be below "
+                    + "sessionTimeoutMilliseconds (\(sessionTimeoutMilliseconds))")
+        }
+    }
+
+    /// Where to begin in a partition.
+    public enum Position: Sendable, Hashable {
+        case earliest
+        /// With the next record that is produced.
+        case latest
+        case offset(Int64)
+    }
+
+    /// What a rebalance did to a member of a group.
+    public enum RebalanceEvent: Sendable, Hashable {
+        /// These are read from now on. Reading begins after the handler has returned.
+        case assigned([TopicPartition])
+        /// These are given up when the handler has returned. What was read of them can still be committed.
+        case revoked([TopicPartition])
+        /// These belong to others already: the member was out of the group for a while. Nothing can be committed.
+        case lost([TopicPartition])
+    }
+}

@@ -1,0 +1,145 @@
+import ArgumentParser
+import RdmadClient
+import TopicProtocol
+
+/// `rdmad group`: consumer groups.
+struct GroupCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "group", abstract: "List, describe and delete consumer groups, and reset their offsets.",
+        discussion: """
+              rdmad group list
+              rdmad group describe reports --json
+              rdmad group reset-offsets reports --topic flights --to-earliest --execute
+              rdmad group delete reports
+            """,
+        subcommands: [List.self, Describe.self, Delete.self, ResetOffsets.self])
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List groups.")
+        @OptionGroup var broker: BrokerOptions
+        @Flag(help: "A JSON array on one line.") var json = false
+
+        func run() async throws {
+            try await TopicCommand.withAdmin(broker) { admin in
+                let groups = try await admin.listGroups()
+                if json {
+                    let items = groups.map { group in
+                        "{\"group\":\(jsonString(group.id)),\"state\":\(jsonString(group.state)),"
+                            + "\"protocolType\":\(jsonString(group.protocolType))}"
+                    }
+                    return print("[\(items.joined(separator: ","))]")
+                }
+                printTable([["GROUP", "STATE"]] + groups.map { [$0.id, $0.state] })
+            }
+        }
+    }
+
+    struct Describe: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show a group's members, what each reads, how far it has committed, and what is left.")
+        @OptionGroup var broker: BrokerOptions
+        @Argument var group: String
+        @Flag(help: "A JSON object on one line.") var json = false
+
+        func run() async throws {
+            try await TopicCommand.withAdmin(broker) { admin in
+                let group = try await admin.describeGroup(group)
+                guard group.state != "Dead" else { throw Failure("there is no group \(group.id)") }
+                let rows = try await GroupRow.all(of: group, admin)
+                if json { return print(Self.json(group, rows)) }
+                print("\(group.id): \(group.state), \(group.members.count) members")
+                guard !rows.isEmpty else { return }
+                let heading = [
+                    "TOPIC", "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG", "CONSUMER-ID", "HOST", "CLIENT-ID",
+                ]
+                func text(_ number: Int64?) -> String { number.map(String.init) ?? "-" }
+                printTable(
+                    [heading]
+                        + rows.map { row in
+                            [
+                                row.partition?.topic ?? "-", text(row.partition.map { Int64($0.partition) }),
+                                text(row.committed), text(row.end), text(row.lag), row.member?.id ?? "-",
+                                row.member?.host ?? "-", row.member?.clientID ?? "-",
+                            ]
+                        })
+            }
+        }
+
+        private static func json(_ group: ConsumerGroup, _ rows: [GroupRow]) -> String {
+            func text(_ number: Int64?) -> String { number.map(String.init) ?? "null" }
+            let members = group.members.map { member in
+                let assignment = member.assignment.map {
+                    "{\"topic\":\(jsonString($0.topic)),\"partition\":\($0.partition)}"
+                }
+                return "{\"id\":\(jsonString(member.id)),"
+                    + "\"instanceId\":\(member.instanceID.map(jsonString) ?? "null"),"
+                    + "\"clientId\":\(jsonString(member.clientID)),\"host\":\(jsonString(member.host)),"
+                    + "\"assignment\":[\(assignment.joined(separator: ","))]}"
+            }
+            let partitions = rows.compactMap { row in
+                row.partition.map { partition in
+                    "{\"topic\":\(jsonString(partition.topic)),\"partition\":\(partition.partition),"
+                        + "\"committedOffset\":\(text(row.committed)),\"endOffset\":\(text(row.end)),"
+                        + "\"lag\":\(text(row.lag)),\"member\":\(row.member.map { jsonString($0.id) } ?? "null")}"
+                }
+            }
+            return "{\"group\":\(jsonString(group.id)),\"state\":\(jsonString(group.state)),"
+                + "\"assignor\":\(jsonString(group.assignor)),\"generation\":\(group.generation),"
+                + "\"members\":[\(members.joined(separator: ","))],"
+                + "\"partitions\":[\(partitions.joined(separator: ","))]}"
+        }
+    }
+
+    struct Delete: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Delete groups without members, and what they have committed.")
+        @OptionGroup var broker: BrokerOptions
+        @Argument var groups: [String]
+
+        func run() async throws {
+            try await TopicCommand.withAdmin(broker) { admin in
+                for group in groups {
+                    try await admin.deleteGroup(group)
+                    print("deleted group \(group)")
+                }
+            }
+        }
+    }
+}
+
+/// A line of a group's description: a partition with its reader, or a member without a partition.
+struct GroupRow {
+    var partition: TopicPartition?
+    var committed: Int64?
+    var end: Int64?
+    var member: ConsumerGroup.Member?
+    var lag: Int64? { end.flatMap { end in committed.map { max(0, end - $0) } } }
+
+    /// What is assigned or has a committed offset, by partition; then members with nothing to read.
+    static func all(of group: ConsumerGroup, _ admin: Admin) async throws -> [GroupRow] {
+        let offsets = try await admin.groupOffsets(group.id)
+        var owners: [TopicPartition: ConsumerGroup.Member] = [:]
+        for member in group.members { for partition in member.assignment { owners[partition] = member } }
+        let partitions = Set(offsets.keys).union(owners.keys).sorted()
+        let ends = try await partitionRanges(Set(partitions.map(\.topic)), admin)
+        return partitions.map {
+            GroupRow(partition: $0, committed: offsets[$0], end: ends[$0]?.upperBound, member: owners[$0])
+        } + group.members.filter(\.assignment.isEmpty).map { GroupRow(member: $0) }
+    }
+}
+
+/// First and end offset of each partition of these topics; those that are gone are left out.
+func partitionRanges(_ topics: Set<String>, _ admin: Admin) async throws -> [TopicPartition: Range<Int64>] {
+    var ranges: [TopicPartition: Range<Int64>] = [:]
+    for topic in topics {
+        do throws(ClientError) {
+            for partition in try await admin.describeTopic(topic) {
+                ranges[TopicPartition(topic, partition.index)] =
+                    partition.startOffset..<max(partition.startOffset, partition.endOffset)
+            }
+        } catch {
+            guard error.broker == .unknownTopicOrPartition else { throw error }
+        }
+    }
+    return ranges
+}
