@@ -316,6 +316,7 @@ internal import CVerbs
             }
             unsafe oldest &+= 1
         }
+        if unsafe oldest == next { unsafe (unsignaled, owesSignal) = (0, false) }
     }
 
     /// True once, when there is room again after a `.full`. Only a completion makes room.
