@@ -13,6 +13,8 @@ struct LandingArena {
     private var isTaken: [Bool]
     private var hint = 0
     private(set) var freeUnits: Int
+    /// There is no run of so many units: who asks again is not searched for again before one has come back.
+    private var missingUnits = Int.max
 
     init(start: Int, byteCount: Int, unitBytes: Int = batchUnitBytes) {
         self.start = start
@@ -32,8 +34,9 @@ struct LandingArena {
     /// Offset of a run of `byteCount` bytes in the region, or nil when there is none now.
     mutating func allocate(_ byteCount: Int) -> Int? {
         let needed = units(byteCount)
-        guard needed > 0, needed <= freeUnits else { return nil }
+        guard needed > 0, needed <= freeUnits, needed < missingUnits else { return nil }
         guard let found = find(needed, in: hint..<isTaken.count) ?? find(needed, in: 0..<isTaken.count) else {
+            missingUnits = needed
             return nil
         }
         for unit in found..<found + needed { isTaken[unit] = true }
@@ -50,6 +53,16 @@ struct LandingArena {
             isTaken[unit] = false
         }
         freeUnits += count
+        if missingUnits < .max { noteRun(around: first, count) }
+    }
+
+    /// Ends the wait for a long run once there is one.
+    private mutating func noteRun(around first: Int, _ count: Int) {
+        var (start, end) = (first, first + count)
+        while start > 0, end - start < missingUnits, !isTaken[start - 1] { start -= 1 }
+        while end < isTaken.count, end - start < missingUnits, !isTaken[end] { end += 1 }
+        guard end - start >= missingUnits else { return }
+        missingUnits = .max
     }
 
     private func find(_ needed: Int, in range: Range<Int>) -> Int? {
