@@ -15,7 +15,8 @@ package import TopicProtocol
     private let flusher: Flusher
     let compactor: Compactor?
     var topics: [String: [Partition]] = [:]
-    private var topicIDs: [UInt32: String] = [:]
+    /// The same by the topic's number: looked up for each batch.
+    private var partitionsByID: [UInt32: [Partition]] = [:]
     private var nextTopicID: UInt32 = 1
     /// Partitions with staged batches, and with syncs to ask for.
     private var staged: [Partition] = []
@@ -74,24 +75,25 @@ package import TopicProtocol
 
     /// Takes a topic's partitions in that are new.
     func adopt(_ name: String) {
-        var id = topics[name]?[0].address.topicID ?? 0
+        let known = topics[name] ?? []
+        var id = known.first?.address.topicID ?? 0
         if id == 0 {
             id = nextTopicID
             nextTopicID += 1
-            topicIDs[id] = name
         }
-        let known = topics[name]?.count ?? 0
-        topics[name, default: []] += (known..<directory.partitionCount(topic: name)!).map { index in
+        let list = known + (known.count..<directory.partitionCount(topic: name)!).map { index in
             Partition(
                 address: PartitionAddress(topicID: id, partition: UInt32(index)), topic: name,
                 log: directory.partition(topic: name, index: index)!)
         }
+        topics[name] = list
+        partitionsByID[id] = list
     }
 
     /// Lets go of a deleted partition; whoever waits for it is told.
     func forget(_ partition: Partition) {
         partition.isDeleted = true
-        topicIDs[partition.address.topicID] = nil
+        partitionsByID[partition.address.topicID] = nil
         let answer = ErrorCode.unknownTopicOrPartition
         for waiting in partition.awaiting { acknowledge(waiting.origin, answer, base: nil) }
         for batch in partition.staged { acknowledge(batch.origin, answer, base: nil) }
@@ -108,9 +110,7 @@ package import TopicProtocol
     // MARK: Topics
 
     package func partition(_ address: PartitionAddress) -> Partition? {
-        guard let name = topicIDs[address.topicID], let list = topics[name], Int(address.partition) < list.count else {
-            return nil
-        }
+        guard let list = partitionsByID[address.topicID], Int(address.partition) < list.count else { return nil }
         return list[Int(address.partition)]
     }
 

@@ -5,8 +5,8 @@ internal import TopicProtocol
 /// Records that the broker wrote into this process's memory: read them in place, then release them.
 ///
 /// - Ownership: the memory goes back to the broker with ``release()``, or with the last reference. Views of records
-///   are valid only until then; those of compressed batches only during the call that gets them. Only ``release()`` says
-///   that the records have been processed: what was dropped without it is never committed by itself.
+///   are valid only until then; those of compressed batches only during the call that gets them. Only ``release()``
+///   says that the records have been processed: what was dropped without it is never committed by itself.
 /// - Threading: any, one at a time.
 @safe public final class ConsumedBatches: @unchecked Sendable {
     // Unchecked: immutable but for the flag, which one user at a time sets.

@@ -106,8 +106,8 @@ extension ConsumerAgent {
         return min(deadline ?? .max, giveCredit(link, now: now) ?? .max)
     }
 
-    /// Credit goes back once an eighth of the ring has been released. What is less may be what the next batch needs, but
-    /// nobody is woken for it: it goes back after a while, or with the next batch.
+    /// Credit goes back once an eighth of the ring has been released. What is less may be what the next batch needs,
+    /// but nobody is woken for it: it goes back after a while, or with the next batch.
     /// - Returns: when to look again.
     private func giveCredit(_ link: any LinkPort, now: UInt64) -> UInt64? {
         guard let ring else { return nil }
