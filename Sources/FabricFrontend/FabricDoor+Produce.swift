@@ -55,9 +55,17 @@ extension FabricDoor {
             throw error
         }
         counters.eagerBatches += 1
-        session.produces.append(
-            unsafe PendingProduce(
-                requestID: id, partition: partition, byteCount: batch.count, state: .eager(message, batch)))
+        var produce = unsafe PendingProduce(
+            requestID: id, partition: partition, byteCount: batch.count, state: .eager(message, batch))
+        // Kept where consumers are served from: for so few bytes a copy costs less than reading them from the file.
+        if let offset = unsafe landingRun(batch.count) {
+            let run = unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[offset..<offset + batch.count])
+            unsafe run.copyMemory(from: UnsafeRawBufferPointer(batch))
+            produce.state = .landed
+            produce.offset = offset
+            fabric.release(message)
+        }
+        session.produces.append(produce)
         stageLanded(session)
     }
 
@@ -199,9 +207,9 @@ extension FabricDoor {
         }
         do throws(RecordBatchError) {
             _ = unsafe try RecordBatch.validate(UnsafeRawBufferPointer(bytes), bytesMax: limits.batchBytesMax)
-            let isHot = produce.offset >= 0 && produce.byteCount >= limits.hotBytesMin
             unsafe broker.stage(
-                ProducedBatch(bytes: bytes, origin: origin, memory: isHot ? produce.offset : nil), in: partition)
+                ProducedBatch(bytes: bytes, origin: origin, memory: produce.offset >= 0 ? produce.offset : nil),
+                in: partition)
         } catch {
             counters.refusedBatches += 1
             log.warning("batch refused", metadata: session.metadata("\(error)"))

@@ -286,8 +286,6 @@ package struct DoorLimits: Sendable {
     package var batchBytesMax = 1_048_588
     /// Batches announced and not acknowledged, per connection (`--in-flight-max`).
     package var producesInFlightMax = 64
-    /// Batches of at least so many bytes stay where they landed.
-    package var hotBytesMin = 4096
     /// Shorter hot batches are pushed from there only to who has everything else: for a backlog of them one read and
     /// one WRITE of many are cheaper (measured: docs/adr/0013-hot-batches-and-windows.md).
     package var hotBacklogBytesMin = 32 << 10
