@@ -8,6 +8,10 @@
 //            prints `ready`, then when the first and the last record had come, and the bytes of their batches
 //        broker-bench listen URL TOPIC RECORDS BYTES
 //            the same for paced: microseconds, p50 p99 p99.9 max
+//        broker-bench answer URL TOPIC RECORDS BYTES ANSWERS
+//            prints `ready`, then gives every record that comes back by the topic ANSWERS
+//        broker-bench ask URL TOPIC RECORDS BYTES ANSWERS
+//            one record after another, the next when the last has come back: half of that time, as listen
 import Glibc
 import RdmadClient
 
@@ -31,7 +35,8 @@ struct Task {
 
     init(_ words: [String]) throws {
         guard words.count >= 5, let records = Int(words[3]), records > 0, let bytes = Int(words[4]), bytes >= 8 else {
-            throw Failure("usage: broker-bench produce|paced|consume|listen URL TOPIC RECORDS BYTES (at least 8) ...")
+            throw Failure(
+                "usage: broker-bench produce|paced|consume|listen|answer|ask URL TOPIC RECORDS BYTES (at least 8) ...")
         }
         broker = try BrokerAddress(words[1])
         topic = words[2]
@@ -49,10 +54,15 @@ struct Task {
         producer.close()
     }
 
-    func paced(_ rate: Int) async throws {
+    /// A producer that lets nothing wait.
+    private func promptProducer(_ topic: String) async throws -> Producer {
         var configuration = Producer.Configuration()
         configuration.lingerMilliseconds = 0
-        let producer = try await Producer(topic: topic, broker: broker, configuration: configuration)
+        return try await Producer(topic: topic, broker: broker, configuration: configuration)
+    }
+
+    func paced(_ rate: Int) async throws {
+        let producer = try await promptProducer(topic)
         var value = [UInt8](repeating: UInt8(ascii: "x"), count: bytes)
         var due = nanoseconds()
         for _ in 0..<records {
@@ -64,6 +74,47 @@ struct Task {
         }
         try await producer.flush()
         producer.close()
+    }
+
+    func answer(_ answers: String) async throws {
+        let consumer = try await Consumer(topic: topic, broker: broker)
+        let producer = try await promptProducer(answers)
+        let value = [UInt8](repeating: UInt8(ascii: "x"), count: bytes)
+        print("ready")
+        fflush(nil)
+        for _ in 0..<records {
+            try awaitRecord(consumer)
+            try await producer.send(value: value)
+        }
+        try await producer.flush()
+        producer.close()
+        consumer.close()
+    }
+
+    func ask(_ answers: String, _ latencies: inout [UInt64]) async throws {
+        let consumer = try await Consumer(topic: answers, broker: broker)
+        let producer = try await promptProducer(topic)
+        let value = [UInt8](repeating: UInt8(ascii: "x"), count: bytes)
+        for _ in 0..<records {
+            let begin = nanoseconds()
+            try await producer.send(value: value)
+            try awaitRecord(consumer)
+            latencies.append((nanoseconds() - begin) / 2)
+        }
+        producer.close()
+        consumer.close()
+    }
+
+    /// Takes the one record that is on its way.
+    private func awaitRecord(_ consumer: Consumer) throws {
+        guard let batches = try consumer.poll(timeoutMilliseconds: 60_000) else { throw Failure("no record came") }
+        var count = 0
+        try batches.forEachRecord { record in
+            guard unsafe record.value?.count == bytes else { throw Failure("a record of another length") }
+            count += 1
+        }
+        batches.release()
+        guard count == 1 else { throw Failure("\(count) records where one was sent") }
     }
 
     /// - Parameter latencies: Takes the time that each record was on its way, if there is room.
@@ -110,9 +161,14 @@ do {
         try await task.produce(configuration)
     case "paced": try await task.paced(max(1, number(5, 1000)))
     case "consume": try await task.consume(&latencies)
-    case "listen":
+    case "answer": try await task.answer(words.last!)
+    case "ask", "listen":
         latencies.reserveCapacity(task.records)
-        try await task.consume(&latencies)
+        if words[0] == "ask" {
+            try await task.ask(words.last!, &latencies)
+        } else {
+            try await task.consume(&latencies)
+        }
         latencies.sort()
         let shown = [500, 990, 999, 1000].map { latencies[min(task.records - 1, task.records * $0 / 1000)] }
         print(shown.map { "\(Double($0) / 1000)" }.joined(separator: " "))

@@ -168,5 +168,23 @@ nats_round() {
     "$peers" nats produce "$nats_port" "nats-$1" "$2" $bytes "${nats_options[@]}"
   "$peers" nats delete "$nats_port" "nats-$1"
 }
-# WINDOW of one connection, or of each of so many; and of nats the mode.
+# compare NAME GOAL PEER RECORDS PEER-RECORDS: five rounds of both, in turns; the last line by the ratio of the medians.
+compare() {
+  local name=$1 goal=$2 peer=$3 own peers round value
+  # Not measured: whoever is first finds cold memory.
+  own_round warm "$4" >/dev/null
+  "${peer}_round" warm "$5" >/dev/null
+  for round in 1 2 3 4 5; do
+    own_round "$round" "$4" >>"$work/own-rates"
+    "${peer}_round" "$round" "$5" >>"$work/peer-rates"
+  done
+  own=$(median <"$work/own-rates") peers=$(median <"$work/peer-rates")
+  echo "rdmad $own MB/s (spread $(spread <"$work/own-rates")), $peer $peers MB/s (spread $(spread <"$work/peer-rates"));" \
+    "medians of $(wc -l <"$work/own-rates")"
+  value=$(ratio "$own" "$peers")
+  verdict "$name" "${value}x" "$value" "$goal" least x
+}
+# What is best for each was tried out: windows, modes, connections, consumers that pull or are pushed to.
+# produce's words after BYTES, and of nats what a consumer asks for at once (0: it is pushed to).
+bytes=1024
 own_options=() redis_options=(2000) nats_options=(4000 async) nats_at_once=0
