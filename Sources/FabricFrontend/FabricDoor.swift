@@ -189,7 +189,10 @@ final class FabricDoor<F: Fabric>: Door {
         guard let session = sessions[message.connection] else { return fabric.release(message) }
         do throws(FrameError) {
             let frame = unsafe fabric.bytes(of: message)
-            if session.version >= 2, unsafe try takeFragment(frame, session) { return fabric.release(message) }
+            if session.version >= 2, unsafe session.fragments.isPart(UnsafeRawBufferPointer(frame)) {
+                unsafe try takeFragment(frame, session)
+                return fabric.release(message)
+            }
             let (id, request) = unsafe try Request.parse(frame)
             if case .produceEager(let partition, let batch) = request {
                 // Its buffer is held until the batch has been written.
@@ -202,25 +205,20 @@ final class FabricDoor<F: Fabric>: Door {
         fabric.release(message)
     }
 
-    /// Takes a piece of a request that came in fragments, and serves it when it is whole. False for other frames.
-    private func takeFragment(_ frame: UnsafeMutableRawBufferPointer, _ session: Session) throws(FrameError) -> Bool {
+    /// Takes a piece of a request, and serves it when it is whole.
+    private func takeFragment(_ frame: UnsafeMutableRawBufferPointer, _ session: Session) throws(FrameError) {
         let before = session.fragments.byteCount
-        defer { fragmentBytes += session.fragments.byteCount - before }
-        switch unsafe try session.fragments.take(UnsafeRawBufferPointer(frame)) {
-        case .whole: return false
-        case .more:
-            guard fragmentBytes <= limits.fragmentBytesMax else {
-                throw FrameError("the fragments of all connections have more than \(limits.fragmentBytesMax) bytes")
-            }
-            return true
-        case .last(var message):
-            let parsed = unsafe message.withUnsafeMutableBytes { bytes in
-                Result { () throws(FrameError) in unsafe try Request.parse(bytes) }
-            }
-            let (id, request) = try parsed.get()
-            try serve(request, id: id, session)
-            return true
+        let part = unsafe try session.fragments.take(UnsafeRawBufferPointer(frame))
+        fragmentBytes += session.fragments.byteCount - before
+        guard fragmentBytes <= limits.fragmentBytesMax else {
+            throw FrameError("the fragments of all connections have more than \(limits.fragmentBytesMax) bytes")
         }
+        guard case .last(var message) = part else { return }
+        let parsed = unsafe message.withUnsafeMutableBytes { bytes in
+            Result { () throws(FrameError) in unsafe try Request.parse(bytes) }
+        }
+        let (id, request) = try parsed.get()
+        try serve(request, id: id, session)
     }
 
     private func completed(_ token: UInt64, _ status: TransferStatus) {

@@ -11,7 +11,7 @@ package enum Fragments {
     package static let headerBytes = 8
 
     /// Whether messages of a type may be cut. Those of the data path are not: they are parsed in place.
-    static func mayBeCut(type: UInt8) -> Bool { (12...127).contains(type) || type == 128 }
+    static func mayBeCut(type: UInt8) -> Bool { (12...31).contains(type) || type == 128 }
 
     /// Builds a whole message. Nil when it would be longer than ``FrameLimits/messageBytesMax``.
     package static func message(_ body: (inout FrameWriter) -> Void) -> [UInt8]? {
@@ -61,11 +61,16 @@ package struct FragmentAssembler {
         case last([UInt8])
     }
 
+    /// Whether a frame is a fragment, and not a message by itself.
+    package func isPart(_ frame: UnsafeRawBufferPointer) -> Bool {
+        guard frame.count >= Fragments.headerBytes else { return false }
+        return unsafe frame[1] != 0 || (!message.isEmpty && isSameMessage(frame))
+    }
+
     /// Takes a frame. The length is checked before memory grows.
     package mutating func take(_ frame: UnsafeRawBufferPointer) throws(FrameError) -> Part {
-        guard frame.count >= Fragments.headerBytes else { return .whole }
+        guard unsafe isPart(frame) else { return .whole }
         let flags = unsafe frame[1]
-        if flags == 0, unsafe message.isEmpty || !isSameMessage(frame) { return .whole }
         guard flags & ~Fragments.moreFollows == 0 else { throw FrameError("unknown flags \(flags)") }
         guard frame.count > Fragments.headerBytes else { throw FrameError("a fragment without a byte") }
         if message.isEmpty {

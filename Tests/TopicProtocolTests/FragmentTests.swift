@@ -70,7 +70,7 @@ import Testing
     }
 
     @Test func whatIsNeverCutIsRefused() {
-        for type in [1, 6, 7, 11, 129, 130] as [UInt8] {
+        for type in [1, 6, 7, 11, 32, 99, 129, 130] as [UInt8] {
             var assembler = FragmentAssembler()
             #expect(throws: FrameError.self) { try take([type, 1, 0, 0, 7, 0, 0, 0, 1], &assembler) }
         }
