@@ -9,15 +9,16 @@ extension ProducerAgent {
     func makeRegions() -> [(memory: MemoryBlock, access: PeerAccess)] { [(memory, .read)] }
 
     func connected(_ link: any LinkPort, _ welcome: Handshake.Welcome, _ regions: [RemoteRegion]) {
-        let isKnown = state.withLock { state in
+        let (isKnown, space) = state.withLock { state in
             state.freeSlots += state.orphanedSlots
             state.orphanedSlots = []
             state.batchBytesMax = welcome.batchBytesMax
             state.inFlightMax = welcome.producesInFlightMax
             state.region = regions[0]
-            return state.producerID >= 0
+            defer { state.spaceWaiters = [] }
+            return (state.producerID >= 0, state.spaceWaiters)
         }
-        needsTurn = true
+        for continuation in space { continuation.resume() }
         // Without acknowledgements nothing is sent twice, and so nothing needs to be told apart.
         if isKnown || configuration.acks == .none { return describe(link) }
         link.ask(.allocateProducerID) { [self] result in
@@ -63,17 +64,13 @@ extension ProducerAgent {
             defer { state.readyWaiter = nil }
             return state.readyWaiter
         }
-        needsTurn = true
         ready?.resume(returning: .success(count))
     }
 
     var hasWork: Bool { hasNews.load(ordering: .sequentiallyConsistent) }
 
     func turn(_ link: any LinkPort, now: UInt64) -> UInt64? {
-        // A link that spins must not keep the callers from the lock.
-        let hasNews = hasNews.load(ordering: .acquiring) && hasNews.exchange(false, ordering: .acquiring)
-        guard hasNews || needsTurn || now >= nextTurn else { return nextTurn == .max ? nil : nextTurn }
-        needsTurn = false
+        hasNews.store(false, ordering: .sequentiallyConsistent)
         nextTurn = .max
         var expired: [(ProducerBatch, ClientError)] = []
         var isStuck = false
@@ -217,11 +214,7 @@ extension ProducerAgent {
                         address, byteCount: UInt32(batch.byteCount), key: region.key,
                         address: region.address + UInt64(start))
                 }
-            guard link.post(request, id: id) == .posted else {
-                // Nobody says when there is room again.
-                needsTurn = true
-                return false
-            }
+            guard link.post(request, id: id) == .posted else { return false }
             sent += 1
             state.byRequest[id] = batch
             if batch.announcements == 0 {

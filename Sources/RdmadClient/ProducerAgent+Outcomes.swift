@@ -9,7 +9,6 @@ extension ProducerAgent {
     private static var retryNanoseconds: UInt64 { 100_000_000 }
 
     func received(_ acks: [ProduceAck]) {
-        needsTurn = true
         if configuration.acks == .none { return release(acks) }
         for ack in acks {
             let done = state.withLock { settle(ack, &$0) }
@@ -134,7 +133,6 @@ extension ProducerAgent {
     }
 
     func disconnected() {
-        needsTurn = true
         state.withLock { state in
             // Nothing of what was not waited for is sent again.
             if configuration.acks == .none { state.orphanedSlots += state.byRequest.values.map(\.slot) }

@@ -14,6 +14,7 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     // that only the link's thread uses.
     let topic: String
     let configuration: Producer.Configuration
+    private let isRoundRobin: Bool
     let memory: MemoryBlock
     /// Batches that fit into it.
     let slotCount: Int
@@ -22,9 +23,8 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     let state: Mutex<State>
     /// Something changed since the link's last turn.
     let hasNews = Atomic(false)
-    /// On the link's thread: something changed there since the last turn, and when the next one is due at the latest.
-    var needsTurn = true
-    var nextTurn: UInt64 = 0
+    /// On the link's thread: when the next turn is due at the latest.
+    var nextTurn: UInt64 = .max
     /// On the link's thread. Nil: batches are sent as they are.
     let compressor: Compressor?
 
@@ -62,6 +62,7 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     ) throws {
         self.topic = topic
         self.configuration = configuration
+        isRoundRobin = if case .roundRobin = configuration.partitioner { true } else { false }
         self.onAcknowledged = onAcknowledged
         let slots = configuration.bufferBytes / configuration.batchBytes
         slotCount = slots
@@ -165,24 +166,21 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         let index = unsafe try choosePartition(key, value, options.partition, &state)
         if let failure = state.partitions[index].failure { throw failure }
         while true {
-            if let batch = state.partitions[index].open {
-                let time =
-                    options.timestamp ?? (readsClockOften ? Self.wallMilliseconds() : batch.openedMilliseconds)
-                if unsafe batch.builder.append(
-                    key: key, value: value, headers: options.headers, timestampMilliseconds: time)
-                {
-                    if let waiter { batch.waiters.append((batch.builder.recordCount - 1, waiter)) }
-                    if case .roundRobin = configuration.partitioner, options.partition == nil {
-                        advanceChoice(&state)
-                    }
-                    return index
-                }
-                guard batch.builder.recordCount > 0 else {
-                    state.partitions[index].open = nil
-                    state.freeSlots.append(batch.slot)
+            let time =
+                options.timestamp
+                ?? (readsClockOften ? Self.wallMilliseconds() : state.partitions[index].openedMilliseconds)
+            switch unsafe state.partitions[index].append(key, value, options.headers, timestampMilliseconds: time) {
+            case true?:
+                if let waiter { addWaiter(waiter, index, &state) }
+                if isRoundRobin, options.partition == nil { advanceChoice(&state) }
+                return index
+            case false?:
+                if state.partitions[index].builder?.recordCount == 0 {
+                    if let batch = state.partitions[index].takeOpen() { state.freeSlots.append(batch.slot) }
                     throw unsafe tooLarge(key, value, state)
                 }
                 seal(index, &state)
+            case nil: break
             }
             // Either the link must make room, or it must learn of the new batch's linger.
             wakes = true
@@ -192,6 +190,11 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
             }
             open(index, slot, &state)
         }
+    }
+
+    private func addWaiter(_ waiter: ProducerBatch.Waiter, _ index: Int, _ state: inout State) {
+        let last = (state.partitions[index].builder?.recordCount ?? 0) - 1
+        state.partitions[index].open?.waiters.append((last, waiter))
     }
 
     private func tooLarge(
@@ -208,9 +211,10 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         let start = slot * configuration.batchBytes
         let length = min(configuration.batchBytes, state.batchBytesMax)
         let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[start..<start + length])
-        state.partitions[index].open = ProducerBatch(
+        let batch = ProducerBatch(
             slot: slot, partition: index, builder: unsafe RecordBatchBuilder(buffer: buffer),
-            created: monotonicNanoseconds(), openedMilliseconds: Self.wallMilliseconds())
+            created: monotonicNanoseconds())
+        state.partitions[index].begin(batch, milliseconds: Self.wallMilliseconds())
     }
 
     private func choosePartition(
@@ -249,13 +253,11 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
 
     /// Closes the open batch of a partition: from now on only its place in the sequence counts.
     func seal(_ index: Int, _ state: inout State) {
-        guard let batch = state.partitions[index].open else { return }
-        state.partitions[index].open = nil
+        guard let batch = state.partitions[index].takeOpen() else { return }
         batch.number = state.partitions[index].nextNumber
         state.partitions[index].nextNumber += 1
         state.partitions[index].sealed.append(batch)
-        if case .roundRobin = configuration.partitioner { return }
-        if index == state.nextChoice { advanceChoice(&state) }
+        if index == state.nextChoice, !isRoundRobin { advanceChoice(&state) }
     }
 
     /// A batch is open for the linger's time at most: within a few milliseconds one reading serves all of its records.

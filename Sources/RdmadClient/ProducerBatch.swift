@@ -9,11 +9,10 @@ final class ProducerBatch: @unchecked Sendable {
 
     let slot: Int
     let partition: Int
+    /// Up to date once the batch is not open any more: see ``ProducerPartition/builder``.
     var builder: RecordBatchBuilder
     /// When it was opened, on the monotonic clock.
     let created: UInt64
-    /// Wall clock when it was opened, since 1970.
-    let openedMilliseconds: Int64
     /// Place among the sealed batches of its partition: grows without wrapping, as sequences do not.
     var number: UInt64 = 0
     /// Bytes, once it has its header.
@@ -28,12 +27,11 @@ final class ProducerBatch: @unchecked Sendable {
     /// Those who wait for the whole batch.
     var flushes: [ProducerFlush] = []
 
-    init(slot: Int, partition: Int, builder: RecordBatchBuilder, created: UInt64, openedMilliseconds: Int64) {
+    init(slot: Int, partition: Int, builder: RecordBatchBuilder, created: UInt64) {
         self.slot = slot
         self.partition = partition
         self.builder = builder
         self.created = created
-        self.openedMilliseconds = openedMilliseconds
     }
 }
 
@@ -53,8 +51,13 @@ final class ProducerFlush: @unchecked Sendable {
 }
 
 /// One partition of a producer: its open batch, what waits to be announced, what is announced. Guarded by the lock.
-struct ProducerPartition {
-    var open: ProducerBatch?
+struct ProducerPartition: @unchecked Sendable {
+    // Unchecked: inside the lock.
+    private(set) var open: ProducerBatch?
+    /// The open batch's. Here, because a record then touches no object, whose references would be counted.
+    private(set) var builder: RecordBatchBuilder?
+    /// Wall clock when the open batch was opened, since 1970.
+    private(set) var openedMilliseconds: Int64 = 0
     /// Sealed, in sequence.
     var sealed: [ProducerBatch] = []
     var inFlight: [ProducerBatch] = []
@@ -73,9 +76,31 @@ struct ProducerPartition {
         [inFlight.first, refused.first, sealed.first].compactMap { $0 }.min { $0.number < $1.number }
     }
 
+    /// Opens a batch.
+    mutating func begin(_ batch: ProducerBatch, milliseconds: Int64) {
+        (open, builder, openedMilliseconds) = (batch, batch.builder, milliseconds)
+    }
+
+    /// Adds a record to the open batch. False: it does not fit; nil: no batch is open.
+    mutating func append(
+        _ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer?, _ headers: [RecordHeader],
+        timestampMilliseconds: Int64
+    ) -> Bool? {
+        unsafe builder?.append(
+            key: key, value: value, headers: headers, timestampMilliseconds: timestampMilliseconds)
+    }
+
+    /// Takes the open batch out, with what is in it.
+    mutating func takeOpen() -> ProducerBatch? {
+        guard let batch = open, let builder else { return nil }
+        batch.builder = builder
+        (open, self.builder) = (nil, nil)
+        return batch
+    }
+
     /// Takes out everything that is not in flight.
     mutating func takeUnannounced() -> [ProducerBatch] {
-        defer { (refused, sealed, open) = ([], [], nil) }
-        return refused + sealed + (open.map { [$0] } ?? [])
+        defer { (refused, sealed) = ([], []) }
+        return refused + sealed + (takeOpen().map { [$0] } ?? [])
     }
 }

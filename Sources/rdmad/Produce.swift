@@ -66,9 +66,10 @@ struct Produce: AsyncParsableCommand {
         let splitter = LineSplitter(
             fixedKey: key.map { Array($0.utf8) }, column: keyColumn, delimiter: keyDelimiter?.utf8.first,
             emptyIsNull: emptyIsNull)
-        let headers = header.map(Self.recordHeader)
+        // Reading an option goes through its wrapper, which costs as much as sending a record does.
+        let (headers, partition) = (header.map(Self.recordHeader), partition)
         for _ in 0..<headerLines { _ = unsafe try lines.next { _ in } }
-        /// A record that found no memory: copied, because waiting cannot happen while the line is looked at.
+        // A record that found no memory: copied, because waiting cannot happen while the line is looked at.
         var waiting: (key: [UInt8]?, value: [UInt8]?)?
         while unsafe try lines.next({ line in
             unsafe try splitter.split(line) { key, value in

@@ -1,4 +1,5 @@
 import RDMATransport
+import Synchronization
 import Testing
 import TopicProtocol
 
@@ -178,7 +179,7 @@ import TopicProtocol
     }
 
     /// The broker may still be reading what a lost connection announced: that memory waits for the next connection.
-    @Test func memoryOfAnExpiredBatchComesBackWithTheNextConnection() throws {
+    @Test func memoryOfAnExpiredBatchComesBackWithTheNextConnection() async throws {
         let harness = try ProducerHarness(partitions: 2) {
             $0.deliveryTimeoutSeconds = 30
             $0.bufferBytes = $0.batchBytes
@@ -188,7 +189,11 @@ import TopicProtocol
         harness.turn(after: 40)
         #expect(harness.outcomes.list.map(\.error?.code) == [.outcomeUnknown])
         #expect(try !harness.send("later", partition: 1))
+        // Who waits for it is told.
+        async let space: Void = withCheckedContinuation { harness.agent.whenSpace($0) }
+        while harness.agent.state.withLock({ $0.spaceWaiters.isEmpty }) { await Task.yield() }
         harness.connect(partitions: 2)
+        await space
         #expect(try harness.send("later", partition: 1))
     }
 

@@ -55,9 +55,9 @@ import TopicProtocol
             $0.lingerMilliseconds = batchEach ? 0 : 3_600_000
         }
         return try keys.map { key in
-            let before = harness.agent.state.withLock { $0.partitions.map { $0.open?.builder.recordCount ?? 0 } }
+            let before = harness.agent.state.withLock { $0.partitions.map { $0.builder?.recordCount ?? 0 } }
             #expect(try harness.send("value", key: key, partition: nil))
-            let after = harness.agent.state.withLock { $0.partitions.map { $0.open?.builder.recordCount ?? 0 } }
+            let after = harness.agent.state.withLock { $0.partitions.map { $0.builder?.recordCount ?? 0 } }
             if batchEach { harness.turn() }
             return try #require(after.indices.first { after[$0] != before[$0] })
         }
