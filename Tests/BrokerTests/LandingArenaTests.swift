@@ -4,6 +4,33 @@ import Testing
 
 /// The arena as the door uses it: full of batches, the oldest given up for the next.
 @Suite struct LandingArenaTests {
+    /// Random runs, taken and given back in any order, beside an array of booleans: a run is refused only when there is
+    /// none.
+    @Test(arguments: [1, 63, 64, 65, 200, 300]) func runsAreDisjointAndNoneIsMissed(units: Int) {
+        var arena = LandingArena(start: 4096, byteCount: units * 8192)
+        var isTaken = [Bool](repeating: false, count: units)
+        var held: [(first: Int, count: Int)] = []
+        for _ in 0..<20_000 {
+            if Bool.random(), !held.isEmpty {
+                let run = held.remove(at: .random(in: 0..<held.count))
+                arena.free(offset: 4096 + run.first * 8192, byteCount: run.count * 8192 - 1)
+                for unit in run.first..<run.first + run.count { isTaken[unit] = false }
+                continue
+            }
+            let count = Int.random(in: 1...min(units, 80))
+            guard let offset = arena.allocate(count * 8192 - 5) else {
+                let free = isTaken.split(separator: true).map(\.count)
+                #expect(free.allSatisfy { $0 < count }, "a run of \(count) was there")
+                continue
+            }
+            let first = arena.unit(at: offset)
+            #expect((first..<first + count).allSatisfy { $0 < units && !isTaken[$0] })
+            for unit in first..<first + count { isTaken[unit] = true }
+            held.append((first, count))
+        }
+        #expect(arena.freeUnits == isTaken.count { !$0 })
+    }
+
     /// Batches of 16 KiB to 1 MiB: how much of the memory holds batches when the next one finds no room.
     @Test func oldestFirstLeavesNoHoles() {
         let total = 48 << 20
