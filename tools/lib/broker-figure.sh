@@ -170,7 +170,7 @@ nats_round() {
 }
 # compare NAME GOAL PEER RECORDS PEER-RECORDS: five rounds of both, in turns; the last line by the ratio of the medians.
 compare() {
-  local name=$1 goal=$2 peer=$3 own peers round value
+  local name=$1 goal=$2 peer=$3 own theirs round value
   # Not measured: whoever is first finds cold memory.
   own_round warm "$4" >/dev/null
   "${peer}_round" warm "$5" >/dev/null
@@ -178,13 +178,13 @@ compare() {
     own_round "$round" "$4" >>"$work/own-rates"
     "${peer}_round" "$round" "$5" >>"$work/peer-rates"
   done
-  own=$(median <"$work/own-rates") peers=$(median <"$work/peer-rates")
-  echo "rdmad $own MB/s (spread $(spread <"$work/own-rates")), $peer $peers MB/s (spread $(spread <"$work/peer-rates"));" \
+  own=$(median <"$work/own-rates") theirs=$(median <"$work/peer-rates")
+  echo "rdmad $own MB/s (spread $(spread <"$work/own-rates")), $peer $theirs MB/s (spread $(spread <"$work/peer-rates"));" \
     "medians of $(wc -l <"$work/own-rates")"
-  value=$(ratio "$own" "$peers")
+  value=$(ratio "$own" "$theirs")
   verdict "$name" "${value}x" "$value" "$goal" least x
 }
 # What is best for each was tried out: windows, modes, connections, consumers that pull or are pushed to.
 # produce's words after BYTES, and of nats what a consumer asks for at once (0: it is pushed to).
 bytes=1024
-own_options=() redis_options=(2000) nats_options=(4000 async) nats_at_once=0
+own_options=(262144 8388608) redis_options=(2000) nats_options=(4000 async) nats_at_once=0
