@@ -11,6 +11,13 @@ enum Chaos {
     static let producers = 8
     static let membersPerGroup = 4
     static let sessionMilliseconds = 2000
+
+    /// A record's value: who wrote it, which of its numbers, and filler of few bytes or of many, so that some batches
+    /// travel inside their announcement and others are pulled.
+    static func value(_ name: String, _ number: Int) -> [UInt8] {
+        let length = number % 61 == 60 ? 20_000 : number * 37 % 700
+        return Array("\(name) \(number) ".utf8) + [UInt8](repeating: UInt8(97 + number % 26), count: length)
+    }
 }
 
 /// Lines that survive the process that wrote them, but for the last one.

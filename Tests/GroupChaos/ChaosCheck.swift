@@ -21,11 +21,13 @@ struct ChaosCheck {
         while zip(log, ends).contains(where: { $0.count < Int($1) }) {
             guard let batches = try await consumer.next() else { throw ScenarioFailure("the reader was closed") }
             try batches.forEachRecord { record in
-                let words = unsafe String(decoding: record.value!, as: UTF8.self).split(separator: " ")
+                let value = unsafe Array(record.value!)
+                let words = String(decoding: value.prefix(64), as: UTF8.self).split(separator: " ")
+                let (name, number) = (String(words[0]), Int(words[1])!)
                 try expect(
-                    record.offset == log[batches.partition].count && words.count == 2,
+                    record.offset == log[batches.partition].count && value == Chaos.value(name, number),
                     "offset \(record.offset) of partition \(batches.partition) is out of place; seed \(seed)")
-                log[batches.partition].append((String(words[0]), Int(words[1])!))
+                log[batches.partition].append((name, number))
             }
             batches.release()
         }
@@ -87,6 +89,25 @@ struct ChaosCheck {
             }
         }
         return (Double(total) / Double(max(1, recordCount)) * 100).rounded() / 100
+    }
+
+    /// The check checked: a log that was tampered with must not pass.
+    func control(_ producers: [String], _ members: [String], _ group: String) throws {
+        func mustThrow(_ what: String, _ change: (inout ChaosCheck) -> Void) throws {
+            var copy = self
+            change(&copy)
+            do {
+                try copy.producers(producers)
+                _ = try copy.group(members, group)
+            } catch { return }
+            throw ScenarioFailure("the check does not see \(what)")
+        }
+        let partition = log.indices.max { log[$0].count < log[$1].count }!
+        let middle = log[partition].count / 2
+        try mustThrow("a lost record") { $0.log[partition].remove(at: middle) }
+        try mustThrow("the loss of the last record") { $0.log[partition].removeLast() }
+        try mustThrow("a record twice") { $0.log[partition].insert($0.log[partition][middle], at: middle) }
+        try mustThrow("a record that nobody read") { $0.log[partition].append(("nobody", 0)) }
     }
 
     /// What each incarnation of these wrote down.

@@ -50,6 +50,9 @@ struct ChaosRun {
         let read = try Chaos.groups.keys.sorted().map { group in
             try check.group(roles.filter { $0.words.last == group }.map(\.name), group)
         }
+        let (group, _) = Chaos.groups.min { $0.key < $1.key }!
+        try check.control(
+            roles.filter(\.isProducer).map(\.name), roles.filter { $0.words.last == group }.map(\.name), group)
         print(
             "seed \(seed): \(check.recordCount) records, \(kills) kills, \(stops) stops; "
                 + "each record was read \(read) times; all well"
@@ -63,7 +66,7 @@ struct ChaosRun {
         role.child = try ChildProcess([program] + role.words + [name, "\(directory)/\(name)"], output: 1, error: 2)
     }
 
-    /// One is killed each second; now and then a member is stopped for twice its session.
+    /// One is killed each second; now and then one is stopped for twice a session.
     private func disturb(_ roles: inout [Role]) async throws -> (kills: Int, stops: Int) {
         var random = SplitMix(state: seed)
         var kills = 0
@@ -77,7 +80,9 @@ struct ChaosRun {
                 stopped = nil
             }
             if stopped == nil, stops == 0 || random.next() % 8 == 0 {
-                let index = Chaos.producers + Int(random.next() % UInt64(roles.count - Chaos.producers))
+                // First a member: they have sessions.
+                let from = stops == 0 ? Chaos.producers : 0
+                let index = from + Int(random.next() % UInt64(roles.count - from))
                 roles[index].child!.signal(SIGSTOP)
                 stopped = (index, Date() + 2 * Double(Chaos.sessionMilliseconds) / 1000)
                 stops += 1

@@ -2,7 +2,7 @@ import Foundation
 import RdmadClient
 import TransportTestSupport
 
-/// Sends `NAME NUMBER` until SIGTERM, in each partition with numbers of its own from 0. Writes `ack PARTITION FIRST
+/// Sends ``Chaos/value(_:_:)`` until SIGTERM, in each partition with numbers of its own from 0. Writes `ack PARTITION FIRST
 /// COUNT` for what was acknowledged.
 func produce(_ broker: BrokerAddress, name: String, _ history: History) async throws {
     Termination.watch()
@@ -19,7 +19,7 @@ func produce(_ broker: BrokerAddress, name: String, _ history: History) async th
         for _ in 0..<8 {
             let key = Array("\(name)-\(random.next() % UInt64(Chaos.keys))".utf8)
             let partition = Partitioner.partition(forKey: key, count: Chaos.partitions)
-            try await producer.send(key: key, value: Array("\(name) \(next[partition])".utf8), partition: partition)
+            try await producer.send(key: key, value: Chaos.value(name, next[partition]), partition: partition)
             next[partition] += 1
         }
         usleep(20_000)
