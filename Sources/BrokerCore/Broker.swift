@@ -14,6 +14,7 @@ package import TopicProtocol
     let directory: LogDirectory
     private let flusher: Flusher
     let compactor: Compactor?
+    private let checkpoints: CheckpointWriter?
     var topics: [String: [Partition]] = [:]
     /// The same by the topic's number: looked up for each batch.
     private var partitionsByID: [UInt32: [Partition]] = [:]
@@ -54,10 +55,12 @@ package import TopicProtocol
 
     /// - Parameters:
     ///   - compactor: Compacts topics; nil for never.
+    ///   - checkpoints: Stores recovery points; nil to do it between two turns.
     ///   - doors: How many doors stage batches; they are numbered from 0.
     ///   - retentionCheckMilliseconds: How often to look for old segments.
     package init(
-        directory: LogDirectory, flusher: Flusher, compactor: Compactor? = nil, doors: Int,
+        directory: LogDirectory, flusher: Flusher, compactor: Compactor? = nil,
+        checkpoints: CheckpointWriter? = nil, doors: Int,
         retentionCheckMilliseconds: UInt64 = 300_000, limits: BrokerLimits = BrokerLimits(),
         quotas: QuotaLimits = QuotaLimits(), groups: GroupOptions = GroupOptions(), settings: [ConfigDescription] = []
     ) {
@@ -67,6 +70,7 @@ package import TopicProtocol
         self.directory = directory
         self.flusher = flusher
         self.compactor = compactor
+        self.checkpoints = checkpoints
         retentionCheckNanoseconds = retentionCheckMilliseconds * 1_000_000
         effects = BrokerEffects(doors: doors)
         for topic in directory.topics { adopt(topic) }
@@ -178,9 +182,17 @@ package import TopicProtocol
         }
         submitFlushes()
         if now >= nextRecoveryPoint {
-            // A late recovery point only makes the next start read more: an error here is met again at the next one.
-            if nextRecoveryPoint != 0 { try? directory.writeRecoveryPoints() }
+            if nextRecoveryPoint != 0 { storeRecoveryPoints() }
             nextRecoveryPoint = now + 30_000_000_000
+        }
+    }
+
+    private func storeRecoveryPoints() {
+        // Late ones only make the next start read more: an error here is met again at the next ones.
+        if let checkpoints {
+            checkpoints.submit(directory.takeRecoveryPoints())
+        } else {
+            try? directory.writeRecoveryPoints()
         }
     }
 
@@ -313,6 +325,7 @@ package import TopicProtocol
     /// Syncs everything, writes the recovery points and closes the files.
     package func close() throws(LogError) {
         stopCompaction()
+        checkpoints?.stop()
         flusher.stop()
         takeFlushResults()
         try directory.close()

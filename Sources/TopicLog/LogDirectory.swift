@@ -1,5 +1,6 @@
 internal import Glibc
 internal import RecordFormat
+internal import Synchronization
 
 /// The data directory: the catalog of topics, their partitions' logs, and the ids given to producers.
 ///
@@ -35,6 +36,7 @@ package final class LogDirectory {
     private var isClosed = false
     /// The lines of the checkpoint of log starts as it is on the disk; nil for unknown.
     var storedLogStarts: [String]?
+    let recoveryPointGate = RecoveryPoints.Gate()
     /// Whether the file of recovery points may name partitions that are gone.
     var mayStoreForeignPoints = false
 
@@ -139,13 +141,24 @@ package final class LogDirectory {
     /// Stores how far each partition is durable: the next open checks only what comes after, and takes damage before it
     /// for corruption. To be called when `areRecoveryPointsStale`, and every minute or so.
     package func writeRecoveryPoints() throws(LogError) {
-        var lines: [String] = []
-        for topic in topics {
-            for (index, log) in logs[topic]!.enumerated() { lines.append("\(topic) \(index) \(log.recoveryPoint)") }
+        try recoveryPointGate.generation.withLock { generation throws(LogError) in
+            generation += 1
+            try recoveryPoints(generation).store()
         }
-        try CheckpointFile.recoveryPoints.write(lines, in: path, files)
         mayStoreForeignPoints = false
         for volume in volumes { volume.isRecoveryPointStale = false }
+    }
+
+    /// The same, for another thread to store: see ``CheckpointWriter``.
+    package func takeRecoveryPoints() -> RecoveryPoints {
+        for volume in volumes { volume.isRecoveryPointStale = false }
+        return recoveryPoints(recoveryPointGate.generation.withLock { $0 })
+    }
+
+    private func recoveryPoints(_ generation: UInt64) -> RecoveryPoints {
+        RecoveryPoints(
+            points: logs.map { ($0.key, $0.value.map(\.recoveryPoint)) }, path: path, files: files,
+            gate: recoveryPointGate, generation: generation)
     }
 
     /// Syncs and closes every partition, writes what a fast start needs and gives up the lock. Later calls do nothing.

@@ -133,6 +133,7 @@ struct Serve: ParsableCommand {
         let directory: LogDirectory
         let flusher: Flusher
         let compactor: Compactor
+        let checkpoints: CheckpointWriter
         do {
             options.recoveryThreads = max(1, min(8, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
             directory = try RecoveryMeter.watch(log) {
@@ -141,6 +142,7 @@ struct Serve: ParsableCommand {
             }
             flusher = try Flusher(volumes: directory.volumes)
             compactor = try Compactor()
+            checkpoints = try CheckpointWriter()
         } catch {
             throw Failure("\(error)")
         }
@@ -148,7 +150,8 @@ struct Serve: ParsableCommand {
 
         let addresses = try listen.isEmpty ? defaultAddresses(log) : listen.map { ($0, try ListenAddress($0), true) }
         let broker = Broker(
-            directory: directory, flusher: flusher, compactor: compactor, doors: addresses.count,
+            directory: directory, flusher: flusher, compactor: compactor, checkpoints: checkpoints,
+            doors: addresses.count,
             retentionCheckMilliseconds: logRetentionCheckIntervalMs, limits: limits.broker,
             quotas: try limits.quotas, groups: groups.options, settings: try settings())
         var limits = limits.door
