@@ -58,7 +58,8 @@ extension FabricDoor {
         var produce = unsafe PendingProduce(
             requestID: id, partition: partition, byteCount: batch.count, state: .eager(message, batch))
         // Kept where consumers are served from: for so few bytes a copy costs less than reading them from the file.
-        if let offset = landingRun(batch.count) {
+        // Not while others wait for memory.
+        if stalled.isEmpty, let offset = landingRun(batch.count) {
             let run = unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[offset..<offset + batch.count])
             unsafe run.copyMemory(from: UnsafeRawBufferPointer(batch))
             produce.state = .landed
