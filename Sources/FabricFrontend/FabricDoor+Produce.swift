@@ -55,18 +55,9 @@ extension FabricDoor {
             throw error
         }
         counters.eagerBatches += 1
-        var produce = unsafe PendingProduce(
-            requestID: id, partition: partition, byteCount: batch.count, state: .eager(message, batch))
-        // Kept where consumers are served from: for so few bytes a copy costs less than reading them from the file.
-        // Not while others wait for memory.
-        if stalled.isEmpty, let offset = landingRun(batch.count) {
-            let run = unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[offset..<offset + batch.count])
-            unsafe run.copyMemory(from: UnsafeRawBufferPointer(batch))
-            produce.state = .landed
-            produce.offset = offset
-            fabric.release(message)
-        }
-        session.produces.append(produce)
+        session.produces.append(
+            unsafe PendingProduce(
+                requestID: id, partition: partition, byteCount: batch.count, state: .eager(message, batch)))
         stageLanded(session)
     }
 
@@ -168,7 +159,8 @@ extension FabricDoor {
     /// Hands the batches at the front that have landed to the broker: in announced order.
     func stageLanded(_ session: Session) {
         var done = 0
-        loop: for produce in session.produces {
+        loop: for index in session.produces.indices {
+            var produce = session.produces[index]
             let bytes: UnsafeMutableRawBufferPointer
             switch produce.state {
             case .announced, .pulling: break loop
@@ -187,8 +179,19 @@ extension FabricDoor {
                     break loop
                 }
                 session.quota?.produce?.charge(batch.count, now: now)
-                unsafe bytes = unsafe batch
-                stagedMessages.append(message)
+                // Kept where consumers are served from: for so few bytes a copy costs less than reading them from the
+                // file. Not while others wait for memory.
+                if stalled.isEmpty, let offset = landingRun(batch.count) {
+                    unsafe bytes = UnsafeMutableRawBufferPointer(
+                        rebasing: memory.bytes[offset..<offset + batch.count])
+                    unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(batch))
+                    fabric.release(message)
+                    produce.offset = offset
+                    stagedRuns.append((offset, batch.count))
+                } else {
+                    unsafe bytes = unsafe batch
+                    stagedMessages.append(message)
+                }
             }
             done += 1
             unsafe stage(bytes, produce, session)
@@ -234,7 +237,8 @@ extension FabricDoor {
 
     func deliver(_ acks: [(origin: ProduceOrigin, ack: ProduceAck)], isReadable: Bool) -> Bool {
         for (origin, ack) in acks { sessionsByNumber[origin.session]?.acks.append(ack) }
-        // Each turn begins with another one, for whoever comes first finds the most memory: with the one that found none.
+        // Each turn begins with another one, for whoever comes first finds the most memory: with the one that found
+        // none.
         var hasMore = false
         firstServed = nextServed.flatMap { number in order.firstIndex { $0.number == number } } ?? firstServed &+ 1
         nextServed = nil

@@ -1,5 +1,3 @@
-internal import CLinux
-internal import Glibc
 internal import Synchronization
 
 /// A thread that stores recovery points, so that the reactor never waits for their sync.
@@ -8,26 +6,14 @@ internal import Synchronization
 /// Threading: all calls from one thread, the reactor's.
 package final class CheckpointWriter {
     private let shared: CheckpointThread
-    private var thread: pthread_t?
+    private var thread: WorkerThread?
 
     /// Starts the thread.
     /// - Throws: when there are no more descriptors or threads.
     package init() throws(LogError) {
-        shared = CheckpointThread(requestEvent: try Flusher.event(Int32(EFD_CLOEXEC)))
-        var started = pthread_t()
-        // The thread owns a reference of its own, so it never depends on the writer's life.
-        let context = unsafe Unmanaged.passRetained(shared)
-        let result = unsafe pthread_create(
-            &started, nil,
-            { context in
-                unsafe Unmanaged<CheckpointThread>.fromOpaque(context!).takeRetainedValue().run()
-                return nil
-            }, context.toOpaque())
-        guard result == 0 else {
-            unsafe context.release()
-            throw LogError(errno: result, "starting", "the checkpoint thread")
-        }
-        thread = started
+        let shared = CheckpointThread(requestEvent: try EventCounter(isBlocking: true))
+        self.shared = shared
+        thread = try WorkerThread("the checkpoint thread") { shared.run() }
     }
 
     deinit { stop() }
@@ -40,7 +26,7 @@ package final class CheckpointWriter {
         guard let thread else { return }
         self.thread = nil
         shared.stop()
-        pthread_join(thread, nil)
+        thread.join()
     }
 }
 
@@ -52,15 +38,15 @@ final class CheckpointThread: Sendable {
     }
 
     /// Blocking: the thread sleeps in a read of it.
-    private let requestEvent: LogFile
+    private let requestEvent: EventCounter
     private let state = Mutex(State())
 
-    init(requestEvent: LogFile) { self.requestEvent = requestEvent }
+    init(requestEvent: EventCounter) { self.requestEvent = requestEvent }
 
     /// The thread's life.
     func run() {
         while true {
-            FlushResults.drain(requestEvent)
+            requestEvent.drain()
             let (points, isStopping) = state.withLock { state in
                 defer { state.points = nil }
                 return (state.points, state.isStopping)
@@ -73,11 +59,11 @@ final class CheckpointThread: Sendable {
 
     func submit(_ points: RecoveryPoints) {
         state.withLock { $0.points = points }
-        FlushResults.signal(requestEvent)
+        requestEvent.signal()
     }
 
     func stop() {
         state.withLock { $0.isStopping = true }
-        FlushResults.signal(requestEvent)
+        requestEvent.signal()
     }
 }

@@ -95,8 +95,8 @@ package struct ConfigDescription: Hashable, Sendable {
     }
 }
 
-/// An answer to LIST_OFFSETS: `| offset i64 | timestamp i64 |`. Both are −1 when there is no such record; for the end and
-/// the beginning the timestamp is.
+/// An answer to LIST_OFFSETS: `| offset i64 | timestamp i64 |`. Both are −1 when there is no such record; for the end
+/// and the beginning the timestamp is.
 package struct ListedOffset: Hashable, Sendable {
     package var offset: Int64
     package var timestamp: Int64

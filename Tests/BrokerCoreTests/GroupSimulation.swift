@@ -2,8 +2,8 @@ import TopicProtocol
 
 @testable import BrokerCore
 
-/// Clients that join, leave, die, come back, are late and commit, from a seed, on a coordinator whose log is slow, fails
-/// and loses its process; and what must hold all the time.
+/// Clients that join, leave, die, come back, are late and commit, from a seed, on a coordinator whose log is slow,
+/// fails and loses its process; and what must hold all the time.
 final class GroupSimulation {
     struct Failure: Error, CustomStringConvertible { let description: String }
 

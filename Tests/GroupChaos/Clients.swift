@@ -2,8 +2,8 @@ import Foundation
 import RdmadClient
 import TransportTestSupport
 
-/// Sends ``Chaos/value(_:_:)`` until SIGTERM, in each partition with numbers of its own from 0. Writes `ack PARTITION FIRST
-/// COUNT` for what was acknowledged.
+/// Sends ``Chaos/value(_:_:)`` until SIGTERM, in each partition with numbers of its own from 0. Writes `ack PARTITION
+/// FIRST COUNT` for what was acknowledged.
 func produce(_ broker: BrokerAddress, name: String, _ history: History) async throws {
     Termination.watch()
     var configuration = Producer.Configuration()
