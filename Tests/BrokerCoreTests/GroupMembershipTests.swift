@@ -211,6 +211,21 @@ import TopicProtocol
         #expect(bench.error(of: .leave(group: "none", members: [.init(memberID: "x")])) == .unknownMemberID)
     }
 
+    @Test func whoIsTakenOutWhileItWaitsIsTold() {
+        let bench = GroupBench()
+        let ids = bench.stableGroup(3)
+        let join = bench.ask(.join(GroupBench.request(ids[2], metadata: [9])))
+        _ = bench.ask(.leave(group: "g", members: [.init(memberID: ids[2])]))
+        #expect(bench.error(join) == .unknownMemberID)
+        for id in ids.prefix(2) { _ = bench.ask(.join(GroupBench.request(id))) }
+        let sync = bench.ask(.sync(SyncGroup(caller: .init(group: "g", generation: 2, memberID: ids[1]))))
+        #expect(bench.error(sync) == nil)
+        _ = bench.ask(.leave(group: "g", members: [.init(memberID: ids[1])]))
+        #expect(bench.error(sync) == .unknownMemberID)
+        _ = bench.ask(.join(GroupBench.request(ids[0])))
+        bench.syncAll([ids[0]], generation: 3)
+    }
+
     @Test func aGenerationThatCannotBeStoredIsNone() {
         let bench = GroupBench()
         let ids = bench.stableGroup(2)

@@ -15,6 +15,7 @@ final class GroupSimulation {
         var generation: Int32 = -1
         var isMember = false
         var question: UInt32?
+        var isJoining = false
         /// It does nothing until then.
         var silentUntil: UInt64 = 0
         var beatAt: UInt64 = 0
@@ -112,7 +113,11 @@ final class GroupSimulation {
 
     private func act(_ client: Client) throws {
         if let question = client.question {
-            guard let answer = bench.answers[question] else { return }
+            guard let answer = bench.answers[question] else {
+                // Its connection broke: it asks again, over another one.
+                if client.isJoining, pick(20) == 0 { join(client) }
+                return
+            }
             client.question = nil
             return try take(answer, client)
         }
@@ -144,6 +149,9 @@ final class GroupSimulation {
 
     private func join(_ client: Client) {
         client.isMember = false
+        client.isJoining = true
+        // Who has a name of its own may have lost its id.
+        if client.instance != nil, pick(10) == 0 { client.id = "" }
         client.question = bench.ask(
             .join(
                 JoinGroup(
@@ -193,6 +201,7 @@ final class GroupSimulation {
         }
         // Sometimes it never asks.
         guard pick(30) != 0 else { return forget(client) }
+        client.isJoining = false
         client.question = bench.ask(.sync(SyncGroup(caller: client.caller, assignments: assignments)))
     }
 
@@ -210,12 +219,14 @@ final class GroupSimulation {
 
     private func commit(_ client: Client) throws {
         let current = bench.describe(client.group)
-        let question = bench.ask(.commit(client.caller, GroupBench.offsets(Int64(pick(1_000)))))
+        var caller = client.caller
+        if pick(5) == 0 { caller.generation -= 1 }
+        let question = bench.ask(.commit(caller, GroupBench.offsets(Int64(pick(1_000)))))
         guard let error = bench.error(question), error == .none else { return }
         commits += 1
         try expect(
-            current?.generation == client.generation && current?.members.contains { $0.memberID == client.id } == true,
-            "a commit of generation \(client.generation) in generation \(current?.generation ?? -1)")
+            current?.generation == caller.generation && current?.members.contains { $0.memberID == client.id } == true,
+            "a commit of generation \(caller.generation) in generation \(current?.generation ?? -1)")
     }
 
     /// A group settles in time.
