@@ -1,5 +1,6 @@
 import ArgumentParser
 import RdmadClient
+import TopicProtocol
 
 extension GroupCommand {
     struct ResetOffsets: AsyncParsableCommand {
@@ -19,7 +20,8 @@ extension GroupCommand {
         @Flag(help: "To the first record there is.") var toEarliest = false
         @Flag(help: "Behind the last record.") var toLatest = false
         @Option(help: "To this offset.") var toOffset: Int64?
-        @Option(help: "By so many records from where it is, back when negative.") var shiftBy: Int64?
+        @Option(parsing: .unconditional, help: "By so many records from where it is, back when negative.") var shiftBy:
+            Int64?
         @Flag(help: "Only show what would be done: the default.") var dryRun = false
         @Flag(help: "Do it.") var execute = false
         @Flag(help: "A JSON array on one line.") var json = false
@@ -48,10 +50,7 @@ extension GroupCommand {
 
         func run() async throws {
             try await TopicCommand.withAdmin(broker) { admin in
-                let state = try await admin.describeGroup(group).state
-                guard ["Empty", "Dead"].contains(state) else {
-                    throw Failure("group \(group) is \(state): offsets can be reset only while it has no members")
-                }
+                try await requireNoMembers(admin)
                 let committed = try await admin.groupOffsets(group)
                 let ranges = try await partitionRanges(
                     Set(try topic.map { try Self.parse($0).topic } + (allTopics ? committed.keys.map(\.topic) : [])),
@@ -64,6 +63,20 @@ extension GroupCommand {
                 }
                 if execute { try await admin.setGroupOffsets(group, offsets) }
                 report(offsets, committed)
+            }
+        }
+
+        /// A group that is not there yet has none.
+        private func requireNoMembers(_ admin: Admin) async throws {
+            do throws(ClientError) {
+                let state = try await admin.describeGroup(group).state
+                guard ["Empty", "Dead"].contains(state) else {
+                    throw ClientError(
+                        .broker, "group \(group) is \(state): offsets can be reset only while it has no members",
+                        broker: .nonEmptyGroup)
+                }
+            } catch {
+                guard error.broker == .groupIDNotFound else { throw error }
             }
         }
 

@@ -44,7 +44,6 @@ struct GroupCommand: AsyncParsableCommand {
         func run() async throws {
             try await TopicCommand.withAdmin(broker) { admin in
                 let group = try await admin.describeGroup(group)
-                guard group.state != "Dead" else { throw Failure("there is no group \(group.id)") }
                 let rows = try await GroupRow.all(of: group, admin)
                 if json { return print(Self.json(group, rows)) }
                 print("\(group.id): \(group.state), \(group.members.count) members")

@@ -208,6 +208,7 @@ package func killedAndStoppedMembers(_ broker: TestBroker, topic: String, option
         try MemberProcess(broker, topic: topic, group: topic, name: "\(topic)-\($0)", options: options)
     }
     func memberCount() async throws -> Int {
+        guard try await admin.listGroups().contains(where: { $0.id == topic }) else { return 0 }
         let group = try await admin.describeGroup(topic)
         return group.state == "Stable" && Set(group.members.flatMap(\.assignment)).count == 6
             ? group.members.filter { !$0.assignment.isEmpty }.count : 0

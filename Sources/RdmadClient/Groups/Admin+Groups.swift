@@ -15,7 +15,8 @@ extension Admin {
         }
     }
 
-    /// A group's state and members. One that nobody has heard of has the state `Dead`.
+    /// A group's state and members.
+    /// - Throws: ``ClientError``, with the broker's GROUP_ID_NOT_FOUND when there is no such group.
     public func describeGroup(_ id: String) async throws(ClientError) -> ConsumerGroup {
         let body = try await link.request(.group(.describe(group: id)))
         let group = try parseBody(body) { reader throws(FrameError) in try GroupDescription(from: &reader) }
