@@ -72,6 +72,8 @@ extension Consumer {
         /// With the next record that is produced.
         case latest
         case offset(Int64)
+        /// With the first record of at least this time, in milliseconds since 1970; with the next one when none is.
+        case timestamp(Int64)
     }
 
     /// What a rebalance did to a member of a group.

@@ -73,6 +73,14 @@ extension ConsumerAgent {
         case (nil, .earliest): from = -2
         case (nil, .latest): from = -1
         case (nil, .offset(let offset)): from = offset
+        case (nil, .timestamp(let time)):
+            return findOffset(link, address, time) { [self] result in
+                switch result {
+                case .success(let offset):
+                    subscribe(link, partition, address, epoch, offset, start)
+                case .failure(let error): subscriptionRefused(error, partition, address, epoch, link)
+                }
+            }
         }
         link.ask(.subscribe(address, offset: from)) { [self] result in
             do throws(ClientError) {

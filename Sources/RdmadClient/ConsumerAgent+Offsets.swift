@@ -122,6 +122,20 @@ extension ConsumerAgent {
         return committer.inFlight == 0 && state.withLock { $0.commits.isEmpty }
     }
 
+    /// The offset of the first record of at least a time, or −1: the end.
+    func findOffset(
+        _ link: any LinkPort, _ address: PartitionAddress, _ time: Int64,
+        _ done: @escaping (Result<Int64, ClientError>) -> Void
+    ) {
+        link.ask(.admin(.listOffsets(address, timestamp: max(time, 0)))) { result in
+            done(
+                Result { () throws(ClientError) in
+                    try parseBody(try result.get()) { reader throws(FrameError) in try ListedOffset(from: &reader) }
+                        .offset
+                })
+        }
+    }
+
     /// What a group has committed for partitions; those without an offset are left out.
     func fetchOffsets(
         _ link: any LinkPort, _ group: String, _ names: [TopicPartition],

@@ -19,8 +19,14 @@ enum JSON: CustomStringConvertible {
     case text(String)
     case number(Int64)
     case truth(Bool)
+    case null
     case list([JSON])
     case object([(String, JSON)])
+
+    /// A number, or null.
+    static func number(_ number: Int64?) -> JSON { number.map { .number($0) } ?? .null }
+    /// A text, or null.
+    static func text(_ text: String?) -> JSON { text.map { .text($0) } ?? .null }
 
     /// On one line.
     var description: String {
@@ -28,6 +34,7 @@ enum JSON: CustomStringConvertible {
         case .text(let text): Self.quoted(text)
         case .number(let number): "\(number)"
         case .truth(let truth): "\(truth)"
+        case .null: "null"
         case .list(let items): "[\(items.map(\.description).joined(separator: ","))]"
         case .object(let fields):
             "{\(fields.map { "\(Self.quoted($0.0)):\($0.1)" }.joined(separator: ","))}"

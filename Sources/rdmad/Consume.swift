@@ -11,11 +11,11 @@ struct Consume: AsyncParsableCommand {
               rdmad consume flights --exit-at-end
               rdmad consume flights --partitions 0,2-3 --format '%p %o %k %s\\n'
               rdmad consume flights --offset end
-              rdmad consume flights --json
+              rdmad consume flights --timestamp 2026-01-31T12:00:00Z --json
               rdmad consume flights weather --group reports
 
-            The members of a group share the partitions, and go on where the group left off; --offset is where it
-            begins in a partition of which it has committed nothing. What was written is committed.
+            The members of a group share the partitions, and go on where the group left off; --offset or --timestamp is
+            where it begins in a partition of which it has committed nothing. What was written is committed.
             --format: %t topic, %p partition, %o offset, %k key, %s value, %T milliseconds since 1970, %h headers
             as name=value,…, %% percent, and \\n \\t \\\\. The default is the value and a newline. SIGINT ends it cleanly.
             """)
@@ -28,6 +28,9 @@ struct Consume: AsyncParsableCommand {
         name: [.long, .short, .customLong("from")],
         help: "Where to begin: beginning, end, or an offset. Default: beginning.") var offset: String?
     @Flag(help: "Begin at the beginning.") var fromBeginning = false
+    @Option(
+        help: "Begin with the first record of this time: milliseconds since 1970, or as in 2026-01-31T12:00:00.000Z.")
+    var timestamp: String?
     @Option(name: [.long, .short], help: "Read as a member of this consumer group.") var group: String?
     @Option(help: "The member's own name, which survives a restart (group.instance.id).") var instanceID: String?
     @Option(
@@ -59,7 +62,10 @@ struct Consume: AsyncParsableCommand {
     }
 
     private func position() throws -> Consumer.Position {
-        guard offset == nil || !fromBeginning else { throw ValidationError("--offset or --from-beginning, not both") }
+        guard [offset != nil, fromBeginning, timestamp != nil].count(where: { $0 }) <= 1 else {
+            throw ValidationError("one of --offset, --from-beginning and --timestamp")
+        }
+        if let timestamp { return .timestamp(try milliseconds(of: timestamp, option: "--timestamp")) }
         switch offset {
         case nil, "beginning", "earliest": return .earliest
         case "end", "latest": return .latest
@@ -303,6 +309,6 @@ struct RecordFormatter {
     }
 
     private func putJSON(_ bytes: UnsafeRawBufferPointer?, to output: inout Output) {
-        output.put(unsafe bytes.map { unsafe jsonString(String(decoding: $0, as: UTF8.self)) } ?? "null")
+        output.put("\(JSON.text(unsafe bytes.map { unsafe String(decoding: $0, as: UTF8.self) }))")
     }
 }

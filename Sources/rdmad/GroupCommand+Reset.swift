@@ -10,7 +10,7 @@ extension GroupCommand {
                 Shows what would be done; --execute does it. An offset outside of what there is becomes the nearest one
                 that is.
                 """)
-        @OptionGroup var broker: BrokerOptions
+        @OptionGroup var options: AdminOptions
         @Argument var group: String
         @Option(
             help: ArgumentHelp(
@@ -20,19 +20,21 @@ extension GroupCommand {
         @Flag(help: "To the first record there is.") var toEarliest = false
         @Flag(help: "Behind the last record.") var toLatest = false
         @Option(help: "To this offset.") var toOffset: Int64?
-        @Option(parsing: .unconditional, help: "By so many records from where it is, back when negative.") var shiftBy:
-            Int64?
+        @Option(parsing: .unconditional, help: "By so many records from where it is, back when negative.")
+        var shiftBy: Int64?
+        @Option(help: "To the first record of this time: as in 2026-01-31T12:00:00.000Z, or milliseconds since 1970.")
+        var toDatetime: String?
         @Flag(help: "Only show what would be done: the default.") var dryRun = false
         @Flag(help: "Do it.") var execute = false
-        @Flag(help: "A JSON array on one line.") var json = false
 
         func validate() throws {
-            let ways = [toEarliest, toLatest, toOffset != nil, shiftBy != nil]
+            let ways = [toEarliest, toLatest, toOffset != nil, shiftBy != nil, toDatetime != nil]
             guard ways.count(where: { $0 }) == 1 else {
-                throw ValidationError("one of --to-earliest, --to-latest, --to-offset and --shift-by")
+                throw ValidationError("one of --to-earliest, --to-latest, --to-offset, --shift-by and --to-datetime")
             }
             guard topic.isEmpty == allTopics else { throw ValidationError("--topic or --all-topics") }
             guard !(dryRun && execute) else { throw ValidationError("--dry-run or --execute, not both") }
+            _ = try toDatetime.map { try milliseconds(of: $0, option: "--to-datetime") }
             for text in topic { _ = try Self.parse(text) }
         }
 
@@ -49,7 +51,7 @@ extension GroupCommand {
         }
 
         func run() async throws {
-            try await TopicCommand.withAdmin(broker) { admin in
+            try await TopicCommand.withAdmin(options.broker) { admin in
                 try await requireNoMembers(admin)
                 let committed = try await admin.groupOffsets(group)
                 let ranges = try await partitionRanges(
@@ -58,7 +60,7 @@ extension GroupCommand {
                 var offsets: [TopicPartition: Int64] = [:]
                 for partition in try chosen(ranges, committed) {
                     let range = ranges[partition]!
-                    let target = try target(partition, range, committed[partition])
+                    let target = try await target(partition, range, committed[partition], admin)
                     offsets[partition] = min(max(target, range.lowerBound), range.upperBound)
                 }
                 if execute { try await admin.setGroupOffsets(group, offsets) }
@@ -97,35 +99,35 @@ extension GroupCommand {
         }
 
         private func target(
-            _ partition: TopicPartition, _ range: Range<Int64>, _ committed: Int64?
-        ) throws -> Int64 {
+            _ partition: TopicPartition, _ range: Range<Int64>, _ committed: Int64?, _ admin: Admin
+        ) async throws -> Int64 {
             if toEarliest { return range.lowerBound }
             if toLatest { return range.upperBound }
             if let toOffset { return toOffset }
-            guard let committed else { throw Failure("the group has committed nothing of \(partition) to shift") }
-            let (sum, isOver) = committed.addingReportingOverflow(shiftBy!)
-            return isOver ? (shiftBy! < 0 ? range.lowerBound : range.upperBound) : sum
+            if let shiftBy {
+                guard let committed else { throw Failure("the group has committed nothing of \(partition) to shift") }
+                let (sum, isOver) = committed.addingReportingOverflow(shiftBy)
+                return isOver ? (shiftBy < 0 ? range.lowerBound : range.upperBound) : sum
+            }
+            let time = try milliseconds(of: toDatetime!, option: "--to-datetime")
+            let found = try await admin.listOffsets(
+                partition.topic, partitions: [partition.partition], at: .timestamp(time))
+            return found[0].offset < 0 ? range.upperBound : found[0].offset
         }
 
         private func report(_ offsets: [TopicPartition: Int64], _ committed: [TopicPartition: Int64]) {
             let names = offsets.keys.sorted()
-            if json {
-                let items = names.map { name in
-                    "{\"topic\":\(jsonString(name.topic)),\"partition\":\(name.partition),"
-                        + "\"committedOffset\":\(committed[name].map(String.init) ?? "null"),"
-                        + "\"newOffset\":\(offsets[name]!)}"
-                }
-                return print("[\(items.joined(separator: ","))]")
+            let items = names.map { name in
+                JSON.object([
+                    ("topic", .text(name.topic)), ("partition", .number(Int64(name.partition))),
+                    ("committedOffset", .number(committed[name])), ("newOffset", .number(offsets[name])),
+                ])
             }
-            printTable(
-                [["TOPIC", "PARTITION", "CURRENT-OFFSET", "NEW-OFFSET"]]
-                    + names.map { name in
-                        [
-                            name.topic, "\(name.partition)", committed[name].map(String.init) ?? "-",
-                            "\(offsets[name]!)",
-                        ]
-                    })
-            if !execute { print("nothing was changed: --execute does it") }
+            let cells = names.map { name in
+                [name.topic, "\(name.partition)", committed[name].map(String.init) ?? "-", "\(offsets[name]!)"]
+            }
+            options.table(["TOPIC", "PARTITION", "CURRENT-OFFSET", "NEW-OFFSET"], cells, .list(items))
+            if !execute, !options.json { print("nothing was changed: --execute does it") }
         }
     }
 }

@@ -16,20 +16,18 @@ struct GroupCommand: AsyncParsableCommand {
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List groups.")
-        @OptionGroup var broker: BrokerOptions
-        @Flag(help: "A JSON array on one line.") var json = false
+        @OptionGroup var options: AdminOptions
 
         func run() async throws {
-            try await TopicCommand.withAdmin(broker) { admin in
+            try await TopicCommand.withAdmin(options.broker) { admin in
                 let groups = try await admin.listGroups()
-                if json {
-                    let items = groups.map { group in
-                        "{\"group\":\(jsonString(group.id)),\"state\":\(jsonString(group.state)),"
-                            + "\"protocolType\":\(jsonString(group.protocolType))}"
-                    }
-                    return print("[\(items.joined(separator: ","))]")
+                let items = groups.map { group in
+                    JSON.object([
+                        ("group", .text(group.id)), ("state", .text(group.state)),
+                        ("protocolType", .text(group.protocolType)),
+                    ])
                 }
-                printTable([["GROUP", "STATE"]] + groups.map { [$0.id, $0.state] })
+                options.table(["GROUP", "STATE"], groups.map { [$0.id, $0.state] }, .list(items))
             }
         }
     }
@@ -37,69 +35,68 @@ struct GroupCommand: AsyncParsableCommand {
     struct Describe: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Show a group's members, what each reads, how far it has committed, and what is left.")
-        @OptionGroup var broker: BrokerOptions
+        @OptionGroup var options: AdminOptions
         @Argument var group: String
-        @Flag(help: "A JSON object on one line.") var json = false
 
         func run() async throws {
-            try await TopicCommand.withAdmin(broker) { admin in
+            try await TopicCommand.withAdmin(options.broker) { admin in
                 let group = try await admin.describeGroup(group)
                 let rows = try await GroupRow.all(of: group, admin)
-                if json { return print(Self.json(group, rows)) }
-                print("\(group.id): \(group.state), \(group.members.count) members")
-                guard !rows.isEmpty else { return }
+                if !options.json { print("\(group.id): \(group.state), \(group.members.count) members") }
                 let heading = [
                     "TOPIC", "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG", "CONSUMER-ID", "HOST", "CLIENT-ID",
                 ]
                 func text(_ number: Int64?) -> String { number.map(String.init) ?? "-" }
-                printTable(
-                    [heading]
-                        + rows.map { row in
-                            [
-                                row.partition?.topic ?? "-", text(row.partition.map { Int64($0.partition) }),
-                                text(row.committed), text(row.end), text(row.lag), row.member?.id ?? "-",
-                                row.member?.host ?? "-", row.member?.clientID ?? "-",
-                            ]
-                        })
+                let cells = rows.map { row in
+                    [
+                        row.partition?.topic ?? "-", text(row.partition.map { Int64($0.partition) }),
+                        text(row.committed), text(row.end), text(row.lag), row.member?.id ?? "-",
+                        row.member?.host ?? "-", row.member?.clientID ?? "-",
+                    ]
+                }
+                options.table(heading, cells, Self.json(group, rows))
             }
         }
 
-        private static func json(_ group: ConsumerGroup, _ rows: [GroupRow]) -> String {
-            func text(_ number: Int64?) -> String { number.map(String.init) ?? "null" }
+        private static func json(_ group: ConsumerGroup, _ rows: [GroupRow]) -> JSON {
+            func place(_ partition: TopicPartition) -> [(String, JSON)] {
+                [("topic", .text(partition.topic)), ("partition", .number(Int64(partition.partition)))]
+            }
             let members = group.members.map { member in
-                let assignment = member.assignment.map {
-                    "{\"topic\":\(jsonString($0.topic)),\"partition\":\($0.partition)}"
-                }
-                return "{\"id\":\(jsonString(member.id)),"
-                    + "\"instanceId\":\(member.instanceID.map(jsonString) ?? "null"),"
-                    + "\"clientId\":\(jsonString(member.clientID)),\"host\":\(jsonString(member.host)),"
-                    + "\"assignment\":[\(assignment.joined(separator: ","))]}"
+                JSON.object([
+                    ("id", .text(member.id)), ("instanceId", .text(member.instanceID)),
+                    ("clientId", .text(member.clientID)), ("host", .text(member.host)),
+                    ("assignment", .list(member.assignment.map { .object(place($0)) })),
+                ])
             }
             let partitions = rows.compactMap { row in
                 row.partition.map { partition in
-                    "{\"topic\":\(jsonString(partition.topic)),\"partition\":\(partition.partition),"
-                        + "\"committedOffset\":\(text(row.committed)),\"endOffset\":\(text(row.end)),"
-                        + "\"lag\":\(text(row.lag)),\"member\":\(row.member.map { jsonString($0.id) } ?? "null")}"
+                    JSON.object(
+                        place(partition) + [
+                            ("committedOffset", .number(row.committed)), ("endOffset", .number(row.end)),
+                            ("lag", .number(row.lag)), ("member", .text(row.member?.id)),
+                        ])
                 }
             }
-            return "{\"group\":\(jsonString(group.id)),\"state\":\(jsonString(group.state)),"
-                + "\"assignor\":\(jsonString(group.assignor)),\"generation\":\(group.generation),"
-                + "\"members\":[\(members.joined(separator: ","))],"
-                + "\"partitions\":[\(partitions.joined(separator: ","))]}"
+            return .object([
+                ("group", .text(group.id)), ("state", .text(group.state)), ("assignor", .text(group.assignor)),
+                ("generation", .number(Int64(group.generation))), ("members", .list(members)),
+                ("partitions", .list(partitions)),
+            ])
         }
     }
 
     struct Delete: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Delete groups without members, and what they have committed.")
-        @OptionGroup var broker: BrokerOptions
+        @OptionGroup var options: AdminOptions
         @Argument var groups: [String]
 
         func run() async throws {
-            try await TopicCommand.withAdmin(broker) { admin in
+            try await TopicCommand.withAdmin(options.broker) { admin in
                 for group in groups {
                     try await admin.deleteGroup(group)
-                    print("deleted group \(group)")
+                    options.say("deleted group \(group)", [("deleted", .text(group))])
                 }
             }
         }

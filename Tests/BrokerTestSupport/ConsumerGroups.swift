@@ -16,7 +16,8 @@ package final class GroupReader: Sendable {
     ) async throws {
         var configuration = Consumer.Configuration()
         configuration.groupID = group
-        configuration.sessionTimeoutMilliseconds = 2000
+        // Longer than a busy machine keeps a thread waiting.
+        configuration.sessionTimeoutMilliseconds = 10_000
         configuration.heartbeatIntervalMilliseconds = 100
         configuration.autoCommitIntervalMilliseconds = 100
         adjust(&configuration)

@@ -182,6 +182,14 @@ import TransportTestSupport
         #expect(try broker.rdmad(reset + ["--shift-by", "-1", "--execute"]).status == 0)
         // One record of each partition that has any.
         #expect([2, 4].contains(try broker.rdmad(["consume", "t", "--group", "g", "--exit-at-end"]).output.count))
+        #expect(try broker.rdmad(reset + ["--to-datetime", "1999-01-01"]).status == 64)
+        #expect(try broker.rdmad(reset + ["--to-datetime", "1999-01-01T00:00:00Z", "--execute"]).status == 64)
+        #expect(try broker.rdmad(reset + ["--to-datetime", "2001-01-01T00:00:00.5Z", "--execute"]).status == 0)
+        #expect(try broker.rdmad(["consume", "t", "--group", "g", "--exit-at-end"]).output.count == 8)
+        #expect(
+            try broker.rdmad(["consume", "t", "--timestamp", "2001-01-01T00:00:00Z", "--exit-at-end"]).output.count == 8
+        )
+        #expect(try broker.rdmad(["consume", "t", "--timestamp", "9000000000000", "--exit-at-end"]).output == "")
         let member = try MemberProcess(broker, topic: "t", group: "g", name: "member")
         try await waitFor("a member") { try broker.rdmad(["group", "list"]).output.contains("Stable") }
         let busy = try broker.rdmad(reset + ["--to-earliest", "--execute"])
