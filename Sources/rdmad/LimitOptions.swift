@@ -92,8 +92,8 @@ struct LimitOptions: ParsableArguments {
         let digits = cut.map { text[text.index(after: $0)...] } ?? text[...]
         guard let rate = Int(digits), rate > 0, client?.utf8.count ?? 1 <= 32, client != "" else {
             throw ValidationError(
-                "\(option) is BYTES or CLIENT=BYTES per second, at least 1, a client id has 1 to 32 bytes; not '\(text)'"
-            )
+                "\(option) is BYTES or CLIENT=BYTES per second, at least 1; a client id has 1 to 32 bytes: not "
+                    + "'\(text)'")
         }
         return (client, rate)
     }

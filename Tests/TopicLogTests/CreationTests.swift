@@ -67,10 +67,11 @@ import Testing
         storage.synchronizeFileSystem = { _ in 0 }
         let data = try LogDirectory.open(path: path, storage: storage)
         let syncs = Mutex<[String]>([])
-        FaultPlan.$current.withValue({ operation, path in
+        let watch: @Sendable (String, String) -> Int32 = { operation, _ in
             if operation.hasPrefix("syncing") { syncs.withLock { $0.append(operation) } }
             return 0
-        }) {
+        }
+        FaultPlan.$current.withValue(watch) {
             let errors = data.create((0..<50).map { TopicCreation(name: "t\($0)", partitions: 4, configs: [:]) })
             #expect(errors.allSatisfy { $0 == nil } && data.topics.count == 50)
         }

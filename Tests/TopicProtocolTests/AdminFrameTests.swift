@@ -9,7 +9,9 @@ import Testing
         (
             .alterConfigs(
                 topic: "t",
-                changes: [ConfigChange(name: "retention.ms", value: "1"), ConfigChange(name: "segment.ms", value: nil)]),
+                changes: [
+                    ConfigChange(name: "retention.ms", value: "1"), ConfigChange(name: "segment.ms", value: nil),
+                ]),
             "0c000000070000000100740200000c00726574656e74696f6e2e6d73010031010a007365676d656e742e6d730000"
         ),
         (.describeConfigs(topic: "t"), "0d00000007000000010074"),

@@ -28,4 +28,19 @@ import Testing
         let parsed = Handshake.parseRefusal(Handshake.refusal(refusal) + [0, 0])
         #expect(parsed?.text == "broker speaks versions 1 to 2")
     }
+
+    @Test func theClientIDTravelsInTheHello() {
+        let hello = Handshake.hello(clientID: "backup")
+        #expect(hello == Array("rdmd".utf8) + [1, 0, 2, 0] + Array("backup".utf8))
+        #expect(Handshake.clientID(hello: hello) == "backup" && Handshake.clientID(hello: hello + [0, 0]) == "backup")
+        #expect(Handshake.clientID(hello: Handshake.hello()).isEmpty && Handshake.clientID(hello: [1]).isEmpty)
+        // As much as there is room for, in one that is made by hand; what is no UTF-8 harms nobody.
+        let long = Handshake.hello() + [UInt8](repeating: 65, count: 60)
+        #expect(Handshake.clientID(hello: long).utf8.count == Handshake.clientIDBytesMax)
+        #expect(!Handshake.clientID(hello: Handshake.hello() + [0xff, 0xfe]).isEmpty)
+        guard case .success(2) = Handshake.answer(hello: hello) else {
+            Issue.record("not taken")
+            return
+        }
+    }
 }
