@@ -55,9 +55,9 @@ package final class BrokerLoop {
     /// Returns whether anything happened.
     package func turn() -> Bool {
         var count = 0
-        for door in doors { count += door.poll() }
         let now = monotonicNanoseconds()
         turnTime = now
+        for door in doors { count += door.poll(now: now) }
         broker.commit(now: now)
         if broker.isMaintenanceDue(now: now) {
             broker.maintain(now: now, nowMilliseconds: Self.millisecondsSince1970())
@@ -103,8 +103,7 @@ package final class BrokerLoop {
         var timeout: Int32 = 10_000
         let deadline = doors.reduce(broker.nextDeadline ?? .max) { min($0, $1.nextDeadline ?? .max) }
         if deadline != .max {
-            let now = monotonicNanoseconds()
-            timeout = deadline > now ? min(timeout, Int32(clamping: (deadline - now) / 1_000_000 + 1)) : 0
+            timeout = deadline > turnTime ? min(timeout, Int32(clamping: (deadline - turnTime) / 1_000_000 + 1)) : 0
         }
         _ = unsafe poll(&sleepEntries, nfds_t(sleepEntries.count), timeout)
     }

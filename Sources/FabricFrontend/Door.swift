@@ -6,7 +6,8 @@ package protocol Door: AnyObject {
     /// What the door is and where, for logs: `shm:///run/rdmad.sock`.
     var address: String { get }
     /// Takes in what has happened; batches that landed are staged with the broker. Returns how much it was.
-    func poll() -> Int
+    /// - Parameter now: Nanoseconds of the monotonic clock: read once a turn, for all.
+    func poll(now: UInt64) -> Int
     /// Takes back the memory of the batches staged in this turn. The broker has written those that are listed.
     func batchesWritten(_ appended: [AppendedBatch])
     /// Sends answers that took time; those to sessions that are gone are dropped.

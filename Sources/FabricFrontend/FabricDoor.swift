@@ -93,8 +93,8 @@ final class FabricDoor<F: Fabric>: Door {
 
     var nextDeadline: UInt64? { throttledUntil == .max ? nil : throttledUntil }
 
-    func poll() -> Int {
-        now = monotonicNanoseconds()
+    func poll(now: UInt64) -> Int {
+        self.now = now
         if now >= throttledUntil { resumeThrottled() }
         let count = fabric.poll(into: &events)
         for event in events { handle(event) }

@@ -128,7 +128,7 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
     }
 
     func poll(timeoutMilliseconds: Int) throws(ClientError) -> ConsumedBatches? {
-        let deadline = monotonicNanoseconds() + LinkPatience.nanoseconds(Double(timeoutMilliseconds) / 1000)
+        var deadline: UInt64?
         while true {
             let now = state.withLock { state in
                 let now = take(&state)
@@ -137,12 +137,14 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
             }
             if let now { return try now.get() }
             let time = monotonicNanoseconds()
-            guard time < deadline else {
+            let end = deadline ?? time + LinkPatience.nanoseconds(Double(timeoutMilliseconds) / 1000)
+            deadline = end
+            guard time < end else {
                 state.withLock { $0.isPolling = false }
                 return nil
             }
             var entry = pollfd(fd: available, events: Int16(POLLIN), revents: 0)
-            _ = unsafe Glibc.poll(&entry, 1, Int32(clamping: (deadline - time) / 1_000_000 + 1))
+            _ = unsafe Glibc.poll(&entry, 1, Int32(clamping: (end - time) / 1_000_000 + 1))
             var count: UInt64 = 0
             _ = unsafe read(available, &count, 8)
         }

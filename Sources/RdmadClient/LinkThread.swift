@@ -91,9 +91,9 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
                 expire(now)
             }
             hasSlept = false
-            if happened {
-                lastEvent = now
-            } else if now - lastEvent >= spinNanoseconds {
+            if happened { lastEvent = now }
+            if hasEnded { break }
+            if now - lastEvent >= spinNanoseconds {
                 let attempt = connection == nil ? nextAttempt : .max
                 isReadable = sleep(until: min(deadline ?? .max, attempt), now)
                 hasSlept = true
