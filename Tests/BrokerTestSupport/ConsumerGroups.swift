@@ -144,7 +144,7 @@ package func rebalanceWithoutStopping(_ address: BrokerAddress) async throws {
             while !mayGo.load(ordering: .sequentiallyConsistent) { try? await Task.sleep(nanoseconds: 5_000_000) }
         }
         // Patience is half of it.
-        configuration.sessionTimeoutMilliseconds = 20_000
+        configuration.sessionTimeoutMilliseconds = 120_000
     }
     try await waitFor("the first has all") { first.assignment.count == 4 }
     let second = try await GroupReader(["flow"], group: "flow", broker: address)
