@@ -17,7 +17,8 @@ struct Consume: AsyncParsableCommand {
             The members of a group share the partitions, and go on where the group left off; --offset or --timestamp is
             where it begins in a partition of which it has committed nothing. What was written is committed.
             --format: %t topic, %p partition, %o offset, %k key, %s value, %T milliseconds since 1970, %h headers
-            as name=value,…, %% percent, and \\n \\t \\\\. The default is the value and a newline. SIGINT ends it cleanly.
+            as name=value,…, %% percent, and \\n \\t \\\\. The default is the value and a newline.
+            SIGINT ends it cleanly.
             """)
 
     @OptionGroup var broker: BrokerOptions
