@@ -11,7 +11,7 @@ package struct GroupScenario<F: Fabric> {
 
     /// What the broker must be started with.
     package static var options: [String] {
-        ["--group-min-session-timeout-ms", "500", "--group-initial-rebalance-delay-ms", "300"]
+        ["--group-min-session-timeout-ms", "500", "--group-initial-rebalance-delay-ms", "1000"]
     }
 
     package init(
@@ -31,9 +31,11 @@ package struct GroupScenario<F: Fabric> {
         var id = ""
         var generation: Int32 = -1
         let metadata: [UInt8]
+        private let session: UInt32
 
-        init(_ client: RawClient<F>, seed: UInt8) {
+        init(_ client: RawClient<F>, seed: UInt8, sessionMilliseconds: UInt32 = 120_000) {
             self.client = client
+            session = sessionMilliseconds
             // Longer than a frame.
             metadata = pattern(20_000, seed: seed)
         }
@@ -47,7 +49,7 @@ package struct GroupScenario<F: Fabric> {
                         JoinGroup(
                             group: "g", memberID: id, clientID: "raw",
                             protocols: [GroupProtocol(name: "range", metadata: metadata)],
-                            sessionTimeoutMilliseconds: 1_500, rebalanceTimeoutMilliseconds: 5_000))))
+                            sessionTimeoutMilliseconds: session, rebalanceTimeoutMilliseconds: 5_000))))
         }
 
         func joined() throws -> JoinGroupAnswer {
@@ -125,16 +127,21 @@ package struct GroupScenario<F: Fabric> {
         }
     }
 
-    /// A member whose connection is gone is missed when its session has ended, and not before; so is one that goes while
-    /// its answer is on the way.
+    /// One member loses its connection and goes on over another; one leaves; one goes while its answer is on the way,
+    /// and is missed when its session has ended.
     private func vanish(_ gone: Member, leaving member: Member) throws {
-        gone.client.fabric.shutdown()
+        member.client.fabric.shutdown()
+        member.client = try client()
         try expect(member.beat() == .none, "a lost connection ended a membership")
+        try gone.client.send(.group(.leave(group: "g", members: [LeavingMember(memberID: gone.id)])))
+        try expect(gone.client.wholeAnswer().error == .none, "a member cannot leave")
+        gone.client.fabric.shutdown()
         try beatUntil(member, .rebalanceInProgress)
         try member.askToJoin()
         var join = try member.joined()
         try expect(join.generation == 2 && join.members.map(\.memberID) == [member.id], "left: \(join.members.count)")
-        let short = Member(try client(), seed: 5)
+        try sync(member)
+        let short = Member(try client(), seed: 5, sessionMilliseconds: 3_000)
         try short.askToJoin()
         _ = try short.joined()
         try short.askToJoin()
