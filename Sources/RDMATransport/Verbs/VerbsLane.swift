@@ -183,6 +183,8 @@ internal import CVerbs
         unsafe owedCredits -= given
         unsafe credits -= 1
         unsafe append(.send, .message(slot: slot), piece(buffer: buffer, byteCount: byteCount + Self.header), nil)
+        // Before room runs out: only a completion gives it back.
+        if unsafe freeSlotCount &* 2 <= bufferCount || (next &- oldest) &* 2 >= postedMax { unsafe owesSignal = true }
     }
 
     @inline(__always) mutating func transfer(
