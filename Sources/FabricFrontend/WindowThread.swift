@@ -60,8 +60,9 @@ final class WindowThread: Sendable {
     func takeOutcomes() -> [Outcome] {
         // Without the lock while there is nothing: asked each turn.
         guard hasOutcomes.load(ordering: .acquiring) else { return [] }
-        outcomeEvent?.drain()
+        // Drained and signalled under the lock: an event that outlived its outcome would keep the reactor awake.
         return state.withLock { state in
+            outcomeEvent?.drain()
             hasOutcomes.store(false, ordering: .relaxed)
             defer { state.outcomes = [] }
             return state.outcomes
@@ -88,8 +89,8 @@ final class WindowThread: Sendable {
                 state.withLock {
                     $0.outcomes.append(Outcome(request: request, result: result))
                     hasOutcomes.store(true, ordering: .releasing)
+                    outcomeEvent.signal()
                 }
-                outcomeEvent.signal()
             }
             if state.withLock({ $0.isStopping }) { return }
         }

@@ -15,6 +15,22 @@ extension ProducerAgent {
             if let (batch, result) = done { conclude(batch, result) }
         }
         failFollowers()
+        wakeForRoom()
+    }
+
+    /// Resumes those who wait for memory, after what concludes no batch: a refusal may have been the last answer.
+    private func wakeForRoom() {
+        let waiters = state.withLock { takeSpaceWaiters(&$0) }
+        for continuation in waiters { continuation.resume() }
+    }
+
+    /// Who waits for room fills a quarter of it at once, instead of being woken for every batch; less when no answer is
+    /// to come.
+    private func takeSpaceWaiters(_ state: inout State) -> [CheckedContinuation<Void, Never>] {
+        let enough = state.byRequest.isEmpty ? 1 : max(slotCount / 4, 1)
+        guard state.freeSlots.count >= enough else { return [] }
+        defer { state.spaceWaiters = [] }
+        return state.spaceWaiters
     }
 
     /// What was read of batches whose fate nobody waited for.
@@ -123,10 +139,7 @@ extension ProducerAgent {
             }
             for flush in batch.flushes { flush.remaining -= 1 }
             let flushed = batch.flushes.filter { $0.remaining == 0 }
-            // Who waits for room fills a quarter of it at once, instead of being woken for every batch.
-            guard state.freeSlots.count >= slotCount / 4 || state.byRequest.isEmpty else { return ([], flushed) }
-            defer { state.spaceWaiters = [] }
-            return (state.spaceWaiters, flushed)
+            return (takeSpaceWaiters(&state), flushed)
         }
         for continuation in space { continuation.resume() }
         for flush in flushed { flush.continuation.resume(returning: flush.error) }
@@ -150,6 +163,7 @@ extension ProducerAgent {
         }
         // Those that were in flight behind a failed one can follow it now.
         failFollowers()
+        wakeForRoom()
     }
 
     func failed(_ error: ClientError) {

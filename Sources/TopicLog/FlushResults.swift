@@ -10,20 +10,20 @@ final class FlushResults: Sendable {
     init(event: EventCounter) { self.event = event }
 
     func add(_ results: [FlushResult]) {
-        let wasEmpty = waiting.withLock { waiting in
-            defer { waiting += results }
+        // Signalled and drained under the lock: an event that outlived its results would keep the reactor awake.
+        waiting.withLock { waiting in
+            let wasEmpty = waiting.isEmpty
+            waiting += results
             isAny.store(true, ordering: .relaxed)
-            return waiting.isEmpty
+            if wasEmpty { event.signal() }
         }
-        if wasEmpty { event.signal() }
     }
 
     func take() -> [FlushResult] {
         // Without a system call while there is nothing: asked each turn. Missed here, the event brings the next turn.
         guard isAny.load(ordering: .relaxed) else { return [] }
-        // The counter first: a result that comes in between sets it again.
-        event.drain()
         return waiting.withLock { waiting in
+            event.drain()
             isAny.store(false, ordering: .relaxed)
             defer { waiting = [] }
             return waiting

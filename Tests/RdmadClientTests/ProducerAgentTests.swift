@@ -197,6 +197,24 @@ import TopicProtocol
         #expect(try harness.send("later", partition: 1))
     }
 
+    /// Room that is there is used, although the last answer was that one partition has to wait.
+    @Test func aRefusalKeepsNobodyFromRoom() async throws {
+        let harness = try ProducerHarness(partitions: 2) { $0.bufferBytes = 8 * $0.batchBytes }
+        let refused = try harness.announce(3, partition: 0)
+        let taken = try harness.announce(2, partition: 1)
+        // The rest of the memory is open or sealed.
+        while try harness.send("more", partition: 0) { harness.agent.state.withLock { harness.agent.seal(0, &$0) } }
+        async let space: Void = withCheckedContinuation { harness.agent.whenSpace($0) }
+        while harness.agent.state.withLock({ $0.spaceWaiters.isEmpty }) { await Task.yield() }
+        harness.acknowledge(taken[0])
+        // Less than a quarter is free, and answers are to come.
+        #expect(harness.agent.state.withLock { $0.spaceWaiters.count } == 1)
+        harness.acknowledge(taken[1], .storageError)
+        for produce in refused { harness.acknowledge(produce, .storageError) }
+        await space
+        #expect(try harness.send("later", partition: 1))
+    }
+
     @Test func aBrokerThatNeverAnswersLosesTheConnection() throws {
         let harness = try ProducerHarness { $0.deliveryTimeoutSeconds = 30 }
         _ = try harness.announce(1)

@@ -95,7 +95,7 @@ final class GroupMembership: @unchecked Sendable {
 
     /// Something was released that a revocation waits for.
     var hasWork: Bool {
-        guard let revocation, revocation.stage == .processing else { return false }
+        guard !isLeaving, let revocation, revocation.stage == .processing else { return false }
         return agent.isProcessed(revocation.partitions)
     }
 
