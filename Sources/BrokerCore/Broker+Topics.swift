@@ -66,15 +66,20 @@ extension Broker {
     package func deleteTopic(_ name: String) throws(BrokerError) {
         try Self.refuseInternal(name)
         createStaged()
-        do throws(LogError) { try directory.deleteTopic(name: name) } catch { throw BrokerError(error) }
+        var failure: LogError?
+        do throws(LogError) { try directory.deleteTopic(name: name) } catch { failure = error }
+        // It may be gone although the disk refused: its logs are closed then.
+        if let failure, directory.partitionCount(topic: name) != nil { throw BrokerError(failure) }
         for partition in topics.removeValue(forKey: name) ?? [] { forget(partition) }
         groups.topicDeleted(name)
         effects.hasDeletedFiles = true
         effects.isReadable = true
+        if let failure { throw BrokerError(failure) }
     }
 
     /// Changes some of a topic's configs: all of the changes, or none.
     package func alterConfigs(_ topic: String, _ changes: [ConfigChange]) throws(BrokerError) {
+        try Self.refuseInternal(topic)
         do throws(LogError) { try directory.alterConfigs(topic: topic, changes.map { ($0.name, $0.value) }) } catch {
             throw BrokerError(error)
         }

@@ -46,18 +46,19 @@ extension FabricDoor {
     }
 
     /// A batch that came with its announcement.
+    /// - Throws: and the message is still the caller's.
     func announceEager(
         _ session: Session, _ id: UInt32, _ partition: PartitionAddress, _ batch: UnsafeMutableRawBufferPointer,
         _ message: ReceivedMessage
     ) throws(FrameError) {
-        do throws(FrameError) { try admitProduce(session) } catch {
-            fabric.release(message)
-            throw error
-        }
+        try admitProduce(session)
         counters.eagerBatches += 1
+        let isTooShort = batch.count < RecordBatchHeader.byteCount
         session.produces.append(
             unsafe PendingProduce(
-                requestID: id, partition: partition, byteCount: batch.count, state: .eager(message, batch)))
+                requestID: id, partition: partition, byteCount: batch.count,
+                state: isTooShort ? .failed(.corruptMessage) : .eager(message, batch)))
+        if isTooShort { fabric.release(message) }
         stageLanded(session)
     }
 

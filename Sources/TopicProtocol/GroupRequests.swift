@@ -283,7 +283,7 @@ package struct TopicOffsets: Hashable, Sendable {
     }
 
     init(from reader: inout FrameReader) throws(FrameError) {
-        topic = try reader.string()
+        topic = try reader.string(bytesMax: FrameLimits.topicNameBytesMax)
         partitions = try reader.list { reader throws(FrameError) in
             Partition(
                 partition: try reader.integer(), offset: try reader.integer(), leaderEpoch: try reader.integer(),
@@ -314,7 +314,7 @@ package struct TopicPartitions: Hashable, Sendable {
     static func list(_ reader: inout FrameReader) throws(FrameError) -> [TopicPartitions] {
         try reader.list { reader throws(FrameError) in
             TopicPartitions(
-                topic: try reader.string(),
+                topic: try reader.string(bytesMax: FrameLimits.topicNameBytesMax),
                 partitions: try reader.list { reader throws(FrameError) in try reader.integer() })
         }
     }
@@ -346,7 +346,7 @@ package struct OffsetFetch: Hashable, Sendable {
     init(from reader: inout FrameReader) throws(FrameError) {
         group = try reader.string()
         let isAll = try reader.integer(UInt8.self) != 0
-        let topic = try reader.string()
+        let topic = try reader.string(bytesMax: FrameLimits.topicNameBytesMax)
         let partition = try reader.integer(Int32.self)
         let topics = try TopicPartitions.list(&reader)
         scope = isAll ? .all(afterTopic: topic, partition: partition) : .partitions(topics)

@@ -99,9 +99,11 @@
     }
 
     private static func clipped(_ text: String) -> String {
-        var text = text
-        while text.utf8.count > FrameLimits.errorTextBytesMax { text.removeLast() }
-        return text
+        guard text.utf8.count > FrameLimits.errorTextBytesMax else { return text }
+        // At a scalar's first byte.
+        var end = text.utf8.index(text.startIndex, offsetBy: FrameLimits.errorTextBytesMax)
+        while text.utf8[end] & 0xc0 == 0x80 { text.utf8.formIndex(before: &end) }
+        return String(text[..<end])
     }
 }
 

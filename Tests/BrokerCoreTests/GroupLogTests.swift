@@ -158,6 +158,7 @@ import TopicProtocol
         let bench = try Bench(directory.path)
         bench.load()
         #expect(throws: BrokerError.self) { try bench.broker.createTopic(Broker.offsetsTopic, partitions: 1) }
+        #expect(throws: BrokerError.self) { try bench.broker.alterConfigs(Broker.offsetsTopic, []) }
         try bench.broker.createTopic("t", partitions: 1)
         #expect(try bench.commit("g", 1) == [.none])
         #expect(throws: BrokerError.self) { try bench.broker.deleteTopic(Broker.offsetsTopic) }

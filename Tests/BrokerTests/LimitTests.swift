@@ -92,6 +92,24 @@ import TransportTestSupport
         #expect(client.isDisconnected == (count > 2))
     }
 
+    /// Their messages are given back once.
+    @Test(arguments: [2, 3]) func eagerBatchesInFlight(_ count: Int) throws {
+        var limits = DoorLimits()
+        limits.producesInFlightMax = 2
+        let broker = try TurnedBroker(limits: limits)
+        let target = try broker.fill("t", batches: 0, bytes: 0)
+        let client = try broker.connect()
+        var batch = makeBatch(valueBytes: 100)
+        for _ in 0..<count {
+            unsafe try batch.withUnsafeMutableBytes { unsafe try client.send(.produceEager(target, batch: $0)) }
+        }
+        try broker.turn(until: "outcome") { client.isDisconnected || client.acks.count == 2 }
+        #expect(client.isDisconnected == (count > 2))
+        let other = try broker.connect()
+        unsafe try batch.withUnsafeMutableBytes { unsafe try other.send(.produceEager(target, batch: $0)) }
+        try broker.turn(until: "another's acknowledgement") { other.acks.count == 1 }
+    }
+
     @Test func limitsThatMakeNoSense() throws {
         for arguments in [
             ["--max-connections", "0"], ["--topics-max", "0"], ["--partitions-max", "x"], ["--in-flight-max", "5000"],

@@ -89,8 +89,9 @@ extension GroupCoordinator {
         try requireEmpty(group)
         drop(group)
         let keys = Set(group.offsets.keys).union(group.committing.keys).sorted()
-        let tombstones = keys.map { GroupRecord.offset(group: id, $0, nil) } + [.group(id, nil)]
-        write(id, tombstones) { [self] error in
+        // By the name that its records have: text compares equal in other bytes, too.
+        let tombstones = keys.map { GroupRecord.offset(group: group.id, $0, nil) } + [.group(group.id, nil)]
+        write(group.id, tombstones) { [self] error in
             if error == .none { answer(origin) } else { refuse(origin, Self.notStored(error, group)) }
         }
     }
@@ -105,16 +106,16 @@ extension GroupCoordinator {
         let group = try existing(id)
         try requireEmpty(group)
         var errors: [ErrorCode] = []
-        var keys: [OffsetKey] = []
+        var keys: Set<OffsetKey> = []
         for topic in topics {
             for partition in topic.partitions {
                 let key = OffsetKey(topic: topic.topic, partition: partition)
                 let isThere = group.offsets[key] != nil || group.committing[key] != nil
-                if isThere { keys.append(key) }
+                if isThere { keys.insert(key) }
                 errors.append(isThere || partitionExists(key.topic, key.partition) ? .none : .unknownTopicOrPartition)
             }
         }
-        removeOffsets(keys, of: group) { [self] error in
+        removeOffsets(Array(keys), of: group) { [self] error in
             if error == .none {
                 answer(origin, .errors(ErrorList(errors)))
             } else {
@@ -139,6 +140,8 @@ extension GroupCoordinator {
 
     /// Drops offsets that nobody came back for, and groups that hold nothing.
     func expireOffsets() {
+        // What is read half may have a newer commit behind it.
+        guard !isLoading else { return }
         let now = nowMilliseconds
         let limit = now - options.offsetsRetentionMinutes * 60_000
         for group in groups.values.sorted(by: { $0.id < $1.id }) where group.state == .empty {
