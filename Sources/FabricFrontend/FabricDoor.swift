@@ -126,7 +126,8 @@ final class FabricDoor<F: Fabric>: Door {
 
     func prepareToSleep() -> Bool {
         dropIdleWindows()
-        return fabric.prepareToSleep()
+        // WRITEs give memory back: that matters when somebody waits for it.
+        return fabric.prepareToSleep(awaitingWrites: !stalled.isEmpty || nextServed != nil)
     }
 
     func shutdown() {

@@ -60,10 +60,10 @@ import TransportTestSupport
     /// The completion queue is promised to connections before they are accepted.
     @Test func aFullCompletionQueueRefusesTheConnection() throws {
         var configuration = FabricConfiguration.client
-        configuration.completionQueueDepth = 300
+        configuration.completionQueueDepth = 200
         let (driver, atServer, atClient) = try pair(configuration)
         let (server, client) = (driver.fabrics[0], driver.fabrics[1])
-        #expect(server.unreservedCompletions < 192)
+        #expect(server.unreservedCompletions < 128)
         _ = try client.connect(host: rxeHost, port: server.localPort, privateData: [])
         let failure = try driver.wait(1, for: "rejection") { if case .rejected(_, let why) = $0 { why } else { nil } }
         #expect(failure == .rejectedByPeer)

@@ -11,8 +11,11 @@ import Testing
         configuration.postedMax = postedMax
         let id = ConnectionID(index: 3, generation: 7)
         let first = UInt32.max - UInt32(postedMax / 2)
+        let awaited = UnsafeMutablePointer<Int>.allocate(capacity: 1)
+        unsafe awaited.initialize(to: 0)
+        defer { unsafe awaited.deallocate() }
         var lane = unsafe VerbsLane(
-            id: id, state: .established, configuration: configuration, firstSequence: first)
+            id: id, state: .established, configuration: configuration, awaited: awaited, firstSequence: first)
         let piece = ScatterGatherElement(address: 4096, byteCount: 8, localKey: 1)
         let remote = RemoteSlice(key: 1, address: 0)
         for token in 0..<UInt64(postedMax) {

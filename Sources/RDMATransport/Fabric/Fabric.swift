@@ -84,7 +84,9 @@ package protocol Fabric: AnyObject {
     func release(_ message: ReceivedMessage)
 
     /// Arms the poll descriptor. Returns false when something is already there: poll again instead of sleeping.
-    func prepareToSleep() -> Bool
+    /// - Parameter awaitingWrites: Whether `.completed` of a WRITE is worth waking up for. When not, it comes with
+    ///   whatever does.
+    func prepareToSleep(awaitingWrites: Bool) -> Bool
 
     /// What lay behind the last `.rejected` with ``ConnectFailure/localError``.
     var lastError: FabricError? { get }
@@ -95,6 +97,8 @@ package protocol Fabric: AnyObject {
 
 extension Fabric {
     package var lastError: FabricError? { nil }
+    /// For who waits for everything.
+    package func prepareToSleep() -> Bool { prepareToSleep(awaitingWrites: true) }
 }
 
 /// Sizes a fabric was created with.

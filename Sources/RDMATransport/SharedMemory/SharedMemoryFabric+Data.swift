@@ -150,7 +150,7 @@ extension SharedMemoryFabric {
 
     // MARK: Sleeping
 
-    package func prepareToSleep() -> Bool {
+    package func prepareToSleep(awaitingWrites: Bool) -> Bool {
         flush()
         let lanes = unsafe self.lanes
         unsafe lanes.pointee.pollsUntilClock = 0

@@ -29,13 +29,18 @@ internal import CVerbs
     private var memory: MemoryBlock?
     private let configuration: FabricConfiguration
 
-    init(id: ConnectionID, identifier: ConnectionIdentifier, state: State, configuration: FabricConfiguration) {
+    /// - Parameter awaited: ``VerbsLanes/awaited``, which outlives the connection.
+    init(
+        id: ConnectionID, identifier: ConnectionIdentifier, state: State, configuration: FabricConfiguration,
+        awaited: UnsafeMutablePointer<Int>
+    ) {
         self.id = id
         self.identifier = identifier
         self.configuration = configuration
         privateData = []
         unsafe lane = .allocate(capacity: 1)
-        unsafe lane.initialize(to: VerbsLane(id: id, state: state, configuration: configuration))
+        unsafe lane.initialize(
+            to: VerbsLane(id: id, state: state, configuration: configuration, awaited: awaited))
     }
 
     deinit {
@@ -43,9 +48,9 @@ internal import CVerbs
         unsafe lane.deallocate()
     }
 
-    /// Entries of the completion queue that the connection may need at once.
+    /// Entries of each completion queue that the connection may need at once.
     static func completionsNeeded(_ configuration: FabricConfiguration) -> Int {
-        configuration.postedMax + configuration.messagesInFlight
+        max(configuration.postedMax, configuration.messagesInFlight)
     }
 
     var state: State {
@@ -54,7 +59,9 @@ internal import CVerbs
     }
 
     /// Makes the queue pair and its buffers, and posts every receive: before the peer can send.
-    func prepare(completions: CompletionQueue, domain: ProtectionDomain) throws(FabricError) {
+    func prepare(
+        sends: CompletionQueue, receives: CompletionQueue, domain: ProtectionDomain
+    ) throws(FabricError) {
         let bytes = 2 * configuration.messagesInFlight * configuration.messageBufferBytes
         let memory = try MemoryBlock(byteCount: bytes, name: "rdmad-messages")
         let region = try MemoryRegion(memory, access: .localWrite, in: domain)
@@ -63,7 +70,7 @@ internal import CVerbs
         self.region = consume region
         let depths = QueuePairDepths(send: configuration.postedMax, receive: configuration.messagesInFlight)
         let queuePair = try QueuePair(
-            QueuePairOptions(depths: depths), on: identifier!, in: domain, sends: completions, receives: completions)
+            QueuePairOptions(depths: depths), on: identifier!, in: domain, sends: sends, receives: receives)
         let raw = unsafe queuePair.raw
         self.queuePair = consume queuePair
         guard unsafe lane.pointee.attach(raw, buffers: memory.bytes.baseAddress!, localKey: localKey) else {

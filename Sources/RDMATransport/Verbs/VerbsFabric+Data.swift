@@ -105,11 +105,16 @@ extension VerbsFabric {
     }
 
     func pollCompletions(into events: inout [FabricEvent]) {
+        poll(sends, into: &events)
+        poll(receives, into: &events)
+    }
+
+    private func poll(_ queue: CompletionQueue, into events: inout [FabricEvent]) {
         // Bounded, so that one busy peer cannot keep the caller here.
         for _ in 0..<4 {
-            let count = completions.poll()
+            let count = queue.poll()
             unsafe lanes.pointee.statistics.completions += count
-            for index in 0..<count { handle(completions[index], into: &events) }
+            for index in 0..<count { handle(queue[index], into: &events) }
             if count < CompletionQueue.batchMax { return }
         }
     }
@@ -179,16 +184,21 @@ extension VerbsFabric {
 
     // MARK: Sleeping
 
-    package func prepareToSleep() -> Bool {
+    package func prepareToSleep(awaitingWrites: Bool) -> Bool {
         flush()
         unsafe lanes.pointee.hasSlept = true
-        // One that is armed stays so until it has made its event.
-        if completions.takeEvents() > 0 || !completions.isArmed { completions.arm() }
+        arm(receives)
+        if unsafe awaitingWrites || lanes.pointee.awaited.pointee > 0 { arm(sends) }
         guard unsafe lanes.pointee.pending.isEmpty, draining.isEmpty else { return false }
         // What came before the queue was armed makes no event.
         unsafe pollCompletions(into: &lanes.pointee.pending)
         // Receives and credits that this gave back: the peer may wait for them.
         flush()
         return unsafe lanes.pointee.pending.isEmpty && draining.isEmpty
+    }
+
+    /// One that is armed stays so until it has made its event.
+    private func arm(_ queue: CompletionQueue) {
+        if queue.takeEvents() > 0 || !queue.isArmed { queue.arm() }
     }
 }

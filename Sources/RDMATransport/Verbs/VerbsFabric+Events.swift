@@ -22,7 +22,7 @@ extension VerbsFabric {
             case (.routeResolved, .resolvingRoute):
                 connection.peer = connection.identifier!.describePeer()
                 connection.state = .connecting
-                try connection.prepare(completions: completions, domain: domain)
+                try connection.prepare(sends: sends, receives: receives, domain: domain)
                 let hello = greetingOverride ?? greeting(connection.privateData).encoded
                 try connection.identifier!.connect(parameters(hello))
             case (.established, .connecting):

@@ -15,7 +15,10 @@ import Glibc
     package let domain: ProtectionDomain
     let configuration: FabricConfiguration
     let channel: EventChannel
-    let completions: CompletionQueue
+    /// Completions of what was received, and of what was sent. Two queues, so that one can sleep for messages and not
+    /// be woken to learn that its own have arrived.
+    let receives: CompletionQueue
+    let sends: CompletionQueue
     let readDepth: UInt8
     let peerTimeout: PeerTimeout
     /// Ends a sleep when the idle connections must be probed.
@@ -78,7 +81,8 @@ import Glibc
         let depthMax = min(attributes.completionsMax, 32_767)
         let depth =
             configuration.completionQueueDepth == 0 ? depthMax : min(configuration.completionQueueDepth, depthMax)
-        completions = try CompletionQueue(context: context, depth: depth)
+        receives = try CompletionQueue(context: context, depth: depth)
+        sends = try CompletionQueue(context: context, depth: depth)
         connections = ConnectionTable(capacity: configuration.connectionsMax)
         peerTimeout = PeerTimeout(milliseconds: configuration.peerTimeoutMilliseconds)
         nextProbe = monotonicNanoseconds() + peerTimeout.probeNanoseconds
@@ -88,7 +92,8 @@ import Glibc
         unsafe lanes.initialize(to: VerbsLanes(capacity: configuration.connectionsMax))
         guard pollDescriptor >= 0, probeTimer >= 0,
             clinux_epoll_add(pollDescriptor, channel.descriptor, 0, UInt32(EPOLLIN.rawValue)) == 0,
-            clinux_epoll_add(pollDescriptor, completions.descriptor, 1, UInt32(EPOLLIN.rawValue)) == 0,
+            clinux_epoll_add(pollDescriptor, receives.descriptor, 1, UInt32(EPOLLIN.rawValue)) == 0,
+            clinux_epoll_add(pollDescriptor, sends.descriptor, 3, UInt32(EPOLLIN.rawValue)) == 0,
             clinux_epoll_add(pollDescriptor, probeTimer, 2, UInt32(EPOLLIN.rawValue)) == 0
         else {
             throw FabricError(.system, operation: "epoll_ctl", errorNumber: errno, "cannot watch the device")
@@ -118,8 +123,8 @@ import Glibc
     /// The port of the listener.
     package var localPort: UInt16 { listener?.localPort ?? 0 }
 
-    /// Entries of the completion queue that are not promised to a connection.
-    package var unreservedCompletions: Int { completions.depth - reservedCompletions }
+    /// Entries of each completion queue that are not promised to a connection.
+    package var unreservedCompletions: Int { receives.depth - reservedCompletions }
 
     // MARK: Connecting
 
@@ -142,12 +147,14 @@ import Glibc
             throw FabricError(
                 .limit, operation: "connect",
                 "no room for another connection: \(connections.count) of \(configuration.connectionsMax) taken, "
-                    + "\(unreservedCompletions) of \(completions.depth) completion queue entries left, \(needed) needed"
+                    + "\(unreservedCompletions) of \(receives.depth) completion queue entries left, \(needed) needed"
             )
         }
+        let awaited = unsafe lanes.pointee.awaited
         let connection = try connections.insert { id throws(FabricError) in
             identifier.tag = UInt64(id.generation) << 32 | UInt64(id.index) + 1
-            return VerbsConnection(id: id, identifier: identifier, state: state, configuration: configuration)
+            return unsafe VerbsConnection(
+                id: id, identifier: identifier, state: state, configuration: configuration, awaited: awaited)
         }!
         reservedCompletions += needed
         unsafe lanes.pointee.table.add(connection.lane)
@@ -175,7 +182,7 @@ import Glibc
         }
         do throws(FabricError) {
             try connection.identifier!.setAcknowledgementTimeout(code: peerTimeout.acknowledgementTimeoutCode)
-            try connection.prepare(completions: completions, domain: domain)
+            try connection.prepare(sends: sends, receives: receives, domain: domain)
             try connection.identifier!.accept(parameters(greeting(privateData).encoded))
             connection.state = .accepting
         } catch {

@@ -50,11 +50,14 @@ internal import CVerbs
     private var owedCredits = 0
     /// A `.full` was answered and `.writable` is owed.
     private var owesWritable = false
+    /// Of all lanes: how many completions of sends somebody may be sleeping for.
+    private let awaited: UnsafeMutablePointer<Int>
 
     /// What a posted work request was for.
     private enum Posted {
         case message(slot: UInt32)
-        case transfer(token: UInt64)
+        case write(token: UInt64)
+        case read(token: UInt64)
         case probe
     }
 
@@ -63,9 +66,11 @@ internal import CVerbs
 
     /// - Parameter firstSequence: Of the first request that is posted: for tests of numbers that start anew.
     init(
-        id: ConnectionID, state: VerbsConnection.State, configuration: FabricConfiguration, firstSequence: UInt32 = 0
+        id: ConnectionID, state: VerbsConnection.State, configuration: FabricConfiguration,
+        awaited: UnsafeMutablePointer<Int>, firstSequence: UInt32 = 0
     ) {
         unsafe self.id = id
+        unsafe self.awaited = unsafe awaited
         unsafe self.state = state
         unsafe bufferBytes = configuration.messageBufferBytes
         unsafe bufferCount = configuration.messagesInFlight
@@ -117,6 +122,7 @@ internal import CVerbs
     /// readable.
     mutating func detach(into events: inout [FabricEvent]) {
         unsafe retire(through: next, status: .flushed, into: &events)
+        unsafe oweWritable(false)
         unsafe queuePair = nil
     }
 
@@ -154,8 +160,14 @@ internal import CVerbs
     @inline(__always) mutating func reserveMessage() -> PostResult {
         guard unsafe state == .established else { return .closed }
         if unsafe hasRoom && credits > 1 && freeSlotCount > 0 { return .posted }
-        unsafe owesWritable = true
+        unsafe oweWritable(true)
         return .full
+    }
+
+    private mutating func oweWritable(_ owes: Bool) {
+        guard unsafe owes != owesWritable else { return }
+        unsafe owesWritable = owes
+        unsafe awaited.pointee += owes ? 1 : -1
     }
 
     /// The payload of the next message, as long as the peer takes it.
@@ -192,14 +204,21 @@ internal import CVerbs
     ) -> PostResult {
         guard unsafe state == .established else { return .closed }
         var takesCredit = false
-        if case .writeWithImmediate = operation { takesCredit = true }
+        var what = Posted.read(token: token)
+        switch operation {
+        case .write: what = .write(token: token)
+        case .writeWithImmediate:
+            takesCredit = true
+            what = .write(token: token)
+        default: break
+        }
         guard unsafe hasRoom && (!takesCredit || credits > 1) else {
-            unsafe owesWritable = true
+            unsafe oweWritable(true)
             return .full
         }
-        if takesCredit { unsafe credits -= 1 }
+        if takesCredit { unsafe credits -= 1 } else if case .read = what { unsafe awaited.pointee += 1 }
         unsafe owesSignal = true
-        unsafe append(operation, .transfer(token: token), first, second)
+        unsafe append(operation, what, first, second)
         return .posted
     }
 
@@ -208,6 +227,7 @@ internal import CVerbs
     mutating func probe() -> Bool {
         guard unsafe state == .established && isIdle else { return false }
         unsafe owesSignal = true
+        unsafe awaited.pointee += 1
         unsafe append(.write(RemoteSlice(key: 0, address: 0)), .probe, nil, nil)
         return true
     }
@@ -313,8 +333,11 @@ internal import CVerbs
             case .message(let slot):
                 unsafe freeSlots[freeSlotCount] = slot
                 unsafe freeSlotCount += 1
-            case .transfer(let token): unsafe events.append(.completed(id, token: token, status))
-            case .probe: break
+            case .write(let token): unsafe events.append(.completed(id, token: token, status))
+            case .read(let token):
+                unsafe awaited.pointee -= 1
+                unsafe events.append(.completed(id, token: token, status))
+            case .probe: unsafe awaited.pointee -= 1
             }
             unsafe oldest &+= 1
         }
@@ -326,7 +349,7 @@ internal import CVerbs
         guard unsafe owesWritable && state == .established && hasRoom && credits > 1 && freeSlotCount > 0 else {
             return false
         }
-        unsafe owesWritable = false
+        unsafe oweWritable(false)
         return true
     }
 }

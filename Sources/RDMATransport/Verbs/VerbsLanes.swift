@@ -12,12 +12,20 @@
     /// Some connection ends, or was refused, and poll must see to it.
     var isAnyEnding = false
     var statistics = VerbsStatistics()
+    /// Completions of sends that somebody may be sleeping for: of READs and probes, and what makes room for who found
+    /// none. Every lane counts here.
+    let awaited: UnsafeMutablePointer<Int>
 
-    init(capacity: Int) { unsafe table = unsafe LaneTable(capacity: capacity) }
+    init(capacity: Int) {
+        unsafe table = unsafe LaneTable(capacity: capacity)
+        unsafe awaited = .allocate(capacity: 1)
+        unsafe awaited.initialize(to: 0)
+    }
 
     func deallocate() {
         unsafe table.deallocate()
         unsafe regions.deallocate()
+        unsafe awaited.deallocate()
     }
 }
 
