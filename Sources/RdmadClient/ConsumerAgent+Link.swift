@@ -125,7 +125,7 @@ extension ConsumerAgent {
     var hasWork: Bool {
         let isAsked = state.withLock { state in
             !state.calls.isEmpty || mayFetch && state.needsReconciling
-                || isOpen && state.commits.contains { $0.notBefore == 0 }
+                || isOpen && membership?.isBetweenGenerations != true && state.commits.contains { $0.notBefore == 0 }
         }
         return isAsked || ring?.credit(isLate: false) != nil || isOpen && membership?.hasWork == true
     }

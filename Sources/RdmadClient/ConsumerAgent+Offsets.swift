@@ -66,18 +66,20 @@ extension ConsumerAgent {
                 state.withLock { $0.commits.append(OffsetCommit(offsets: offsets, deadline: deadline, done: { _ in })) }
             }
         }
+        // What is sent behind a JOIN comes from a generation that is over.
+        let mayCommit = isOpen && membership?.isBetweenGenerations != true
         var expired: [OffsetCommit] = []
         let due = state.withLock { state -> [OffsetCommit] in
             expired = state.commits.filter { now >= $0.deadline }
-            let due = isOpen ? state.commits.filter { now < $0.deadline && now >= $0.notBefore } : []
-            state.commits.removeAll { now >= $0.deadline || isOpen && now >= $0.notBefore }
+            let due = mayCommit ? state.commits.filter { now < $0.deadline && now >= $0.notBefore } : []
+            state.commits.removeAll { now >= $0.deadline || mayCommit && now >= $0.notBefore }
             return due
         }
         for commit in expired {
             commit.done(ClientError(.timeout, "offsets of group \(groupID) were not committed in time"))
         }
         for commit in due { send(commit, groupID, link) }
-        let waiting = state.withLock { state in state.commits.map { isOpen ? $0.notBefore : $0.deadline }.min() }
+        let waiting = state.withLock { state in state.commits.map { mayCommit ? $0.notBefore : $0.deadline }.min() }
         let auto = configuration.autoCommit && isOpen ? committer.nextAutoCommit : nil
         return min(waiting ?? .max, auto ?? .max)
     }

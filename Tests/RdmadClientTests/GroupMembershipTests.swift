@@ -287,6 +287,35 @@ import TopicProtocol
         #expect(broker.agent.finish(broker.port, now: now))
     }
 
+    /// A commit behind a JOIN would be refused: the JOIN may have ended its generation.
+    @Test func leavingWaitsForAJoinThatIsOnItsWay() throws {
+        let broker = Self.joined([0])
+        broker.write(Harness.t(0), 0..<10)
+        try #require(try broker.poll()).release()
+        broker.turn(after: 4)
+        broker.port.refuse(.rebalanceInProgress)
+        broker.turn()
+        #expect(Self.join(broker) != nil)
+        let now = monotonicNanoseconds()
+        #expect(!broker.agent.finish(broker.port, now: now))
+        broker.turn()
+        #expect(broker.port.asked.count == 1)
+        #expect(!broker.agent.hasWork)
+        Self.enter(broker, generation: 2, [0])
+        guard case .commit(let member, let topics) = Self.group(broker) else {
+            Issue.record("\(broker.port.asked)")
+            return
+        }
+        #expect(member.generation == 2)
+        #expect(topics.flatMap(\.partitions).map(\.offset) == [10])
+        broker.port.answer { ErrorList([.none]).encode(into: &$0) }
+        #expect(!broker.agent.finish(broker.port, now: now))
+        guard case .leave = Self.group(broker) else {
+            Issue.record("\(broker.port.asked)")
+            return
+        }
+    }
+
     @Test func aStaticMemberDoesNotLeave() {
         let broker = Self.joined([0]) {
             $0.instanceID = "one"

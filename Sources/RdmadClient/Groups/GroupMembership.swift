@@ -69,6 +69,7 @@ final class GroupMembership: @unchecked Sendable {
     var configuration: Consumer.Configuration { agent.configuration }
     var groupID: String { configuration.groupID! }
     var isCooperative: Bool { configuration.assignors.allSatisfy(\.isCooperative) }
+    var isBetweenGenerations: Bool { phase == .joining || phase == .syncing }
     /// Whether offsets can be committed.
     var isMember: Bool { !memberID.isEmpty && generation >= 0 }
     var caller: GroupCaller {
