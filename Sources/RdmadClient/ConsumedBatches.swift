@@ -25,7 +25,8 @@ internal import TopicProtocol
     private let ring: ConsumerRing
     private let bytes: UnsafeRawBufferPointer
     private let start: UInt64
-    private let onRelease: @Sendable () -> Void
+    /// Told when the broker may get memory back; whether the application said so, or the last reference went.
+    private let onRelease: @Sendable (_ isMeant: Bool) -> Void
     private let decompressors: DecompressorPool
     /// Set when they are handed out.
     var progress: ConsumptionProgress?
@@ -33,7 +34,7 @@ internal import TopicProtocol
 
     init(
         _ name: TopicPartition, entry: RingEntry, start: UInt64, firstOffset: Int64, ring: ConsumerRing,
-        decompressors: DecompressorPool, onRelease: @escaping @Sendable () -> Void
+        decompressors: DecompressorPool, onRelease: @escaping @Sendable (Bool) -> Void
     ) {
         topic = name.topic
         partition = name.partition
@@ -60,7 +61,7 @@ internal import TopicProtocol
         guard !isReleased else { return }
         isReleased = true
         progress?.release(to: nextOffset, isProcessed: isProcessed)
-        if ring.release(start: start) { onRelease() }
+        if ring.release(start: start) { onRelease(isProcessed) }
     }
 
     /// Calls `body` with each record, in order of offsets.

@@ -67,7 +67,6 @@ public final class Consumer: Sendable, AsyncSequence {
             patience: LinkPatience(
                 connectSeconds: configuration.connectTimeoutSeconds,
                 reconnectSeconds: configuration.reconnectTimeoutSeconds), clientID: configuration.clientID)
-        agent.attach(link)
         if let error = await withCheckedContinuation({ agent.whenReady($0) }) {
             link.close()
             throw error

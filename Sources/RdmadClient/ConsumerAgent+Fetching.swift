@@ -157,26 +157,28 @@ extension ConsumerAgent {
         guard let expected else { return drop(place, ring) }
         let batches = ConsumedBatches(
             partition.name, entry: entry, start: place, firstOffset: expected.first, ring: ring,
-            decompressors: decompressors, onRelease: { [link] in link?.wake() })
+            decompressors: decompressors,
+            // The last reference may go under a lock that a round wants.
+            onRelease: { [link] isMeant in isMeant ? link?.attend(wants: false) : link?.wake() })
         if configuration.checksCRCs {
             do throws(ClientError) { try batches.verify() } catch { return failed(error) }
         }
         typealias Waiter = CheckedContinuation<Result<ConsumedBatches?, ClientError>, Never>
-        let (waiter, isPolling) = state.withLock { state -> (Waiter?, Bool) in
+        let (waiter, isAsleep) = state.withLock { state -> (Waiter?, Bool) in
             // A seek or a pause may have come between.
             guard partition.acceptsEntries, partition.epoch == expected.epoch else { return (nil, false) }
             partition.fetched = entry.nextOffset
             partition.highWatermark = entry.highWatermark
             guard let waiter = state.waiter else {
                 state.queue.append((batches, partition))
-                return (nil, state.isPolling)
+                return (nil, state.isAsleep)
             }
             state.waiter = nil
             Self.handOut(batches, of: partition)
             return (waiter, false)
         }
         // Not under the lock, which the one who wakes up wants.
-        if isPolling { signal() }
+        if isAsleep { signal() }
         waiter?.resume(returning: .success(batches))
     }
 

@@ -159,7 +159,7 @@ extension ConsumerAgent {
                 state.failure = state.failure ?? error
             }
             defer { (state.readyWaiter, state.waiter, state.commits) = (nil, nil, []) }
-            if state.isPolling { signal() }
+            if state.isAsleep { signal() }
             return (state.readyWaiter, state.waiter, state.commits)
         }
         ready?.resume(returning: error)

@@ -52,9 +52,13 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
         var isReady = false
         var readyWaiter: CheckedContinuation<ClientError?, Never>?
         var waiter: CheckedContinuation<Result<ConsumedBatches?, ClientError>, Never>?
+        /// A reader is in `poll`; asleep there, to be woken by `signal`.
         var isPolling = false
+        var isAsleep = false
         /// When the reader last asked for something.
         var askedAt = monotonicNanoseconds()
+        /// Whether a reader need not wait.
+        var hasAnswer: Bool { !queue.isEmpty || isClosed || failure != nil }
     }
 
     init(_ interest: Interest, _ configuration: Consumer.Configuration) {
@@ -91,7 +95,7 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
     }
 
     private func take(_ state: inout State) -> Result<ConsumedBatches?, ClientError>? {
-        state.askedAt = monotonicNanoseconds()
+        if membership != nil { state.askedAt = monotonicNanoseconds() }
         if state.isClosed { return .success(nil) }
         guard !state.queue.isEmpty else { return state.failure.map { .failure($0) } }
         let (batches, partition) = state.queue.removeFirst()
@@ -115,7 +119,7 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
             if now == nil { state.waiter = continuation }
             return now
         }
-        if let now { continuation.resume(returning: now) }
+        if let now { continuation.resume(returning: now) } else { link.endStandby() }
     }
 
     /// Answers the one that waits with nil: its task was cancelled.
@@ -138,16 +142,30 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
             if let now { return try now.get() }
             let time = monotonicNanoseconds()
             let end = deadline ?? time + LinkPatience.nanoseconds(Double(timeoutMilliseconds) / 1000)
+            let isFirst = deadline == nil
             deadline = end
+            // Even without time to wait there may be something that nobody has looked at yet.
+            if isFirst || time < end, link.run(until: end, { state.withLock { $0.hasAnswer } }) { continue }
             guard time < end else {
                 state.withLock { $0.isPolling = false }
                 return nil
             }
-            var entry = pollfd(fd: available, events: Int16(POLLIN), revents: 0)
-            _ = unsafe Glibc.poll(&entry, 1, Int32(clamping: (end - time) / 1_000_000 + 1))
-            var count: UInt64 = 0
-            _ = unsafe read(available, &count, 8)
+            sleep(until: end, time)
         }
+    }
+
+    /// Until the link's thread signals.
+    private func sleep(until end: UInt64, _ time: UInt64) {
+        let sleeps = state.withLock { state in
+            state.isAsleep = !state.hasAnswer
+            return state.isAsleep
+        }
+        guard sleeps else { return }
+        var entry = pollfd(fd: available, events: Int16(POLLIN), revents: 0)
+        _ = unsafe Glibc.poll(&entry, 1, Int32(clamping: (end - time) / 1_000_000 + 1))
+        state.withLock { $0.isAsleep = false }
+        var count: UInt64 = 0
+        _ = unsafe read(available, &count, 8)
     }
 
     /// Wakes a reader in `poll`.

@@ -1,8 +1,11 @@
 internal import RDMATransport
 internal import TopicProtocol
 
-/// What lives on one connection: a producer, a consumer or an admin. Called on the link's thread only.
+/// What lives on one connection: a producer, a consumer or an admin. Called on the link's thread only, which is whoever
+/// has the turn (`LinkTurns.swift`).
 protocol LinkAgent: AnyObject, Sendable {
+    /// The way to its link. Called once, first of all, on the thread that opens it.
+    func attach(_ link: LinkHandle)
     /// Memory for the next connection, to be registered and shared with the broker.
     func makeRegions() throws -> [(memory: MemoryBlock, access: PeerAccess)]
     /// The connection stands; `regions` are the ones above, as the broker addresses them.
@@ -24,6 +27,7 @@ protocol LinkAgent: AnyObject, Sendable {
 }
 
 extension LinkAgent {
+    func attach(_ link: LinkHandle) {}
     func finish(_ link: any LinkPort, now: UInt64) -> Bool { true }
 }
 

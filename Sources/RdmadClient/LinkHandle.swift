@@ -4,8 +4,10 @@ internal import RDMATransport
 internal import Synchronization
 internal import TopicProtocol
 
-/// The way from any thread to a link's thread: requests, a wake-up, the end.
-final class LinkHandle: Sendable {
+/// The way from any thread to a link: requests, a wake-up, the end; and whose turn it is to run it (`LinkTurns.swift`).
+final class LinkHandle: @unchecked Sendable {
+    // Unchecked: all constant, atomic or locked, but for `link`, which belongs to who has the turn.
+
     // Unchecked: a queued request never carries a batch, the one kind that borrows memory.
     struct Call: @unchecked Sendable {
         let request: Request
@@ -23,21 +25,42 @@ final class LinkHandle: Sendable {
 
     let inbox = Mutex(Inbox())
     let wakeDescriptor = clinux_eventfd()
-    /// Set by the link's thread while it may sleep: only then is waking it worth a system call.
+    /// Set by who runs the link while it may sleep: only then is waking it worth a system call.
     let sleeps = Atomic(false)
-    /// Something changed since the link's thread took its last turn.
-    private let isWoken = Atomic(false)
+    /// Something changed since the link's last round.
+    let isWoken = Atomic(false)
+    /// Somebody has the turn: nobody else may touch the link.
+    let isTaken = Atomic(false)
+    /// A caller would have run the link itself, had its thread not had the turn.
+    let isWanted = Atomic(false)
+    /// The link's thread leaves the turn to callers.
+    let isStandingBy = Atomic(false)
+    let standbyDescriptor = clinux_eventfd()
+    /// Counts the turns of callers.
+    let callersTurns = Atomic(0)
+    /// Set before the link's thread starts. Afterwards for who has the turn; nil once the link has ended.
+    var link: (any RunnableLink)?
     private let thread = Mutex(pthread_t())
     private let isJoined = Atomic(false)
 
-    deinit { Glibc.close(wakeDescriptor) }
+    deinit {
+        Glibc.close(wakeDescriptor)
+        Glibc.close(standbyDescriptor)
+    }
 
-    /// Makes the link's thread take a turn.
+    /// Has the link run a round, and its own thread look after it from then on.
     func wake() {
         isWoken.store(true, ordering: .sequentiallyConsistent)
-        guard sleeps.exchange(false, ordering: .sequentiallyConsistent) else { return }
+        if sleeps.exchange(false, ordering: .sequentiallyConsistent) {
+            Self.signal(wakeDescriptor)
+        } else if !isTaken.load(ordering: .sequentiallyConsistent) {
+            endStandby()
+        }
+    }
+
+    static func signal(_ descriptor: Int32) {
         var one: UInt64 = 1
-        _ = unsafe write(wakeDescriptor, &one, 8)
+        _ = unsafe write(descriptor, &one, 8)
     }
 
     /// Whether ``wake()`` was called since the last time: asked in each round of a spinning link, without a lock that
@@ -48,10 +71,10 @@ final class LinkHandle: Sendable {
 
     var hasNews: Bool { isWoken.load(ordering: .sequentiallyConsistent) }
 
-    /// Makes the descriptor unreadable again.
-    func takeWake() {
+    /// Makes a descriptor unreadable again.
+    static func takeSignal(_ descriptor: Int32) {
         var count: UInt64 = 0
-        _ = unsafe read(wakeDescriptor, &count, 8)
+        _ = unsafe read(descriptor, &count, 8)
     }
 
     /// Asks the broker and waits for the answer's body.
@@ -75,18 +98,20 @@ final class LinkHandle: Sendable {
         wake()
     }
 
-    /// Starts the thread that runs `body`.
-    func start(_ body: @escaping @Sendable () -> Void) {
+    /// Starts the link's thread, with the turn.
+    func start(_ link: any RunnableLink) {
+        self.link = link
+        isTaken.store(true, ordering: .relaxed)
         final class Body: Sendable {
-            let run: @Sendable () -> Void
-            init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+            let link: any RunnableLink
+            init(_ link: any RunnableLink) { self.link = link }
         }
         var started = pthread_t()
-        let context = unsafe Unmanaged.passRetained(Body(body))
+        let context = unsafe Unmanaged.passRetained(Body(link))
         let result = unsafe pthread_create(
             &started, nil,
             { context in
-                unsafe Unmanaged<Body>.fromOpaque(context!).takeRetainedValue().run()
+                unsafe Unmanaged<Body>.fromOpaque(context!).takeRetainedValue().link.run()
                 return nil
             }, context.toOpaque())
         precondition(result == 0, "cannot start a thread: \(errorText(result))")
@@ -100,6 +125,7 @@ final class LinkHandle: Sendable {
         inbox.withLock { $0.isClosed = true }
         sleeps.store(true, ordering: .sequentiallyConsistent)
         wake()
+        endStandby()
         guard !isJoined.exchange(true, ordering: .acquiringAndReleasing) else { return }
         let thread = thread.withLock { $0 }
         if pthread_equal(thread, pthread_self()) != 0 { pthread_detach(thread) } else { pthread_join(thread, nil) }

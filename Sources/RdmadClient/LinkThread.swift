@@ -4,10 +4,12 @@ internal import RDMATransport
 internal import Synchronization
 internal import TopicProtocol
 
-/// One connection's thread: connects, and connects again when it is lost; hands events to the agent; sleeps when
-/// nothing happens. Every connection has a fabric of its own, so that nothing of a lost one is left.
-final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
-    // Unchecked: made, used and dropped on one thread; agents get it as a parameter of calls on that thread.
+/// One connection: connects, and connects again when it is lost; hands events to the agent; sleeps when nothing
+/// happens. Every connection has a fabric of its own, so that nothing of a lost one is left.
+///
+/// "The link's thread" is whoever has the turn (`LinkTurns.swift`): a thread of its own, or a caller's.
+final class Link<F: Fabric>: LinkPort, RunnableLink, @unchecked Sendable {
+    // Unchecked: used with the turn only; agents get it as a parameter of calls with the turn.
     let handle: LinkHandle
     let agent: any LinkAgent
     let address: BrokerAddress
@@ -40,8 +42,16 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
     var nextAttempt: UInt64 = 0
     var backoffNanoseconds = backoffNanosecondsMin
     private let spinNanoseconds: UInt64
-    private var hasEnded = false
+    var hasEnded = false
     private var closingSince: UInt64?
+    /// Its own thread has the turn.
+    private var isOnItsThread = false
+    private var lastEvent = monotonicNanoseconds()
+    /// When the agent wants its next turn at the latest.
+    private var deadline: UInt64?
+    private var hasSlept = true
+    /// The fabric had something when the sleep ended, or did not let it begin.
+    private var isReadable = true
 
     static var backoffNanosecondsMin: UInt64 { 50_000_000 }
     static var backoffNanosecondsMax: UInt64 { 1_000_000_000 }
@@ -64,46 +74,67 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
         spinNanoseconds = sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? 20_000 : 0
     }
 
+    /// The link's thread: runs it, or leaves that to callers while they do it often.
     func run() {
-        var lastEvent = monotonicNanoseconds()
-        // When the agent wants its next turn at the latest.
-        var deadline: UInt64?
-        var hasSlept = true
-        // The fabric had something when the sleep ended, or did not let it begin.
-        var isReadable = true
-        while !hasEnded {
-            let isWoken = handle.takeNews()
-            if isWoken || hasSlept, takeCalls() { closingSince = closingSince ?? monotonicNanoseconds() }
-            if let closingSince, mayEnd(since: closingSince) {
-                fail(.closed)
-                break
-            }
-            let now = monotonicNanoseconds()
-            if connection == nil { connect(now) }
-            // What ended the sleep may have been another thread, with something to post: that goes first.
-            let happened = hasSlept && !isReadable ? false : pollFabric()
-            // Only then may there be something to post, or may something have expired; in between, turns would only be
-            // in the callers' way.
-            if happened || isWoken || hasSlept || now >= deadline ?? .max {
-                postWaiting()
-                deadline = agent.turn(self, now: now)
-                fabric?.flush()
-                expire(now)
-            }
-            hasSlept = false
-            if happened { lastEvent = now }
+        while true {
+            isOnItsThread = true
+            run(until: .max) { handle.isWanted.exchange(false, ordering: .relaxed) }
+            isOnItsThread = false
             if hasEnded { break }
+            handle.endTurn()
+            handle.waitForTurn()
+        }
+        handle.link = nil
+        handle.endTurn()
+        fabric?.shutdown()
+        fabric = nil
+    }
+
+    /// Runs rounds, and sleeps when nothing happens for a while, until somebody is done, the time is over or the link
+    /// has ended; with the turn.
+    func run(until limit: UInt64, _ isDone: () -> Bool) {
+        while !hasEnded {
+            let now = round()
+            if hasEnded || isDone() || now >= limit { return }
             if now - lastEvent >= spinNanoseconds {
                 let attempt = connection == nil ? nextAttempt : .max
-                isReadable = sleep(until: min(deadline ?? .max, attempt), now)
+                isReadable = sleep(until: min(deadline ?? .max, attempt, limit), now)
                 hasSlept = true
             } else {
                 clinux_pause()
             }
         }
-        fabric?.shutdown()
-        fabric = nil
     }
+
+    /// Takes what came from other threads and the fabric, and has the agent post. Does not wait; with the turn.
+    /// - Returns: the time it was.
+    @discardableResult func round() -> UInt64 {
+        guard !hasEnded else { return 0 }
+        let isWoken = handle.takeNews()
+        if isWoken || hasSlept, takeCalls() { closingSince = closingSince ?? monotonicNanoseconds() }
+        if let closingSince, mayEnd(since: closingSince) {
+            fail(.closed)
+            return closingSince
+        }
+        let now = monotonicNanoseconds()
+        // That may block; callers did not ask for it.
+        if connection == nil, isOnItsThread { connect(now) }
+        // What ended the sleep may have been another thread, with something to post: that goes first.
+        let happened = hasSlept && !isReadable ? false : pollFabric()
+        // Only then may there be something to post, or may something have expired; in between, turns would only be
+        // in the callers' way.
+        if happened || isWoken || hasSlept || now >= deadline ?? .max {
+            postWaiting()
+            deadline = agent.turn(self, now: now)
+            fabric?.flush()
+            expire(now)
+        }
+        hasSlept = false
+        if happened { lastEvent = now }
+        return now
+    }
+
+    var servesCallers: Bool { isEstablished && !hasEnded && closingSince == nil }
 
     /// Whether a link that was closed may end: the agent has said goodbye, cannot, or takes too long.
     private func mayEnd(since: UInt64) -> Bool {
@@ -165,16 +196,15 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
     private func postWaiting() {
         guard isEstablished, outgoing != nil || !unposted.isEmpty || !waiting.isEmpty else { return }
         postFragments()
-        while let next = unposted.first {
-            guard ask(next.request, deadline: next.deadline, next.answer) else { return }
-            // An answer may have ended the link, and with it the queue.
-            if !unposted.isEmpty { unposted.removeFirst() }
+        // Taken out first: an answer may ask for more, or end the link, and with it the queue.
+        while !unposted.isEmpty {
+            let next = unposted.removeFirst()
+            guard ask(next.request, deadline: next.deadline, next.answer) else { return unposted.insert(next, at: 0) }
         }
-        var done = 0
-        while done < waiting.count, ask(waiting[done].request, deadline: waiting[done].deadline, waiting[done].answer) {
-            done += 1
+        while !waiting.isEmpty {
+            let next = waiting.removeFirst()
+            guard ask(next.request, deadline: next.deadline, next.answer) else { return waiting.insert(next, at: 0) }
         }
-        waiting.removeFirst(min(done, waiting.count))
     }
 
     func drop(_ why: ClientError) {
@@ -276,11 +306,14 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
             pending[id] = nil
             entry.answer(.failure(ClientError(.timeout, "\(entry.what): \(address) did not answer in time")))
         }
-        waiting.removeAll { call in
-            guard now >= call.deadline else { return false }
-            call.answer(.failure(lastFailure))
-            return true
-        }
+        // Answered when the queues are whole again: an answer may ask for more.
+        let late =
+            waiting.filter { now >= $0.deadline }.map(\.answer)
+            + unposted.filter { now >= $0.deadline }.map(\.answer)
+        guard !late.isEmpty else { return }
+        waiting.removeAll { now >= $0.deadline }
+        unposted.removeAll { now >= $0.deadline }
+        for answer in late { answer(.failure(lastFailure)) }
     }
 
     /// Returns whether the fabric may have something.
@@ -288,13 +321,14 @@ final class Link<F: Fabric>: LinkPort, @unchecked Sendable {
         handle.sleeps.store(true, ordering: .sequentiallyConsistent)
         defer { handle.sleeps.store(false, ordering: .sequentiallyConsistent) }
         // What came before the flag was seen by nobody's wake().
-        guard !handle.hasNews, !agent.hasWork, fabric?.prepareToSleep() ?? true else { return true }
+        guard !handle.hasNews, !agent.hasWork else { return true }
+        guard fabric?.prepareToSleep(awaitingWrites: false) ?? true else { return true }
         var entries = [pollfd(fd: handle.wakeDescriptor, events: Int16(POLLIN), revents: 0)]
         if let fabric { entries.append(pollfd(fd: fabric.pollDescriptor, events: Int16(POLLIN), revents: 0)) }
         var timeout: UInt64 = 1000
         if deadline != .max { timeout = deadline > now ? min(timeout, (deadline - now) / 1_000_000 + 1) : 0 }
         _ = unsafe poll(&entries, nfds_t(entries.count), Int32(timeout))
-        if entries[0].revents != 0 { handle.takeWake() }
+        if entries[0].revents != 0 { LinkHandle.takeSignal(handle.wakeDescriptor) }
         return entries.count > 1 && entries[1].revents != 0
     }
 }

@@ -8,26 +8,28 @@ enum Links {
         _ address: BrokerAddress, agent: any LinkAgent, patience: LinkPatience, clientID: String = ""
     ) -> LinkHandle {
         let handle = LinkHandle()
+        agent.attach(handle)
         let hello = Handshake.hello(clientID: clientID)
         switch address {
         case .sharedMemory(let path):
-            handle.start {
-                Link(handle: handle, agent: agent, address: address, patience: patience) {
-                    () throws(FabricError) in
-                    let fabric = try SharedMemoryFabric(configuration: .client)
-                    return (fabric, try fabric.connect(path: path, privateData: hello))
-                }.run()
+            start(handle, agent, address, patience) { () throws(FabricError) in
+                let fabric = try SharedMemoryFabric(configuration: .client)
+                return (fabric, try fabric.connect(path: path, privateData: hello))
             }
         case .rdma(let host, let port):
-            handle.start {
-                Link(handle: handle, agent: agent, address: address, patience: patience) {
-                    () throws(FabricError) in
-                    let fabric = try VerbsFabric(towards: host, port: port, configuration: .client)
-                    return (fabric, try fabric.connect(host: host, port: port, privateData: hello))
-                }.run()
+            start(handle, agent, address, patience) { () throws(FabricError) in
+                let fabric = try VerbsFabric(towards: host, port: port, configuration: .client)
+                return (fabric, try fabric.connect(host: host, port: port, privateData: hello))
             }
         }
         return handle
+    }
+
+    private static func start<F: Fabric>(
+        _ handle: LinkHandle, _ agent: any LinkAgent, _ address: BrokerAddress, _ patience: LinkPatience,
+        open: @escaping () throws(FabricError) -> (F, ConnectionID)
+    ) {
+        handle.start(Link(handle: handle, agent: agent, address: address, patience: patience, open: open))
     }
 
     /// Refuses a client id that does not fit into the handshake.

@@ -56,7 +56,6 @@ public final class Producer: Sendable {
         link = Links.open(
             broker, agent: agent, patience: LinkPatience(connectSeconds: min(timeout, 10), reconnectSeconds: timeout),
             clientID: configuration.clientID)
-        agent.attach(link)
         switch await withCheckedContinuation({ agent.whenReady($0) }) {
         case .success(let count): partitionCount = count
         case .failure(let error):

@@ -11,7 +11,7 @@ internal import TopicProtocol
 /// only when its fate is known: until then the broker may be reading it.
 final class ProducerAgent: LinkAgent, @unchecked Sendable {
     // Unchecked: every mutable property is inside `state`, but for `link`, set once before any other call, and those
-    // that only the link's thread uses.
+    // that only who has the link's turn uses.
     let topic: String
     let configuration: Producer.Configuration
     private let isRoundRobin: Bool
@@ -116,6 +116,16 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         link.wake()
     }
 
+    /// The same on this thread, when that saves waking another one for each record and costs this one little. What may
+    /// linger, and compressing, is better done beside the caller; an observer may not expect to be called from here.
+    private func runLink() {
+        guard configuration.lingerMilliseconds == 0, compressor == nil, onAcknowledged == nil else {
+            return callLink()
+        }
+        hasNews.store(true, ordering: .sequentiallyConsistent)
+        link.attend(wants: true)
+    }
+
     /// Adds a record to its partition's open batch. Nil: no memory now. Otherwise the partition.
     /// - Parameter waiter: Told where the record ended up; not touched unless it was added.
     func append(
@@ -154,7 +164,8 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
                 return .failure(error)
             }
         }
-        if wakes { callLink() }
+        // Who waits for the outcome waits for the link's thread.
+        if wakes { if waiter == nil { runLink() } else { callLink() } }
         return try outcome.get()
     }
 

@@ -1,0 +1,113 @@
+internal import Glibc
+internal import Synchronization
+
+/// A link, to who runs it: all with the turn.
+protocol RunnableLink: AnyObject, Sendable {
+    /// On its own thread, which has the turn at first; until the link ends.
+    func run()
+    /// One round; does not wait.
+    @discardableResult func round() -> UInt64
+    /// Rounds and sleeps, until `isDone`, the time limit on the monotonic clock, or the link's end.
+    func run(until limit: UInt64, _ isDone: () -> Bool)
+    /// It is connected, and nobody has closed it. Anything else is its own thread's.
+    var servesCallers: Bool { get }
+}
+
+// Whose turn it is to run the link.
+//
+// A link has a thread, so that heartbeats, acknowledgements and what is lingering do not depend on the application. But
+// a caller that would wake that thread, or wait for it, gets there sooner without it: on another processor a wake-up
+// costs microseconds, on the same one a switch there and back. So there is a turn, that one thread has at a time. The
+// link's thread keeps it, and sleeps with it, as long as nobody asks. A caller that finds it taken is served by the
+// link's thread, which then stands by: from then on callers take the turn themselves, and the link's thread only looks
+// now and then whether they still come. When they do not, or one needs it (`wake()`), it takes the turn again.
+//
+// No code of the application's runs within a caller's turn: it could want a lock that the caller holds.
+extension LinkHandle {
+    /// How long a link may be left alone between callers' turns, in milliseconds; and while one of them sleeps in it.
+    private static var standbyMillisecondsMin: Int32 { 5 }
+    private static var standbyMillisecondsMax: Int32 { 100 }
+
+    private func tryTurn() -> Bool {
+        !isTaken.load(ordering: .relaxed)
+            && isTaken.compareExchange(expected: false, desired: true, ordering: .sequentiallyConsistent).exchanged
+    }
+
+    /// Gives the turn back. Who called meanwhile relied on its owner.
+    func endTurn() {
+        isTaken.store(false, ordering: .sequentiallyConsistent)
+        if hasNews { endStandby() }
+    }
+
+    /// Has the link's thread take the turn again.
+    func endStandby() {
+        isWanted.store(false, ordering: .relaxed)
+        if isStandingBy.exchange(false, ordering: .sequentiallyConsistent) { Self.signal(standbyDescriptor) }
+    }
+
+    /// Runs the link on this thread, waiting for events, until `isDone` or the time limit.
+    /// - Returns: False when its thread has the turn; next time it will not.
+    func run(until limit: UInt64, _ isDone: () -> Bool) -> Bool {
+        guard tryTurn() else {
+            isWanted.store(true, ordering: .relaxed)
+            return false
+        }
+        defer { endTurn() }
+        guard let link, link.servesCallers else {
+            endStandby()
+            return false
+        }
+        callersTurns.add(1, ordering: .relaxed)
+        link.run(until: limit) { isDone() || !link.servesCallers }
+        if !link.servesCallers { endStandby() }
+        return true
+    }
+
+    /// Runs a round on this thread, or has the link's thread run it.
+    /// - Parameter wants: The caller will come again soon: the link's thread should leave the turn to it.
+    func attend(wants: Bool) {
+        isWoken.store(true, ordering: .sequentiallyConsistent)
+        guard tryTurn() else {
+            if wants { isWanted.store(true, ordering: .relaxed) }
+            return wake()
+        }
+        if let link, link.servesCallers {
+            callersTurns.add(1, ordering: .relaxed)
+            link.round()
+        } else {
+            endStandby()
+        }
+        endTurn()
+    }
+
+    /// For the link's thread, which gave the turn to callers: returns with it once none come any more, somebody needs
+    /// this thread, or the link ends.
+    func waitForTurn() {
+        var milliseconds = Self.standbyMillisecondsMin
+        var seen = callersTurns.load(ordering: .relaxed)
+        while true {
+            isStandingBy.store(true, ordering: .sequentiallyConsistent)
+            let isCalled = hasNews || waitForCall(milliseconds)
+            let turns = callersTurns.load(ordering: .relaxed)
+            let isLeft = turns == seen
+            seen = turns
+            guard tryTurn() else {
+                // A caller has it, perhaps asleep: who needs the link wakes that one.
+                milliseconds = isCalled ? 1 : min(milliseconds * 2, Self.standbyMillisecondsMax)
+                continue
+            }
+            if isCalled || isLeft || link?.servesCallers != true { break }
+            link?.round()
+            endTurn()
+            milliseconds = Self.standbyMillisecondsMin
+        }
+        isStandingBy.store(false, ordering: .sequentiallyConsistent)
+    }
+
+    private func waitForCall(_ milliseconds: Int32) -> Bool {
+        var entry = pollfd(fd: standbyDescriptor, events: Int16(POLLIN), revents: 0)
+        guard unsafe poll(&entry, 1, milliseconds) > 0 else { return false }
+        Self.takeSignal(standbyDescriptor)
+        return true
+    }
+}
