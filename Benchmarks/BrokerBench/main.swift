@@ -48,7 +48,7 @@ struct Task {
         let producer = try await Producer(topic: topic, broker: broker, configuration: configuration)
         let value = [UInt8](repeating: UInt8(ascii: "x"), count: bytes)
         let begin = nanoseconds()
-        for _ in 0..<records { try await producer.send(value: value) }
+        for _ in 0..<records where try !producer.trySend(value: value) { try await producer.send(value: value) }
         try await producer.flush()
         print(begin, nanoseconds())
         producer.close()
