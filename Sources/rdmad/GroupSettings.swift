@@ -15,6 +15,9 @@ struct GroupSettings: ParsableArguments {
     @Option(name: .long, help: "Members that one group may have.")
     var groupMaxSize = 1_000
 
+    @Option(name: .long, help: "Memory that all groups and committed offsets may take, in bytes.")
+    var groupsBytesMax = 256 << 20
+
     @Option(name: .long, help: "Partitions of __consumer_offsets, when it is created.")
     var offsetsTopicNumPartitions = 4
 
@@ -30,6 +33,7 @@ struct GroupSettings: ParsableArguments {
                 "--group-min-session-timeout-ms is at least 1 and at most --group-max-session-timeout-ms")
         }
         guard (1...10_000).contains(groupMaxSize) else { throw ValidationError("--group-max-size is 1 to 10000") }
+        guard groupsBytesMax >= 1 << 20 else { throw ValidationError("--groups-bytes-max is at least 1048576") }
         guard (1...1_024).contains(offsetsTopicNumPartitions) else {
             throw ValidationError("--offsets-topic-num-partitions is 1 to 1024")
         }
@@ -46,6 +50,7 @@ struct GroupSettings: ParsableArguments {
         options.sessionTimeoutMilliseconds = groupMinSessionTimeoutMs...groupMaxSessionTimeoutMs
         options.initialRebalanceDelayMilliseconds = groupInitialRebalanceDelayMs
         options.groupSizeMax = groupMaxSize
+        options.totalBytesMax = groupsBytesMax
         options.offsetsTopicPartitions = offsetsTopicNumPartitions
         options.offsetsRetentionMinutes = offsetsRetentionMinutes
         options.offsetMetadataBytesMax = offsetMetadataMaxBytes

@@ -17,7 +17,10 @@ final class GroupBench {
     private(set) var answers: [UInt32: GroupAnswer] = [:]
     private(set) var asked: UInt32 = 0
 
-    init(_ options: GroupOptions = GroupOptions(), log: [[UInt8]: [UInt8]] = [:], now: UInt64 = 1_000_000_000_000) {
+    init(
+        _ options: GroupOptions = GroupOptions(), log: [[UInt8]: [UInt8]] = [:], now: UInt64 = 1_000_000_000_000,
+        isLoaded: Bool = true
+    ) {
         self.now = now
         let names = Names()
         coordinator = GroupCoordinator(options: options) { names.topics($0) }
@@ -25,7 +28,7 @@ final class GroupBench {
         coordinator.setClock(now: now, nowMilliseconds: 1_700_000_000_000 + Int64(now / 1_000_000))
         self.log = log
         for (key, value) in log { load(key, value) }
-        coordinator.finishLoading()
+        if isLoaded { coordinator.finishLoading() }
     }
 
     private final class Names { var topics: (String) -> Int? = { _ in nil } }
@@ -61,6 +64,12 @@ final class GroupBench {
         let writes = held
         held = []
         for write in writes { finish(write, error) }
+        settle()
+    }
+
+    /// Ends the first of them well.
+    func releaseFirst() {
+        finish(held.removeFirst(), .none)
         settle()
     }
 

@@ -108,6 +108,101 @@ import TopicProtocol
         _ = bench.newID(GroupBench.request(group: "c"))
     }
 
+    private func bench(_ totalBytes: Int) -> GroupBench {
+        var options = GroupOptions()
+        options.totalBytesMax = totalBytes
+        return GroupBench(options)
+    }
+
+    private func expectFull(_ bench: GroupBench, _ question: UInt32) {
+        #expect(bench.error(question) == .limitReached)
+        #expect(bench.answers[question]?.text.contains("(--groups-bytes-max)") == true)
+    }
+
+    @Test func idsThatAreGivenOutTakeMemory() {
+        let bench = bench(20_000)
+        var question: UInt32 = 0
+        for number in 0..<300 {
+            question = bench.ask(.join(GroupBench.request(group: "g\(number % 3)")))
+            if bench.error(question) != .memberIDRequired { break }
+        }
+        expectFull(bench, question)
+        // Groups are memory, too, and both go with the ids.
+        bench.pass(milliseconds: 10_000)
+        #expect(bench.coordinator.usage.bytes == 0)
+        _ = bench.newID()
+    }
+
+    @Test func metadataOfOffsetsTakesMemory() {
+        let bench = bench(20_000)
+        let text = String(repeating: "x", count: 4_000)
+        func commit(_ partition: UInt32, _ metadata: String) -> UInt32 {
+            bench.ask(
+                .commit(GroupCaller(group: "g"), GroupBench.offsets(partitions: [partition], metadata: metadata)))
+        }
+        for partition in 0..<4 as Range<UInt32> { #expect(bench.errors(commit(partition, text)) == [.none]) }
+        expectFull(bench, commit(4, text))
+        #expect(bench.fetch("g", "t", 4)?.offset == -1)
+        // Who has a place goes on.
+        #expect(bench.errors(commit(3, text)) == [.none])
+        #expect(bench.errors(commit(3, "")) == [.none])
+        #expect(bench.errors(commit(4, text)) == [.none])
+        #expect(bench.error(of: .delete(group: "g")) == ErrorCode.none)
+        #expect(bench.coordinator.usage.bytes == 0 && bench.coordinator.usage.offsets == 0)
+    }
+
+    @Test func whatIsBeingWrittenTakesMemory() {
+        let bench = bench(20_000)
+        let offsets = GroupBench.offsets(metadata: String(repeating: "x", count: 4_000))
+        #expect(bench.errors(bench.ask(.commit(GroupCaller(group: "g"), offsets))) == [.none])
+        bench.outcome = nil
+        let waiting = (0..<4).map { _ in bench.ask(.commit(GroupCaller(group: "g"), offsets)) }
+        expectFull(bench, bench.ask(.commit(GroupCaller(group: "g"), offsets)))
+        bench.release()
+        #expect(waiting.allSatisfy { bench.errors($0) == [.none] })
+        #expect(bench.coordinator.writingBytes == 0)
+        bench.outcome = ErrorCode.none
+        #expect(bench.errors(bench.ask(.commit(GroupCaller(group: "g"), offsets))) == [.none])
+    }
+
+    @Test func assignmentsTakeMemory() {
+        let bench = bench(20_000)
+        let ids = bench.stableGroup(1)
+        let rejoined = bench.ask(.join(GroupBench.request(ids[0], metadata: [1])))
+        #expect(bench.joined(rejoined)?.generation == 2)
+        let caller = GroupCaller(group: "g", generation: 2, memberID: ids[0])
+        func sync(_ byteCount: Int) -> UInt32 {
+            let assignment = MemberAssignment(memberID: ids[0], assignment: [UInt8](repeating: 0, count: byteCount))
+            return bench.ask(.sync(SyncGroup(caller: caller, assignments: [assignment])))
+        }
+        expectFull(bench, sync(20_000))
+        #expect(bench.assignment(sync(18_000))?.count == 18_000)
+        expectFull(
+            bench, bench.ask(.commit(caller, GroupBench.offsets(metadata: String(repeating: "x", count: 2_000)))))
+    }
+
+    @Test func groupsAreListedInOrderPieceByPiece() throws {
+        let bench = GroupBench()
+        let names = (0..<2_100).map { "g\($0 * 7 % 2_101)" }
+        for name in names { _ = bench.ask(.commit(GroupCaller(group: name), GroupBench.offsets())) }
+        for name in names[..<50] { _ = bench.ask(.delete(group: name)) }
+        func list(after: String) throws -> GroupList {
+            let question = bench.ask(.list(after: after))
+            guard case .groups(let list) = bench.answers[question]?.body else { throw BrokerError(.unknown, "") }
+            return list
+        }
+        var listed: [String] = []
+        var isCut = true
+        while isCut {
+            let list = try list(after: listed.last ?? "")
+            listed += list.groups.map(\.group)
+            isCut = list.isCut
+        }
+        let isWhole = listed == names[50...].sorted()
+        #expect(isWhole)
+        #expect(try list(after: "g998x").groups.map(\.group) == ["g999"])
+    }
+
     @Test func aGroupThatIsFullFitsIntoItsAnswers() {
         // As many bytes as members may bring, spread over as many of them as may be.
         let bench = GroupBench()

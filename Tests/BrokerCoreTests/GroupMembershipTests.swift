@@ -239,4 +239,46 @@ import TopicProtocol
         #expect(questions.allSatisfy { bench.error($0) == .coordinatorNotAvailable })
         #expect(bench.state() == "PreparingRebalance")
     }
+
+    /// A leader that asks again while its assignments are being stored does not have them stored again.
+    @Test func assignmentsAreWrittenOnce() {
+        let bench = GroupBench()
+        let id = bench.newID()
+        _ = bench.ask(.join(GroupBench.request(id)))
+        bench.pass(milliseconds: 3_000)
+        bench.outcome = nil
+        let caller = GroupCaller(group: "g", generation: 1, memberID: id)
+        let syncs = ([1, 2, 3, 4, 5] as [UInt8]).map { number in
+            let assignment = MemberAssignment(memberID: id, assignment: [number])
+            return bench.ask(.sync(SyncGroup(caller: caller, assignments: [assignment])))
+        }
+        #expect(bench.held.count == 1)
+        bench.release()
+        #expect(bench.held.isEmpty)
+        #expect(syncs.dropLast().allSatisfy { bench.error($0) == .rebalanceInProgress })
+        #expect(bench.assignment(syncs[4]) == [1])
+        // What could not be stored is assigned anew.
+        _ = bench.ask(.join(GroupBench.request(id, metadata: [1])))
+        let failing = GroupCaller(group: "g", generation: 2, memberID: id)
+        let failed = bench.ask(.sync(SyncGroup(caller: failing)))
+        bench.release(.storageError)
+        #expect(bench.error(failed) == .coordinatorNotAvailable)
+        bench.outcome = ErrorCode.none
+        #expect(bench.joined(bench.ask(.join(GroupBench.request(id))))?.generation == 3)
+        bench.syncAll([id], generation: 3)
+    }
+
+    /// Of a member's protocols only those count that it offers now, each once.
+    @Test func protocolsOfThoseWhoLeftOrChangedCountNoMore() {
+        let bench = GroupBench()
+        let ids = bench.stableGroup(2, GroupBench.request(protocols: ["a", "b", "a"]))
+        func refused(_ protocols: [String]) -> Bool {
+            bench.error(of: .join(GroupBench.request(protocols: protocols))) == .inconsistentGroupProtocol
+        }
+        #expect(refused(["c"]) && !refused(["b"]))
+        _ = bench.ask(.join(GroupBench.request(ids[0], protocols: ["a", "c"])))
+        #expect(refused(["b"]) && refused(["c"]) && !refused(["a"]))
+        _ = bench.ask(.leave(group: "g", members: [.init(memberID: ids[1])]))
+        #expect(refused(["b"]) && !refused(["c"]))
+    }
 }

@@ -23,7 +23,7 @@ import Testing
     private let offsetValue = "00030000000000000102ffffffff00036ec3a90000018bcfe56800"
 
     private var group: GroupRecord {
-        var group = StoredGroup(Group(id: "g", now: 0), assignments: [:], now: 1_700_000_000_000)
+        var group = StoredGroup(Group(id: "g", now: 0, usage: GroupUsage()), now: 1_700_000_000_000)!
         group.protocolType = "consumer"
         group.generation = 5
         group.protocolName = "range"

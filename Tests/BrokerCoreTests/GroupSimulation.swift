@@ -89,7 +89,12 @@ final class GroupSimulation {
         for group in ["g0", "g1"] {
             guard let state = bench.state(group) else { continue }
             try expect(state == "Empty", "group \(group) is \(state) without members")
+            _ = bench.ask(.delete(group: group))
         }
+        let usage = bench.coordinator.usage
+        try expect(
+            usage.bytes == 0 && usage.offsets == 0 && bench.coordinator.writingBytes == 0,
+            "\(usage.bytes) bytes and \(usage.offsets) offsets are counted of what is gone")
     }
 
     private func expect(_ condition: Bool, _ what: @autoclosure () -> String) throws {

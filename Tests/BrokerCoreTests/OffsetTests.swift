@@ -59,6 +59,22 @@ import TopicProtocol
         #expect(bench.errors(bench.ask(.commit(anybody, []))).isEmpty)
     }
 
+    /// The last one counts, and nothing else is written.
+    @Test func onePartitionSeveralTimesIsWrittenOnce() {
+        let bench = GroupBench()
+        bench.outcome = nil
+        let topics = [1, 2, 3].flatMap { GroupBench.offsets($0, partitions: [0, 1, 0]) }
+        let question = bench.ask(.commit(anybody, topics + GroupBench.offsets(-1)))
+        #expect(bench.held.map(\.records.count) == [2])
+        bench.release()
+        #expect(bench.errors(question) == [ErrorCode](repeating: .none, count: 9) + [.offsetOutOfRange])
+        #expect([0, 1].map { bench.fetch("g", "t", $0)?.offset } == [3, 3])
+        let failed = bench.ask(.commit(anybody, topics))
+        bench.release(.storageError)
+        #expect(bench.errors(failed) == [ErrorCode](repeating: .coordinatorNotAvailable, count: 9))
+        #expect(GroupBench(log: bench.log).fetch()?.offset == 3)
+    }
+
     @Test func anOffsetCountsOnceItIsDurable() {
         let bench = GroupBench()
         bench.outcome = nil
@@ -122,11 +138,34 @@ import TopicProtocol
         bench.outcome = nil
         let late = bench.ask(.commit(anybody, GroupBench.offsets(9, partitions: [1])))
         let deleted = bench.ask(.delete(group: "g"))
-        #expect(bench.error(of: .delete(group: "g")) == .groupIDNotFound)
+        #expect(bench.error(of: .delete(group: "g")) == .coordinatorNotAvailable)
         bench.release()
         #expect(bench.error(deleted) == ErrorCode.none && bench.error(late) == ErrorCode.none)
         #expect(bench.log.isEmpty)
         #expect(bench.fetch()?.offset == -1)
+        #expect(bench.error(of: .describe(group: "g")) == .groupIDNotFound)
+    }
+
+    /// Nothing is lost, nor found again after a restart only: the group is there until the log takes its end.
+    @Test func aGroupThatCannotBeDeletedStays() {
+        let bench = GroupBench()
+        _ = bench.ask(.commit(anybody, GroupBench.offsets(partitions: [0, 1])))
+        bench.outcome = nil
+        let late = bench.ask(.commit(anybody, GroupBench.offsets(9, partitions: [1])))
+        let deleted = bench.ask(.delete(group: "g"))
+        let requests: [GroupRequest] = [
+            .join(GroupBench.request()), .commit(anybody, GroupBench.offsets()), .fetch(OffsetFetch(group: "g")),
+        ]
+        for request in requests { #expect(bench.error(of: request) == .coordinatorNotAvailable) }
+        bench.releaseFirst()
+        bench.release(.storageError)
+        bench.outcome = ErrorCode.none
+        #expect(bench.errors(late) == [.none])
+        #expect(bench.error(deleted) == .coordinatorNotAvailable)
+        #expect(bench.state() == "Empty")
+        #expect([0, 1].map { bench.fetch("g", "t", $0)?.offset } == [7, 9])
+        #expect(bench.error(of: .delete(group: "g")) == ErrorCode.none)
+        #expect(bench.log.isEmpty && bench.coordinator.usage.bytes == 0)
         #expect(bench.error(of: .describe(group: "g")) == .groupIDNotFound)
     }
 
@@ -220,5 +259,52 @@ import TopicProtocol
         _ = next.beat(ids[0], 1)
         next.pass(milliseconds: 5_000)
         #expect(next.describe()?.members.map(\.memberID) == [ids[0]])
+    }
+
+    /// The broker ended between a topic's deletion and the tombstones of its offsets.
+    @Test func offsetsOfTopicsThatAreGoneAreNotLoaded() {
+        let bench = GroupBench()
+        bench.topics["u"] = 4
+        _ = bench.ask(.commit(anybody, GroupBench.offsets() + GroupBench.offsets(topic: "u", partitions: [2])))
+        _ = bench.ask(.commit(GroupCaller(group: "other"), GroupBench.offsets(topic: "u")))
+        let next = GroupBench(log: bench.log)
+        #expect(next.fetch()?.offset == 7)
+        next.topics["u"] = 4
+        #expect(next.fetch("g", "u", 2)?.offset == -1)
+        #expect(next.error(of: .describe(group: "other")) == .groupIDNotFound)
+        #expect(next.log.count == 1)
+    }
+
+    /// What is read half may have a newer commit, or a sign of life, behind it.
+    @Test func nothingExpiresWhileTheLogIsRead() throws {
+        let bench = GroupBench()
+        let ids = bench.stableGroup(1)
+        _ = bench.ask(.commit(GroupCaller(group: "g", generation: 1, memberID: ids[0]), GroupBench.offsets()))
+        _ = bench.ask(.commit(GroupCaller(group: "simple"), GroupBench.offsets()))
+        let next = GroupBench(log: bench.log, isLoaded: false)
+        next.pass(milliseconds: 30 * 24 * 3_600_000)
+        next.coordinator.expireOffsets()
+        next.pass(milliseconds: 1)
+        #expect(next.log == bench.log)
+        next.coordinator.finishLoading()
+        #expect(next.fetch("simple")?.offset == 7 && next.fetch()?.offset == 7)
+        #expect(next.beat(ids[0], 1) == ErrorCode.none)
+        // Then as always.
+        next.pass(milliseconds: 10_000)
+        #expect(next.state() == "Empty")
+        next.coordinator.expireOffsets()
+        next.pass(milliseconds: 1)
+        #expect(next.fetch("simple")?.offset == -1 && next.fetch()?.offset == 7)
+    }
+
+    /// Text compares equal in other bytes, too; compaction goes by bytes.
+    @Test func tombstonesHaveTheNameOfTheRecords() {
+        let bench = GroupBench()
+        let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}")
+        #expect(bench.errors(bench.ask(.commit(GroupCaller(group: composed), GroupBench.offsets()))) == [.none])
+        #expect(bench.errors(bench.ask(.commit(GroupCaller(group: decomposed), GroupBench.offsets(8)))) == [.none])
+        #expect(bench.log.count == 1)
+        #expect(bench.error(of: .delete(group: decomposed)) == ErrorCode.none)
+        #expect(bench.log.isEmpty)
     }
 }

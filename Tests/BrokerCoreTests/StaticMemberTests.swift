@@ -50,6 +50,41 @@ import TopicProtocol
         #expect(bench.beat(ids[1], 1, instance: "b") == ErrorCode.none)
     }
 
+    /// Each comes back with an id that must be stored; but one write is enough for all that came during another.
+    @Test func manyThatComeBackShareAWrite() {
+        let bench = GroupBench()
+        let ids = pair(bench)
+        bench.outcome = nil
+        let joins = (0..<50).map { bench.ask(.join(request($0 % 2 == 0 ? "a" : "b"))) }
+        #expect(bench.held.count == 1)
+        bench.release()
+        #expect(bench.held.count == 1)
+        bench.release()
+        #expect(bench.held.isEmpty)
+        // Only the last of each is a member still.
+        #expect(joins.dropLast(2).allSatisfy { bench.error($0) == .unknownMemberID })
+        let last = joins.suffix(2).map { bench.joined($0)!.memberID }
+        bench.outcome = ErrorCode.none
+        #expect(bench.beat(ids[0], 1, instance: "a") == .fencedInstanceID)
+        let next = GroupBench(log: bench.log)
+        #expect(next.beat(last[0], 1, instance: "a") == ErrorCode.none)
+        #expect(next.beat(last[1], 1, instance: "b") == ErrorCode.none)
+    }
+
+    /// What comes to an end while a write is under way is not stored as if it went on.
+    @Test func aRebalanceIsNotStored() {
+        let bench = GroupBench()
+        _ = pair(bench)
+        bench.outcome = nil
+        let joins = ["a", "a"].map { bench.ask(.join(request($0))) }
+        _ = bench.ask(.join(request("c")))
+        #expect(bench.state() == "PreparingRebalance")
+        bench.release()
+        #expect(bench.held.isEmpty)
+        #expect(bench.error(joins[0]) == .unknownMemberID && bench.error(joins[1]) == .rebalanceInProgress)
+        #expect(GroupBench(log: bench.log).describe()?.members.count == 2)
+    }
+
     @Test func anotherProtocolMovesTheGroup() {
         let bench = GroupBench()
         let ids = pair(bench)

@@ -22,6 +22,7 @@ struct CommittedOffset: Equatable {
 /// A group's committed offsets.
 struct CommittedOffsets {
     private(set) var topics: [String: [UInt32: CommittedOffset]] = [:]
+    private var names = SortedNames()
     private(set) var count = 0
 
     var isEmpty: Bool { count == 0 }
@@ -29,9 +30,21 @@ struct CommittedOffsets {
     subscript(key: OffsetKey) -> CommittedOffset? {
         get { topics[key.topic]?[key.partition] }
         set {
+            let isKnown = topics[key.topic] != nil
             let old = topics[key.topic, default: [:]].updateOrRemove(key.partition, newValue)
             count += (newValue == nil ? 0 : 1) - (old == nil ? 0 : 1)
-            if topics[key.topic]?.isEmpty == true { topics[key.topic] = nil }
+            let isEmpty = topics[key.topic]!.isEmpty
+            if isEmpty { topics[key.topic] = nil }
+            if !isKnown, !isEmpty { names.insert(key.topic) }
+            if isKnown, isEmpty { names.remove(key.topic) }
+        }
+    }
+
+    /// What is committed behind a partition, in order; looked up as it is taken.
+    func after(_ topic: String, _ partition: Int32) -> some Sequence<(key: OffsetKey, offset: CommittedOffset)> {
+        names.from(topic).lazy.flatMap { name in
+            topics[name]!.filter { name != topic || Int64($0.key) > Int64(partition) }.sorted { $0.key < $1.key }
+                .map { (OffsetKey(topic: name, partition: $0.key), $0.value) }
         }
     }
 

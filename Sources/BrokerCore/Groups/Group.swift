@@ -21,10 +21,12 @@ final class Group {
     private(set) var members: [String: GroupMember] = [:]
     /// Bytes that the members brought.
     private(set) var memberBytes = 0
+    /// How many members offer each protocol.
+    private var supporters: [String: Int] = [:]
     /// Static members' ids by instance.
     private(set) var instances: [String: String] = [:]
     /// Ids given out with MEMBER_ID_REQUIRED and not used yet, with the time at which they expire.
-    var pendingMembers: [String: UInt64] = [:]
+    private(set) var pendingMembers: [String: UInt64] = [:]
     /// Members of this generation that have not asked for their assignment yet.
     var unsynced: Set<String> = []
     /// When members that have not joined again are left behind; of a state that gathers members.
@@ -37,13 +39,24 @@ final class Group {
     var hasGrown = false
     /// Nothing is due before this.
     var nextDeadline = UInt64.max
-    var offsets = CommittedOffsets()
+    private(set) var offsets = CommittedOffsets()
     /// Offsets on their way to the log, by how often.
-    var committing: [OffsetKey: Int] = [:]
+    private(set) var committing: [OffsetKey: Int] = [:]
+    /// What the leader of a generation has assigned, on its way to the log.
+    private(set) var assigning: [String: [UInt8]]?
+    /// A record of the group is on its way to the log; who wants the next one written.
+    var isStoring = false
+    var waitsForStore: [(ErrorCode) -> Void] = []
+    /// Its part of what all groups keep. Nil once it was dropped: it counts no more.
+    private var usage: GroupUsage?
+    private var keptBytes = 0
+    private var keptOffsets = 0
 
-    init(id: String, now: Int64) {
+    init(id: String, now: Int64, usage: GroupUsage) {
         self.id = id
         stateSince = now
+        self.usage = usage
+        count(bytes: Self.bytes(ofGroup: id))
     }
 
     func enter(_ state: GroupState, now: Int64) {
@@ -63,23 +76,23 @@ final class Group {
 
     func add(_ member: GroupMember) {
         members[member.id] = member
-        memberBytes += member.byteCount
+        count(member, 1)
         if let instance = member.instanceID { instances[instance] = member.id }
         if leader == nil { leader = member.id }
     }
 
     func update(_ member: GroupMember, _ request: JoinGroup) {
-        memberBytes -= member.byteCount
+        count(member, -1)
         member.update(request)
-        memberBytes += member.byteCount
+        count(member, 1)
     }
 
     func remove(_ member: GroupMember) {
         guard members.removeValue(forKey: member.id) != nil else { return }
-        memberBytes -= member.byteCount
+        count(member, -1)
         if let instance = member.instanceID, instances[instance] == member.id { instances[instance] = nil }
         unsynced.remove(member.id)
-        if leader == member.id { leader = ordered.first?.id }
+        if leader == member.id { leader = members.values.min { $0.number < $1.number }?.id }
     }
 
     /// Puts a static member's new id in the place of the old one.
@@ -104,6 +117,28 @@ final class Group {
 
     var rebalanceTimeout: UInt64 { members.values.reduce(0) { max($0, $1.rebalanceTimeout) } }
 
+    func expectMember(_ id: String, until deadline: UInt64) {
+        if pendingMembers.updateValue(deadline, forKey: id) == nil { count(bytes: Self.bytes(ofPending: id)) }
+    }
+
+    /// False when the id was not given out, or is used already.
+    func forgetPending(_ id: String) -> Bool {
+        guard pendingMembers.removeValue(forKey: id) != nil else { return false }
+        count(bytes: -Self.bytes(ofPending: id))
+        return true
+    }
+
+    func assign(_ assignment: [UInt8], to member: GroupMember) {
+        if members[member.id] === member { count(bytes: assignment.count - member.assignment.count) }
+        member.assignment = assignment
+    }
+
+    /// Keeps what the leader has assigned until it is stored; nil drops it.
+    func keepAssigning(_ given: [String: [UInt8]]?) {
+        count(bytes: Self.bytes(of: given) - Self.bytes(of: assigning))
+        assigning = given
+    }
+
     /// Becomes what was stored; nil for nothing but offsets.
     func load(_ stored: StoredGroup?, now: Int64, number: () -> UInt64) {
         for member in ordered { remove(member) }
@@ -124,22 +159,23 @@ final class Group {
     /// Whether a member with these protocols could be one of this group's, beside all others.
     func supports(_ type: String, _ protocols: [GroupProtocol], besides id: String = "") -> Bool {
         guard !protocols.isEmpty, !type.isEmpty, members.isEmpty || type == protocolType else { return false }
-        let others = members.values.filter { $0.id != id }
-        return others.isEmpty
+        let own = members[id]
+        let others = members.count - (own == nil ? 0 : 1)
+        return others == 0
             || protocols.contains { offered in
-                others.allSatisfy { $0.protocols.contains { $0.name == offered.name } }
+                let isOwn = own?.protocols.contains { $0.name == offered.name } ?? false
+                return supporters[offered.name, default: 0] - (isOwn ? 1 : 0) == others
             }
     }
 
     /// The protocol that all know and most prefer; among equals the one that the leader likes best.
     func selectProtocol() -> String? {
         guard let leader = leader.flatMap({ members[$0] }) else { return nil }
-        let candidates = leader.protocols.map(\.name).filter { name in
-            members.values.allSatisfy { $0.protocols.contains { $0.name == name } }
-        }
+        let candidates = leader.protocols.map(\.name).filter { supporters[$0] == members.count }
+        let common = Set(candidates)
         var votes: [String: Int] = [:]
         for member in members.values {
-            if let choice = member.protocols.first(where: { candidates.contains($0.name) }) {
+            if let choice = member.protocols.first(where: { common.contains($0.name) }) {
                 votes[choice.name, default: 0] += 1
             }
         }
@@ -164,5 +200,73 @@ final class Group {
                     memberID: $0.id, instanceID: $0.instanceID, clientID: $0.clientID, host: $0.host,
                     metadata: $0.metadata(for: protocolName), assignment: $0.assignment)
             })
+    }
+
+    // MARK: Offsets
+
+    /// Whether an offset is committed for a partition, or on its way.
+    func knows(_ key: OffsetKey) -> Bool { offsets[key] != nil || committing[key] != nil }
+
+    /// Takes an offset in that is in the log; nil: a tombstone.
+    func set(_ offset: CommittedOffset?, for key: OffsetKey) { change(key) { offsets[key] = offset } }
+
+    func beginCommit(_ key: OffsetKey) { change(key) { committing[key, default: 0] += 1 } }
+
+    func endCommit(_ key: OffsetKey) {
+        change(key) {
+            let left = committing[key]! - 1
+            committing[key] = left == 0 ? nil : left
+        }
+    }
+
+    private func change(_ key: OffsetKey, _ body: () -> Void) {
+        let before = (knows: knows(key), bytes: bytes(of: key))
+        body()
+        count(
+            bytes: bytes(of: key) - before.bytes, offsets: (knows(key) ? 1 : 0) - (before.knows ? 1 : 0))
+    }
+
+    // MARK: What it keeps
+
+    /// Beside their text: what a group, a member, an id or an offset takes in memory, roughly.
+    private static let groupBytes = 512, memberOwnBytes = 256, pendingBytes = 64, offsetBytes = 96
+
+    static func bytes(ofGroup id: String) -> Int { groupBytes + id.utf8.count }
+    static func bytes(ofPending id: String) -> Int { pendingBytes + id.utf8.count }
+
+    /// What a committed offset takes; nil for one that is on its way.
+    static func bytes(of key: OffsetKey, _ offset: CommittedOffset?) -> Int {
+        offsetBytes + key.topic.utf8.count + (offset?.metadata.utf8.count ?? 0)
+    }
+
+    /// What a partition's offset takes now.
+    func bytes(of key: OffsetKey) -> Int { knows(key) ? Self.bytes(of: key, offsets[key]) : 0 }
+
+    private static func bytes(of assignments: [String: [UInt8]]?) -> Int {
+        assignments?.values.reduce(0) { $0 + $1.count } ?? 0
+    }
+
+    /// Counts nothing from now on: the group was dropped.
+    func leaveUsage() {
+        count(bytes: -keptBytes, offsets: -keptOffsets)
+        usage = nil
+    }
+
+    private func count(bytes: Int, offsets: Int = 0) {
+        guard let usage else { return }
+        keptBytes += bytes
+        keptOffsets += offsets
+        usage.bytes += bytes
+        usage.offsets += offsets
+    }
+
+    /// Takes a member into the sums, or out of them.
+    private func count(_ member: GroupMember, _ sign: Int) {
+        memberBytes += sign * member.byteCount
+        count(bytes: sign * (Self.memberOwnBytes + member.byteCount + member.assignment.count))
+        for name in Set(member.protocols.lazy.map(\.name)) {
+            let count = supporters[name, default: 0] + sign
+            supporters[name] = count == 0 ? nil : count
+        }
     }
 }

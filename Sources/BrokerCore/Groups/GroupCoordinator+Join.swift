@@ -18,7 +18,7 @@ extension GroupCoordinator {
             try joinAsNew(group, request, origin, host)
         } else if group.pendingMembers[request.memberID] != nil {
             try admit(request, to: group)
-            group.pendingMembers[request.memberID] = nil
+            _ = group.forgetPending(request.memberID)
             add(request.memberID, request, to: group, origin, host)
         } else {
             try rejoin(group, request, origin)
@@ -53,19 +53,15 @@ extension GroupCoordinator {
             throw BrokerError(
                 .groupMaxSizeReached, "group \(group.id) has \(options.groupSizeMax) members (group.max.size)")
         }
-        let brought = request.protocols.reduce(512) { $0 + $1.name.utf8.count + $1.metadata.count }
-        let bytes = group.memberBytes - (old?.byteCount ?? 0) + brought
-        guard bytes <= options.groupBytesMax else {
+        // Its ids, too, when it is new.
+        let more = request.protocols.byteCount - (old?.protocols.byteCount ?? -512)
+        guard more <= 0 || group.memberBytes + more <= options.groupBytesMax else {
             throw BrokerError(
                 .groupMaxSizeReached,
-                "the members of group \(group.id) would bring \(bytes) bytes of names and metadata, at most "
-                    + "\(options.groupBytesMax) are allowed: subscribe to fewer topics, or use more groups")
+                "the members of group \(group.id) would bring \(group.memberBytes + more) bytes of names and metadata, "
+                    + "at most \(options.groupBytesMax) are allowed: subscribe to fewer topics, or use more groups")
         }
-        let total = groups.values.reduce(brought - (old?.byteCount ?? 0)) { $0 + $1.memberBytes }
-        guard total <= options.totalBytesMax else {
-            throw BrokerError(
-                .limitReached, "the members of all groups bring more than \(options.totalBytesMax) bytes of metadata")
-        }
+        try requireRoom(for: more)
     }
 
     private func joinAsNew(
@@ -85,8 +81,9 @@ extension GroupCoordinator {
                 .groupMaxSizeReached, "group \(group.id) has \(options.groupSizeMax) members (group.max.size)")
         }
         let id = makeMemberID(request.clientID)
+        try requireRoom(for: Group.bytes(ofPending: id))
         let deadline = after(GroupMember.nanoseconds(request.sessionTimeoutMilliseconds))
-        group.pendingMembers[id] = deadline
+        group.expectMember(id, until: deadline)
         wake(group, at: deadline)
         refuse(
             origin, BrokerError(.memberIDRequired, "join again as \(id)"),
@@ -148,22 +145,22 @@ extension GroupCoordinator {
         group.replace(old, by: member)
         group.update(member, request)
         keepAlive(member, of: group)
-        let isUnchanged = group.state == .stable && group.selectProtocol() == group.protocolName
+        let isUnchanged =
+            group.state == .stable
+            && (old.protocols == request.protocols || group.selectProtocol() == group.protocolName)
         guard isUnchanged else {
             wait(member, of: group, origin)
             return prepareRebalance(group)
         }
         let generation = group.generation
-        let assignments = group.members.mapValues(\.assignment)
-        write(group.id, [.group(group.id, StoredGroup(group, assignments: assignments, now: nowMilliseconds))]) {
-            [self] error in
+        store(group) { [self] error in
             guard group.members[member.id] === member else {
                 return refuse(origin, Self.unknownMember(member.id, of: group.id))
             }
-            guard error == .none else { return refuse(origin, Self.notStored(error, group)) }
             guard group.state == .stable, group.generation == generation else {
                 return refuse(origin, BrokerError(.rebalanceInProgress, "join again as \(member.id)"))
             }
+            guard error == .none else { return refuse(origin, Self.notStored(error, group)) }
             answerJoin(origin, member, of: group, skipsAssignment: group.leader == member.id)
         }
     }

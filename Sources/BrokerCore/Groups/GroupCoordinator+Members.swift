@@ -20,12 +20,14 @@ extension GroupCoordinator {
             answerSync(origin, member, of: group)
         case .completingRebalance:
             let isLeader = group.leader == member.id
-            if isLeader { try checkAssignments(request.assignments, group) }
+            // The first that it gave are on their way already when it asks again.
+            let assigns = isLeader && group.assigning == nil
+            if assigns { try checkAssignments(request.assignments, group) }
             if let older = member.syncing { refuse(older, Self.superseded) }
             synced(member, of: group)
             member.syncing = origin
             member.deadline = .max
-            if isLeader { store(request.assignments, of: group) }
+            if assigns { store(request.assignments, of: group) }
         }
     }
 
@@ -46,6 +48,7 @@ extension GroupCoordinator {
 
     private func checkAssignments(_ assignments: [MemberAssignment], _ group: Group) throws(BrokerError) {
         let bytes = assignments.reduce(0) { $0 + $1.assignment.count }
+        try requireRoom(for: bytes - group.members.values.reduce(0) { $0 + $1.assignment.count })
         guard bytes <= options.groupBytesMax else {
             throw BrokerError(
                 .messageTooLarge,
@@ -59,8 +62,8 @@ extension GroupCoordinator {
         var assignments: [String: [UInt8]] = [:]
         for one in given where group.members[one.memberID] != nil { assignments[one.memberID] = one.assignment }
         let generation = group.generation
-        write(group.id, [.group(group.id, StoredGroup(group, assignments: assignments, now: nowMilliseconds))]) {
-            [self] error in
+        group.keepAssigning(assignments)
+        store(group) { [self] error in
             // Whoever waited was answered when the group went on.
             guard group.state == .completingRebalance, group.generation == generation else { return }
             guard error == .none else {
@@ -68,14 +71,38 @@ extension GroupCoordinator {
                 prepareRebalance(group)
                 return
             }
+            group.keepAssigning(nil)
             group.enter(.stable, now: nowMilliseconds)
             for member in group.ordered {
-                member.assignment = assignments[member.id] ?? []
+                group.assign(assignments[member.id] ?? [], to: member)
                 guard let origin = member.syncing else { continue }
                 member.syncing = nil
                 answerSync(origin, member, of: group)
                 keepAlive(member, of: group)
             }
+        }
+    }
+
+    /// Has a group's record written, as the group is then. One at a time, which all share who ask meanwhile.
+    /// - Parameter done: Also told an error when the group has gone on, and there is nothing to store.
+    func store(_ group: Group, _ done: @escaping (ErrorCode) -> Void = { _ in }) {
+        group.waitsForStore.append(done)
+        if !group.isStoring { storeNext(group) }
+    }
+
+    private func storeNext(_ group: Group) {
+        while !group.waitsForStore.isEmpty {
+            let waiting = group.waitsForStore
+            group.waitsForStore = []
+            if let stored = StoredGroup(group, now: nowMilliseconds) {
+                group.isStoring = true
+                return write(group.id, [.group(group.id, stored)]) { [self] error in
+                    group.isStoring = false
+                    for done in waiting { done(error) }
+                    if !group.isStoring { storeNext(group) }
+                }
+            }
+            for done in waiting { done(.rebalanceInProgress) }
         }
     }
 
@@ -95,7 +122,7 @@ extension GroupCoordinator {
         var errors: [ErrorCode] = []
         for leaving in members {
             do throws(BrokerError) {
-                if group.pendingMembers.removeValue(forKey: leaving.memberID) == nil {
+                if !group.forgetPending(leaving.memberID) {
                     // An operator sends static members away by their instance alone.
                     let byInstance = leaving.memberID.isEmpty ? leaving.instanceID.flatMap { group.instances[$0] } : nil
                     let caller = GroupCaller(

@@ -6,35 +6,54 @@ extension GroupCoordinator {
         let group = try committer(caller)
         defer { forgetIfUnused(group) }
         var errors: [ErrorCode] = []
-        var accepted: [(index: Int, key: OffsetKey, offset: CommittedOffset)] = []
-        var room = options.offsetsMax - groups.values.reduce(0) { $0 + $1.offsets.count + $1.committing.count }
+        // The last one of a partition counts, and only it is written.
+        var accepted: [OffsetKey: CommittedOffset] = [:]
+        var newCount = 0
         for topic in topics {
             for partition in topic.partitions {
                 let key = OffsetKey(topic: topic.topic, partition: partition.partition)
-                let isKnown = group.offsets[key] != nil || group.committing[key] != nil
-                let error = refusal(partition, key, hasRoom: isKnown || room > 0)
+                let isNew = accepted[key] == nil && !group.knows(key)
+                let hasRoom = !isNew || usage.offsets + newCount < options.offsetsMax
+                let error = refusal(partition, key, hasRoom: hasRoom)
                 if error == .none {
-                    if !isKnown { room -= 1 }
-                    let offset = CommittedOffset(
+                    if isNew { newCount += 1 }
+                    accepted[key] = CommittedOffset(
                         offset: partition.offset, leaderEpoch: partition.leaderEpoch, metadata: partition.metadata,
                         committedAt: nowMilliseconds)
-                    accepted.append((errors.count, key, offset))
                 }
                 errors.append(error)
             }
         }
         guard !accepted.isEmpty else { return answer(origin, .errors(ErrorList(errors))) }
-        for (_, key, _) in accepted { group.committing[key, default: 0] += 1 }
-        write(group.id, accepted.map { .offset(group: group.id, $0.key, $0.offset) }) { [self] error in
-            for (index, key, offset) in accepted {
-                let left = group.committing[key]! - 1
-                group.committing[key] = left == 0 ? nil : left
-                // One that was deleted meanwhile stays so: its tombstones are behind these records.
-                if error == .none, group.state != .dead { group.offsets[key] = offset }
-                if error != .none { errors[index] = .coordinatorNotAvailable }
+        try requireRoom(for: accepted, of: group)
+        for key in accepted.keys { group.beginCommit(key) }
+        let records = accepted.sorted { $0.key < $1.key }
+        write(group.id, records.map { .offset(group: group.id, $0.key, $0.value) }) { [self] error in
+            for (key, offset) in records {
+                // Of one that is being deleted, too: its tombstones are behind these records.
+                if error == .none { group.set(offset, for: key) }
+                group.endCommit(key)
             }
+            if error != .none { errors = errors.map { $0 == .none ? .coordinatorNotAvailable : $0 } }
             answer(origin, .errors(ErrorList(errors)))
         }
+    }
+
+    /// Whether there is room for offsets, in memory and on the way to the log.
+    private func requireRoom(for offsets: [OffsetKey: CommittedOffset], of group: Group) throws(BrokerError) {
+        var (bytes, kept) = (0, 0)
+        for (key, offset) in offsets {
+            bytes += Group.bytes(of: key, offset)
+            kept += group.bytes(of: key)
+        }
+        guard writingBytes + bytes <= options.totalBytesMax else {
+            throw BrokerError(
+                .limitReached,
+                "\(writingBytes) bytes of offsets and groups are being written, \(bytes) more exceed the limit of "
+                    + "\(options.totalBytesMax) (--groups-bytes-max): try again")
+        }
+        // What waits may be kept, too. Who only goes on where it was needs no room.
+        if bytes > kept { try requireRoom(for: writingBytes + bytes - kept) }
     }
 
     /// The group, when the caller may commit: a member, or anybody while there are none.
@@ -79,7 +98,8 @@ extension GroupCoordinator {
                 topic.partitions.map { OffsetKey(topic: topic.topic, partition: $0) }
             }
         case .all(let topic, let partition):
-            keys = offsets.keys.filter { ($0.topic, Int64($0.partition)) > (topic, Int64(partition)) }.sorted()
+            let rest = offsets.after(topic, partition).lazy.map { entry($0.key) }
+            return answer(origin, .offsets(OffsetFetchAnswer(rest)))
         }
         answer(origin, .offsets(OffsetFetchAnswer(keys.lazy.map(entry))))
     }
@@ -87,12 +107,19 @@ extension GroupCoordinator {
     func delete(_ id: String, _ origin: ProduceOrigin) throws(BrokerError) {
         let group = try existing(id)
         try requireEmpty(group)
-        drop(group)
+        // Until it is known whether the log takes that, nothing else is done with it.
+        let since = group.stateSince
+        group.enter(.dead, now: nowMilliseconds)
         let keys = Set(group.offsets.keys).union(group.committing.keys).sorted()
         // By the name that its records have: text compares equal in other bytes, too.
         let tombstones = keys.map { GroupRecord.offset(group: group.id, $0, nil) } + [.group(group.id, nil)]
         write(group.id, tombstones) { [self] error in
-            if error == .none { answer(origin) } else { refuse(origin, Self.notStored(error, group)) }
+            guard error == .none else {
+                group.enter(.empty, now: since)
+                return refuse(origin, Self.notStored(error, group))
+            }
+            drop(group)
+            answer(origin)
         }
     }
 
@@ -110,7 +137,7 @@ extension GroupCoordinator {
         for topic in topics {
             for partition in topic.partitions {
                 let key = OffsetKey(topic: topic.topic, partition: partition)
-                let isThere = group.offsets[key] != nil || group.committing[key] != nil
+                let isThere = group.knows(key)
                 if isThere { keys.insert(key) }
                 errors.append(isThere || partitionExists(key.topic, key.partition) ? .none : .unknownTopicOrPartition)
             }
@@ -130,7 +157,7 @@ extension GroupCoordinator {
         guard !keys.isEmpty else { return done(.none) }
         write(group.id, keys.sorted().map { .offset(group: group.id, $0, nil) }) { error in
             if error == .none {
-                for key in keys { group.offsets[key] = nil }
+                for key in keys { group.set(nil, for: key) }
             }
             done(error)
         }
@@ -166,8 +193,15 @@ extension GroupCoordinator {
             let committed = group.offsets.topics[topic, default: [:]].keys.map {
                 OffsetKey(topic: topic, partition: $0)
             }
-            removeOffsets(Array(Set(committed + group.committing.keys.filter { $0.topic == topic })), of: group)
+            forget(Array(Set(committed + group.committing.keys.filter { $0.topic == topic })), of: group)
         }
+    }
+
+    /// Drops offsets of partitions that are gone: at once, whatever becomes of the tombstones. A start that finds them
+    /// without those drops them, too.
+    private func forget(_ keys: [OffsetKey], of group: Group) {
+        for key in keys { group.set(nil, for: key) }
+        removeOffsets(keys, of: group)
     }
 
     // MARK: Loading
@@ -175,22 +209,19 @@ extension GroupCoordinator {
     /// Takes a record from the log, oldest first.
     func load(_ record: GroupRecord) {
         switch record {
-        case .offset(let id, let key, let offset): loadedGroup(id).offsets[key] = offset
+        case .offset(let id, let key, let offset): loadedGroup(id).set(offset, for: key)
         case .group(let id, let stored): loadedGroup(id).load(stored, now: nowMilliseconds) { nextMemberNumber() }
         }
     }
 
-    private func loadedGroup(_ id: String) -> Group {
-        if let group = groups[id] { return group }
-        let group = Group(id: id, now: nowMilliseconds)
-        groups[id] = group
-        return group
-    }
+    private func loadedGroup(_ id: String) -> Group { groups[id] ?? addGroup(id) }
 
-    /// The log was read: members that were there have a session's time to be heard of.
+    /// The log was read: members that were there have a session's time to be heard of. What was committed for
+    /// partitions that are gone goes: the broker may have ended before it was dropped from the log.
     func finishLoading() {
         isLoading = false
         for group in groups.values.sorted(by: { $0.id < $1.id }) {
+            forget(group.offsets.keys.filter { !partitionExists($0.topic, $0.partition) }, of: group)
             for member in group.ordered { keepAlive(member, of: group) }
             if group.isVacant, group.protocolType == nil { drop(group) }
         }

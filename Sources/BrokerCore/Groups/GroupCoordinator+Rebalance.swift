@@ -59,7 +59,7 @@ extension GroupCoordinator {
     /// Does what is due in a group.
     func expire(_ group: Group) {
         group.nextDeadline = .max
-        for (id, deadline) in group.pendingMembers where deadline <= now { group.pendingMembers[id] = nil }
+        for (id, deadline) in group.pendingMembers where deadline <= now { _ = group.forgetPending(id) }
         // One that goes may take others with it.
         for member in group.ordered where member.deadline <= now && group.members[member.id] === member {
             remove(member, of: group)
@@ -145,15 +145,16 @@ extension GroupCoordinator {
         group.generation = group.generation == .max ? 1 : group.generation + 1
         group.protocolName = nil
         group.enter(.empty, now: nowMilliseconds)
-        write(group.id, [.group(group.id, StoredGroup(group, assignments: [:], now: nowMilliseconds))])
+        store(group)
     }
 
     // MARK: Assigning
 
     /// Answers all who wait for assignments that will not come.
     func dropAssignments(_ group: Group, _ why: BrokerError) {
+        group.keepAssigning(nil)
         for member in group.ordered {
-            member.assignment = []
+            group.assign([], to: member)
             guard let origin = member.syncing else { continue }
             member.syncing = nil
             refuse(origin, why)

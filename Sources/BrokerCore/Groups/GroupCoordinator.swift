@@ -12,7 +12,11 @@ final class GroupCoordinator {
     private let partitionCount: (String) -> Int?
     /// Makes member ids differ from those of earlier runs.
     private var runID = ""
-    var groups: [String: Group] = [:]
+    private(set) var groups: [String: Group] = [:]
+    private var names = SortedNames()
+    /// What the groups keep, and bytes of records on their way to the log.
+    let usage = GroupUsage()
+    private(set) var writingBytes = 0
     /// Committed offsets are being read from the log: nothing is answered yet.
     var isLoading = true
     private(set) var now: UInt64 = 0
@@ -124,7 +128,10 @@ final class GroupCoordinator {
         var failure = ErrorCode.none
         for part in parts {
             lastToken += 1
-            completions[lastToken] = { error in
+            let partBytes = part.reduce(0) { $0 + $1.key.count + ($1.value?.count ?? 0) }
+            writingBytes += partBytes
+            completions[lastToken] = { [self] error in
+                writingBytes -= partBytes
                 missing -= 1
                 if error != .none { failure = error }
                 if missing == 0 { done(failure) }
@@ -165,7 +172,11 @@ final class GroupCoordinator {
     /// The group, when there is one.
     func find(_ id: String) throws(BrokerError) -> Group? {
         try check(id)
-        return groups[id]
+        let group = groups[id]
+        if group?.state == .dead {
+            throw BrokerError(.coordinatorNotAvailable, "group \(id) is being deleted: try again")
+        }
+        return group
     }
 
     func existing(_ id: String) throws(BrokerError) -> Group {
@@ -178,8 +189,14 @@ final class GroupCoordinator {
         guard groups.count < options.groupsMax else {
             throw BrokerError(.limitReached, "the broker holds at most \(options.groupsMax) groups")
         }
-        let group = Group(id: id, now: nowMilliseconds)
+        try requireRoom(for: Group.bytes(ofGroup: id))
+        return addGroup(id)
+    }
+
+    func addGroup(_ id: String) -> Group {
+        let group = Group(id: id, now: nowMilliseconds, usage: usage)
         groups[id] = group
+        names.insert(id)
         return group
     }
 
@@ -190,7 +207,18 @@ final class GroupCoordinator {
 
     func drop(_ group: Group) {
         group.enter(.dead, now: nowMilliseconds)
+        group.leaveUsage()
         groups[group.id] = nil
+        names.remove(group.id)
+    }
+
+    /// Whether groups may keep so much more.
+    func requireRoom(for bytes: Int) throws(BrokerError) {
+        guard bytes > 0, usage.bytes + bytes > options.totalBytesMax else { return }
+        throw BrokerError(
+            .limitReached,
+            "consumer groups and their offsets would take \(usage.bytes + bytes) bytes of memory, the limit is "
+                + "\(options.totalBytesMax) (--groups-bytes-max)")
     }
 
     func nextMemberNumber() -> UInt64 {
@@ -210,7 +238,7 @@ final class GroupCoordinator {
 
     private func list(after: String, _ origin: ProduceOrigin) {
         let limit = 1024
-        let ids = groups.keys.filter { $0 > after }.sorted()
+        let ids = names.after(after)
         let listed = ids.prefix(limit).map { id in
             let group = groups[id]!
             return GroupList.Group(

@@ -70,13 +70,16 @@ final class GroupMember {
 
     /// What it takes of ``GroupOptions/groupBytesMax``.
     var byteCount: Int {
-        protocols.reduce(id.utf8.count + (instanceID?.utf8.count ?? 0) + clientID.utf8.count + host.utf8.count) {
-            $0 + $1.name.utf8.count + $1.metadata.count
-        }
+        protocols.byteCount + id.utf8.count + (instanceID?.utf8.count ?? 0) + clientID.utf8.count + host.utf8.count
     }
 
     var sessionTimeoutMilliseconds: Int32 { Int32(clamping: sessionTimeout / 1_000_000) }
     var rebalanceTimeoutMilliseconds: Int32 { Int32(clamping: rebalanceTimeout / 1_000_000) }
 
     static func nanoseconds(_ milliseconds: UInt32) -> UInt64 { UInt64(milliseconds) * 1_000_000 }
+}
+
+extension [GroupProtocol] {
+    /// Of names and metadata.
+    var byteCount: Int { reduce(0) { $0 + $1.name.utf8.count + $1.metadata.count } }
 }

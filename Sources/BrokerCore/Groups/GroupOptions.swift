@@ -11,8 +11,9 @@ package struct GroupOptions: Sendable {
     /// Ids, protocols and metadata of one group's members together, and their assignments together, in bytes: a group
     /// must fit into one answer and one record.
     package var groupBytesMax = 384 << 10
-    /// The same of all groups, in bytes.
-    package var totalBytesMax = 64 << 20
+    /// What all groups, their members, assignments, ids and committed offsets may take in memory, in bytes; as much
+    /// again may be on the way to the log (`groups.bytes.max`).
+    package var totalBytesMax = 256 << 20
     /// Protocols that one member may offer.
     package var protocolsMax = 32
     /// Longest group, client, instance or protocol name, in bytes.

@@ -105,8 +105,14 @@ struct StoredGroup: Equatable {
     var stateSince: Int64
     var members: [Member]
 
-    /// - Parameter assignments: What becomes of the members' own once this is stored.
-    init(_ group: Group, assignments: [String: [UInt8]], now: Int64) {
+    /// A group as it is, or as it will be once its assignments are stored; nil when neither is to be stored: its
+    /// members are yet to come together, or to be assigned something.
+    init?(_ group: Group, now: Int64) {
+        switch group.state {
+        case .empty, .stable: break
+        case .completingRebalance where group.assigning != nil: break
+        case .completingRebalance, .preparingRebalance, .dead: return nil
+        }
         protocolType = group.protocolType ?? ""
         generation = group.generation
         protocolName = group.protocolName
@@ -117,7 +123,8 @@ struct StoredGroup: Equatable {
                 id: member.id, instanceID: member.instanceID, clientID: member.clientID, host: member.host,
                 rebalanceTimeoutMilliseconds: member.rebalanceTimeoutMilliseconds,
                 sessionTimeoutMilliseconds: member.sessionTimeoutMilliseconds,
-                metadata: member.metadata(for: group.protocolName), assignment: assignments[member.id] ?? [])
+                metadata: member.metadata(for: group.protocolName),
+                assignment: group.assigning.map { $0[member.id] ?? [] } ?? member.assignment)
         }
     }
 
