@@ -20,6 +20,11 @@ struct IndexFile<Entry: IndexEntry> {
         try entries(number..<(number + 1))[0]
     }
 
+    /// The last entry, if there is one.
+    var last: Entry? {
+        get throws(LogError) { count == 0 ? nil : try entry(count - 1) }
+    }
+
     /// Many entries at once.
     func entries(_ range: Range<Int>) throws(LogError) -> ContiguousArray<Entry> {
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: range.count * Entry.byteCount, alignment: 8)

@@ -1,10 +1,15 @@
 package import RecordFormat
 
 extension PartitionLog {
+    /// Batches that one lookup goes over at most. An index leads it to the right one or two; only where deleted records
+    /// share a segment with others does it say less.
+    static let lookupBatchesMax = 1_000
+
     /// The first record whose timestamp is at least the given one.
     ///
-    /// Of a compressed batch, whose records cannot be looked at here, the first record that can be the one: the
-    /// batch's.
+    /// Of a compressed batch, whose records cannot be looked at here, and of one whose header claims a later timestamp
+    /// than its records have, the batch's first record. Where more than ``lookupBatchesMax`` batches would have to be
+    /// looked at, the first that was not: the record is not before it.
     /// - Parameter timestamp: Milliseconds since 1970.
     /// - Returns: its offset and timestamp, or nil when every record is older.
     /// - Complexity: O(segments), then O(log of the segment's index) and one index interval.
@@ -24,18 +29,23 @@ extension PartitionLog {
         forTimestamp timestamp: Int64, in segment: Segment
     ) throws(LogError) -> (offset: Offset, timestamp: Int64)? {
         let times = try segment.timeIndex()
-        let offsets = try segment.offsetIndex()
         let place = try times.count { $0.timestamp < timestamp }
         // The first such record lies between two entries of the offset index, the batch of the time entry too: both are
         // added together.
         let relative = place < times.count ? Int64(try times.entry(place).relativeOffset) : .max
-        var position = Int64(try offsets.last { Int64($0.relativeOffset) < relative }?.position ?? 0)
+        var position = try start(of: segment, before: relative)
         var found: (offset: Offset, timestamp: Int64)?
+        var left = Self.lookupBatchesMax
         while position < segment.sizeInBytes {
             let first = try segment.header(at: position)
             let damage = try segment.walk(from: position, at: first.baseOffset) { (header, at) throws(LogError) in
-                guard header.maxTimestamp >= timestamp, header.lastOffset >= logStartOffset else { return true }
-                found = try record(notBefore: timestamp, header, at: at, in: segment)
+                guard header.lastOffset >= logStartOffset else { return true }
+                if left == 0 {
+                    found = (max(header.baseOffset, logStartOffset), header.maxTimestamp)
+                } else if header.maxTimestamp >= timestamp {
+                    found = try record(notBefore: timestamp, header, at: at, in: segment)
+                }
+                left -= 1
                 return found == nil
             }
             guard found == nil, let damage, let next = try fence(damage, in: segment).resumePosition else { break }
@@ -44,28 +54,39 @@ extension PartitionLog {
         return found
     }
 
+    /// Where the index says that the batch with an offset begins, or one that is a little before it; at the log's
+    /// beginning if that is later.
+    private func start(of segment: Segment, before relativeOffset: Int64) throws(LogError) -> Int64 {
+        let relative = max(relativeOffset, segment.baseOffset.distance(to: logStartOffset))
+        return Int64(try segment.offsetIndex().last { Int64($0.relativeOffset) < relative }?.position ?? 0)
+    }
+
     /// The record with the latest timestamp, the first of those that have it; nil when there is none.
     ///
-    /// Of a compressed batch the first record stands for all, as above.
-    /// - Complexity: O(segments); if deleted records share a segment with others, O(that segment's batches).
+    /// Of a compressed batch the first record stands for all, as above. Where deleted records share a segment with
+    /// more than ``lookupBatchesMax`` batches, those behind them are not looked at.
+    /// - Complexity: O(segments).
     /// - Precondition: not closed.
     package func latestRecord() throws(LogError) -> (offset: Offset, timestamp: Int64)? {
         precondition(!isClosed, "lookup in a closed log")
-        var latest: Int64?
+        var latest: (segment: Segment, timestamp: Int64)?
         for segment in segments where segment.sizeInBytes > 0 && segment.endOffset > logStartOffset {
             let own =
                 segment.baseOffset >= logStartOffset
                 ? try segment.maxTimestamp() : try latestTimestamp(ofRest: segment)
-            if let own { latest = max(latest ?? own, own) }
+            if let own, own > latest?.timestamp ?? -1 { latest = (segment, own) }
         }
         guard let latest else { return nil }
-        return try offset(forTimestamp: latest)
+        return try offset(forTimestamp: latest.timestamp, in: latest.segment)
     }
 
     /// The latest timestamp in a segment whose first records are deleted.
     private func latestTimestamp(ofRest segment: Segment) throws(LogError) -> Int64? {
         var latest: Int64?
-        _ = try segment.walk { (header, position) throws(LogError) in
+        var left = Self.lookupBatchesMax
+        let position = try start(of: segment, before: 0)
+        let first = try segment.header(at: position)
+        _ = try segment.walk(from: position, at: first.baseOffset) { (header, position) throws(LogError) in
             guard header.lastOffset >= logStartOffset else { return true }
             var own = header.maxTimestamp
             if header.baseOffset < logStartOffset {
@@ -77,7 +98,8 @@ extension PartitionLog {
                 if isLookedAt { own = rest }
             }
             if own >= 0 { latest = max(latest ?? own, own) }
-            return true
+            left -= 1
+            return left > 0
         }
         return latest
     }
@@ -90,7 +112,9 @@ extension PartitionLog {
             if own >= timestamp, offset >= logStartOffset { found = (offset, own) }
             return found == nil
         }
-        return isLookedAt ? found : (max(header.baseOffset, logStartOffset), header.maxTimestamp)
+        // Of one that begins before the log does, it may be the deleted ones that the header speaks of.
+        if found != nil || (isLookedAt && header.baseOffset < logStartOffset) { return found }
+        return (max(header.baseOffset, logStartOffset), header.maxTimestamp)
     }
 
     /// Goes over a batch's records as long as `body` says so.

@@ -61,12 +61,17 @@ extension Segment {
         return try IndexFile(path: sibling(".timeindex"), files).map { .file($0) } ?? .memory([])
     }
 
-    /// The largest timestamp; nil when no record has one.
+    /// The largest timestamp; nil when no record has one. Read once, then remembered.
     func maxTimestamp() throws(LogError) -> Int64? {
         if let indexes { return indexes.latest?.timestamp }
-        let index = try timeIndex()
-        if let indexes { return indexes.latest?.timestamp }
-        return index.count == 0 ? nil : try index.entry(index.count - 1).timestamp
+        if let latestTimestamp { return latestTimestamp }
+        // The last entry is enough: of many segments not all the indexes are read.
+        if !hasCheckedIndexes, sizeInBytes > 0, try !isTailSound() { try checkIndexes() }
+        if let latestTimestamp { return latestTimestamp }
+        let index = try IndexFile<TimeEntry>(path: sibling(".timeindex"), files)
+        let latest = try index.map { (index) throws(LogError) in try index.last?.timestamp } ?? nil
+        latestTimestamp = .some(latest)
+        return latest
     }
 
     /// The timestamp of the first batch; nil when there is none.
@@ -103,13 +108,22 @@ extension Segment {
     /// Whether both files are there, in order, inside the segment, and reach its end. An older state of them, which a
     /// power cut may leave, does not.
     private func areFilesSound() throws(LogError) -> Bool {
-        guard let offsets = try IndexFile<OffsetEntry>(path: sibling(".index"), files)?.allInOrder(),
-            let times = try IndexFile<TimeEntry>(path: sibling(".timeindex"), files)?.allInOrder()
+        guard try IndexFile<OffsetEntry>(path: sibling(".index"), files)?.allInOrder() != nil,
+            try IndexFile<TimeEntry>(path: sibling(".timeindex"), files)?.allInOrder() != nil
         else { return false }
+        return try isTailSound()
+    }
+
+    /// Whether both files are there, and their last entries lead to the segment's end.
+    private func isTailSound() throws(LogError) -> Bool {
+        guard let offsets = try IndexFile<OffsetEntry>(path: sibling(".index"), files),
+            let times = try IndexFile<TimeEntry>(path: sibling(".timeindex"), files)
+        else { return false }
+        let (lastOffset, lastTime) = (try offsets.last, try times.last)
         let span = baseOffset.distance(to: endOffset)
-        let tail = Int64(offsets.last?.position ?? 0)
-        guard tail < sizeInBytes, Int64(offsets.last?.relativeOffset ?? 0) < span,
-            Int64(times.last?.relativeOffset ?? 0) < span
+        let tail = Int64(lastOffset?.position ?? 0)
+        guard tail < sizeInBytes, Int64(lastOffset?.relativeOffset ?? 0) < span,
+            Int64(lastTime?.relativeOffset ?? 0) < span
         else { return false }
         var latest: Int64 = -1
         var reachesEnd = true
@@ -121,7 +135,7 @@ extension Segment {
             return reachesEnd
         }
         // Damage is the reader's to report; the indexes can be right all the same.
-        return damage != nil || (reachesEnd && latest <= times.last?.timestamp ?? -1)
+        return damage != nil || (reachesEnd && latest <= lastTime?.timestamp ?? -1)
     }
 
     /// What lies where a batch begins, or should: not judged.
@@ -157,9 +171,10 @@ extension Segment {
 
     /// Writes the indexes and lets go of what is in memory. When they cannot be written they stay there.
     func releaseIndexes() {
-        guard indexes != nil, (try? saveIndexes()) != nil else { return }
+        guard let indexes, (try? saveIndexes()) != nil else { return }
         hasCheckedIndexes = true
-        indexes = nil
+        latestTimestamp = .some(indexes.latest?.timestamp)
+        self.indexes = nil
     }
 
     private func write(_ bytes: [UInt8], to path: String) throws(LogError) {

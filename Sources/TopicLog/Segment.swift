@@ -26,6 +26,9 @@ final class Segment {
     var wasUsed = false
     /// Whether the index files were looked at, or written, since the log was opened.
     var hasCheckedIndexes = false
+    /// The largest timestamp, of which there may be none; nil before it was looked up. Of a segment whose indexes are
+    /// in memory they know better.
+    var latestTimestamp: Int64??
     /// Where it is counted; nil while a log is recovered.
     var openFiles: OpenFiles?
     private var opened: LogFile?

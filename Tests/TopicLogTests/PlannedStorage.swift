@@ -14,7 +14,7 @@ enum FaultPlan {
 @safe  // The one closure with a pointer is an unsafe call.
 struct PlannedStorage: LogStorage {
     let real = SystemStorage()
-    private let paths = Paths()
+    let paths = Paths()
     var writeVector: (@Sendable (Int32, UnsafeBufferPointer<iovec>, Int64) -> Int)?
     var truncate: (@Sendable (Int32, Int64) -> Int32)?
     var synchronize: (@Sendable (Int32) -> Int32)?
@@ -22,6 +22,8 @@ struct PlannedStorage: LogStorage {
 
     final class Paths: Sendable {
         let byDescriptor = Mutex<[Int32: String]>([:])
+        /// How many files were opened.
+        let opens = Atomic(0)
     }
 
     func path(_ descriptor: Int32) -> String { paths.byDescriptor.withLock { $0[descriptor] ?? "?" } }
@@ -32,6 +34,7 @@ struct PlannedStorage: LogStorage {
     func open(_ path: String, _ flags: Int32) -> Int32 {
         let fault = flags & O_CREAT != 0 ? fault("creating", path) : 0
         let result = fault == 0 ? real.open(path, flags) : fault
+        paths.opens.add(1, ordering: .relaxed)
         if result >= 0 { paths.byDescriptor.withLock { $0[result] = path } }
         return result
     }

@@ -1,4 +1,5 @@
 import RecordFormat
+import Synchronization
 import Testing
 
 @testable import TopicLog
@@ -6,8 +7,8 @@ import Testing
 @Suite struct TimestampTests {
     let directory = TemporaryDirectory()
 
-    /// A batch of records with the given timestamps.
-    private func append(_ timestamps: [Int64], to log: PartitionLog) {
+    /// A batch of records with the given timestamps, and perhaps a header that says something else.
+    private func append(_ timestamps: [Int64], claiming latest: Int64? = nil, to log: PartitionLog) {
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 200 + timestamps.count * 80, alignment: 16)
         defer { unsafe memory.deallocate() }
         var builder = unsafe RecordBatchBuilder(buffer: memory)
@@ -15,7 +16,9 @@ import Testing
             precondition(builder.append(key: nil, value: Array("value".utf8), timestampMilliseconds: timestamp))
         }
         let size = builder.seal()
-        _ = unsafe log.append([UnsafeMutableRawBufferPointer(rebasing: memory[..<size])])
+        let batch = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[..<size])
+        if let latest { unsafe batch.storeBytes(of: latest.bigEndian, toByteOffset: 35, as: Int64.self) }
+        _ = unsafe log.append([batch])
     }
 
     /// Random timestamps, mostly rising, some far out of order; every lookup is compared with a plain search.
@@ -75,6 +78,60 @@ import Testing
         }
         _ = try log.moveStart(to: Offset(Int64(all.count)))
         #expect(try log.latestRecord() == nil)
+    }
+
+    /// A header is the client's word: what it claims is what is found, and nothing behind it is searched.
+    @Test func aBatchThatClaimsALaterTimestamp() throws {
+        let log = try openLog(directory, options(segmentBytes: 2000, indexIntervalBytes: 300))
+        for number in 0..<60 as Range<Int64> {
+            append([number * 10, number * 10], claiming: number == 20 ? 1_000_000 : nil, to: log)
+        }
+        #expect(log.segments.count > 2)
+        #expect(try log.offset(forTimestamp: 1_000)?.offset == Offset(40))
+        #expect(try log.offset(forTimestamp: 1_000)?.timestamp == 1_000_000)
+        #expect(try log.latestRecord()?.offset == Offset(40))
+        #expect(try log.offset(forTimestamp: 200)?.timestamp == 200)
+        #expect(try log.offset(forTimestamp: 100)?.offset == Offset(20))
+        // Where it is cut, its records count.
+        try log.synchronize()
+        _ = try log.moveStart(to: Offset(41))
+        #expect(try log.offset(forTimestamp: 1_000) == nil)
+        #expect(try log.latestRecord()?.timestamp == 590)
+    }
+
+    /// Deleted records that share a segment with others had the timestamp: what is behind them is searched, but not
+    /// without end.
+    @Test func aLookupGoesOverABoundedNumberOfBatches() throws {
+        let log = try openLog(directory, options(segmentBytes: 1 << 20, indexIntervalBytes: 4096))
+        append([1_000_000], to: log)
+        for number in 1..<1_500 as Range<Int64> { append([number], to: log) }
+        try log.synchronize()
+        _ = try log.moveStart(to: Offset(1))
+        #expect(try log.offset(forTimestamp: 1_000)?.offset == Offset(1_000))
+        #expect(try log.offset(forTimestamp: 1_200)?.offset == Offset(1_001))
+        #expect(try log.offset(forTimestamp: 5_000)?.offset == Offset(1_001))
+        #expect(try log.offset(forTimestamp: 1_000_001) == nil)
+        #expect(try log.latestRecord()?.offset == Offset(1_000))
+        _ = try log.moveStart(to: Offset(600))
+        #expect(try log.offset(forTimestamp: 1_200)?.offset == Offset(1_200))
+        #expect(try log.offset(forTimestamp: 5_000) == nil)
+        #expect(try log.latestRecord()?.offset == Offset(1_499))
+    }
+
+    /// Each segment's latest timestamp is read once, and not with all of its index.
+    @Test func aLookupReadsNoIndexTwice() throws {
+        let storage = PlannedStorage()
+        let layout = options(segmentBytes: 1000, indexIntervalBytes: 200)
+        var log = try openLog(directory, layout, storage: storage)
+        for number in 0..<200 as Range<Int64> { append([number], to: log) }
+        try log.close()
+        log = try openLog(directory, layout, bound: 200, storage: storage)
+        #expect(log.segments.count > 10)
+        for _ in 0..<2 { #expect(try log.latestRecord()?.offset == Offset(199)) }
+        let before = storage.paths.opens.load(ordering: .relaxed)
+        #expect(try log.latestRecord()?.offset == Offset(199))
+        #expect(try log.offset(forTimestamp: 500) == nil)
+        #expect(storage.paths.opens.load(ordering: .relaxed) - before <= 2)
     }
 
     /// Kafka's format: the largest timestamp so far, and the offset that has it first; the last entry is the segment's.
