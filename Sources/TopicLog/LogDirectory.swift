@@ -141,24 +141,25 @@ package final class LogDirectory {
     /// Stores how far each partition is durable: the next open checks only what comes after, and takes damage before it
     /// for corruption. To be called when `areRecoveryPointsStale`, and every minute or so.
     package func writeRecoveryPoints() throws(LogError) {
-        try recoveryPointGate.generation.withLock { generation throws(LogError) in
-            generation += 1
-            try recoveryPoints(generation).store()
+        try recoveryPointGate.writing.withLock { _ throws(LogError) in
+            recoveryPointGate.generation.add(1, ordering: .releasing)
+            try recoveryPoints().store()
         }
         mayStoreForeignPoints = false
         for volume in volumes { volume.isRecoveryPointStale = false }
     }
 
-    /// The same, for another thread to store: see ``CheckpointWriter``.
+    /// The same, for another thread to store: see ``CheckpointWriter``. Waits for nobody, that thread neither.
     package func takeRecoveryPoints() -> RecoveryPoints {
         for volume in volumes { volume.isRecoveryPointStale = false }
-        return recoveryPoints(recoveryPointGate.generation.withLock { $0 })
+        return recoveryPoints()
     }
 
-    private func recoveryPoints(_ generation: UInt64) -> RecoveryPoints {
+    private func recoveryPoints() -> RecoveryPoints {
         RecoveryPoints(
             points: logs.map { ($0.key, $0.value.map(\.recoveryPoint)) }, path: path, files: files,
-            gate: recoveryPointGate, generation: generation)
+            gate: recoveryPointGate,
+            generation: recoveryPointGate.generation.load(ordering: .relaxed))
     }
 
     /// Syncs and closes every partition, writes what a fast start needs and gives up the lock. Later calls do nothing.

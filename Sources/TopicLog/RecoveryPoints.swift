@@ -10,16 +10,19 @@ package struct RecoveryPoints: Sendable {
     let gate: Gate
     let generation: UInt64
 
-    /// One write at a time; the number says how often all partitions' points were stored by the owner of the
-    /// directory, after which older ones are wrong: they may name a topic that is gone.
+    /// One write at a time. The owner of the directory stores all partitions' points itself at times, after which
+    /// older ones are wrong: they may name a topic that is gone.
     final class Gate: Sendable {
-        let generation = Mutex<UInt64>(0)
+        /// Held for a write, so for a sync.
+        let writing = Mutex(())
+        /// How often the owner has stored them: only it counts on, and without `writing` it reads.
+        let generation = Atomic<UInt64>(0)
     }
 
     /// Stores them durably, unless the owner has stored newer ones since. On any thread.
     package func write() throws(LogError) {
-        try gate.generation.withLock { current throws(LogError) in
-            if current == generation { try store() }
+        try gate.writing.withLock { _ throws(LogError) in
+            if gate.generation.load(ordering: .acquiring) == generation { try store() }
         }
     }
 

@@ -1,5 +1,6 @@
 import Glibc
 import RecordFormat
+import Synchronization
 import Testing
 
 @testable import TopicLog
@@ -41,5 +42,36 @@ import Testing
         #expect(stored == "0\n1\nt 0 0\n")
         data.dropLock()
         #expect(try openDirectory(path).recoveryReport.fences.isEmpty)
+    }
+
+    /// The reactor hands points over while those before are being synced.
+    @Test func takingPointsWaitsForNoSync() throws {
+        let isStoring = Atomic(false)
+        let mayGoOn = Atomic(false)
+        var storage = PlannedStorage()
+        let real = storage.real
+        let paths = storage.paths
+        storage.synchronize = { descriptor in
+            guard paths.byDescriptor.withLock({ $0[descriptor] })?.contains("recovery-point") == true,
+                !mayGoOn.load(ordering: .acquiring)
+            else { return real.synchronize(descriptor) }
+            isStoring.store(true, ordering: .releasing)
+            for _ in 0..<10_000 where !mayGoOn.load(ordering: .acquiring) { usleep(1000) }
+            isStoring.store(false, ordering: .releasing)
+            return 0
+        }
+        mayGoOn.store(true, ordering: .releasing)
+        let data = try LogDirectory.open(path: path, storage: storage)
+        try data.createTopic(name: "t", partitions: 1)
+        mayGoOn.store(false, ordering: .releasing)
+        let writer = try CheckpointWriter()
+        writer.submit(data.takeRecoveryPoints())
+        for _ in 0..<10_000 where !isStoring.load(ordering: .acquiring) { usleep(1000) }
+        writer.submit(data.takeRecoveryPoints())
+        let wasQuick = isStoring.load(ordering: .acquiring)
+        #expect(wasQuick, "it waited until the file was written")
+        mayGoOn.store(true, ordering: .releasing)
+        writer.stop()
+        try data.close()
     }
 }
