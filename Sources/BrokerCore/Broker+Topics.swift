@@ -4,9 +4,18 @@ package import TopicProtocol
 
 /// Topics come, grow, change and go.
 extension Broker {
-    /// Creates a topic, or partitions of one, in the next ``commit(now:)``: those that wait there are made together,
-    /// with the syncs of one. The answer is among the effects.
+    /// Partitions that one turn makes, or those of one topic: clients wait for nothing longer.
+    static let createdPerTurnMax = 256
+    /// Creations that may wait for a turn.
+    static let creationsMax = 10_000
+
+    /// Creates a topic, or partitions of one, in one of the next ``commit(now:)``: those that wait there are made
+    /// together, with the syncs of one. The answer is among the effects.
     package func stageCreation(_ creation: TopicCreation, _ origin: ProduceOrigin) {
+        guard creations.count < Self.creationsMax else {
+            let text = "\(creations.count) topics wait to be created, no more may: ask again"
+            return effects.created[origin.door].append((origin, BrokerError(.limitReached, text)))
+        }
         creations.append((creation, origin))
     }
 
@@ -21,11 +30,26 @@ extension Broker {
         if let error = create([TopicCreation(name: topic, partitions: total, configs: nil)])[0] { throw error }
     }
 
-    /// Makes what waits.
+    /// Makes what waits, as much as a turn has time for.
     func createStaged() {
-        guard !creations.isEmpty else { return }
-        let waiting = creations
-        creations = []
+        var partitions = 0
+        let turn = creations.prefix { waiting in
+            defer { partitions += waiting.creation.partitions }
+            return partitions == 0 || partitions + waiting.creation.partitions <= Self.createdPerTurnMax
+        }
+        creations.removeFirst(turn.count)
+        make(turn)
+    }
+
+    /// Makes what waits under one name.
+    private func createStaged(named name: String) {
+        let own = creations.filter { $0.creation.name == name }
+        creations.removeAll { $0.creation.name == name }
+        make(own[...])
+    }
+
+    private func make(_ waiting: ArraySlice<(creation: TopicCreation, origin: ProduceOrigin)>) {
+        guard !waiting.isEmpty else { return }
         for ((_, origin), error) in zip(waiting, create(waiting.map(\.creation))) {
             effects.created[origin.door].append((origin, error))
         }
@@ -65,7 +89,7 @@ extension Broker {
     /// Deletes a topic; whoever waits for its partitions is told.
     package func deleteTopic(_ name: String) throws(BrokerError) {
         try Self.refuseInternal(name)
-        createStaged()
+        createStaged(named: name)
         var failure: LogError?
         do throws(LogError) { try directory.deleteTopic(name: name) } catch { failure = error }
         // It may be gone although the disk refused: its logs are closed then.

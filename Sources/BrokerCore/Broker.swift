@@ -85,11 +85,13 @@ package import TopicProtocol
             id = nextTopicID
             nextTopicID += 1
         }
-        let list = known + (known.count..<directory.partitionCount(topic: name)!).map { index in
-            Partition(
-                address: PartitionAddress(topicID: id, partition: UInt32(index)), topic: name,
-                log: directory.partition(topic: name, index: index)!)
-        }
+        let list =
+            known
+            + (known.count..<directory.partitionCount(topic: name)!).map { index in
+                Partition(
+                    address: PartitionAddress(topicID: id, partition: UInt32(index)), topic: name,
+                    log: directory.partition(topic: name, index: index)!)
+            }
         topics[name] = list
         partitionsByID[id] = list
     }
@@ -198,7 +200,7 @@ package import TopicProtocol
 
     /// Nanoseconds of the clock at which ``commit(now:)`` wants to be called again, if at all.
     package var nextDeadline: UInt64? {
-        if mustAdvanceGroups { return now }
+        if mustAdvanceGroups || !creations.isEmpty { return now }
         let deadline = min(nextPeriodic, nextMaintenance == 0 ? .max : nextMaintenance, groups.nextDeadline)
         return deadline == .max ? nil : deadline
     }

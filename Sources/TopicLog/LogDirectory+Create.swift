@@ -131,7 +131,7 @@ extension LogDirectory {
     /// Takes back what was not published. What cannot be removed does no harm.
     private func removePartitions(_ logs: [PartitionLog]) {
         for log in logs where (try? files.removeDirectory(log.directory)) != nil {
-            places[String(log.directory.split(separator: "/").last!)] = nil
+            place(String(log.directory.split(separator: "/").last!), in: nil)
         }
     }
 
@@ -154,18 +154,11 @@ extension LogDirectory {
         }
     }
 
-    /// The volume with the fewest partitions.
-    private var emptiestVolume: LogVolume {
-        guard volumes.count > 1 else { return volumes[0] }
-        let counts = Dictionary(places.values.map { (ObjectIdentifier($0), 1) }, uniquingKeysWith: +)
-        return volumes.min { counts[ObjectIdentifier($0), default: 0] < counts[ObjectIdentifier($1), default: 0] }!
-    }
-
     /// A new partition's log, in a new directory or one without data.
     private func createPartition(_ topic: String, _ index: Int, _ options: LogOptions) throws(LogError) -> PartitionLog
     {
         let name = TopicName.directory(topic, index)
-        let volume = places[name] ?? emptiestVolume
+        let volume = places[name] ?? volumes.min { $0.directoryCount < $1.directoryCount }!
         let directory = volume.path + "/" + name
         if try !files.createDirectory(directory) {
             for name in try files.names(in: directory) {
@@ -179,7 +172,7 @@ extension LogDirectory {
             try files.removeDirectory(directory)
             _ = try files.createDirectory(directory)
         }
-        places[name] = volume
+        place(name, in: volume)
         return try PartitionLog.begin(directory: directory, options: options, volume: volume)
     }
 

@@ -60,7 +60,7 @@ extension LogDirectory {
             guard let volume = places[name] else { continue }
             try files.rename(
                 volume.path + "/" + name, to: volume.path + "/" + TopicName.deletedDirectory(topic, index))
-            places[name] = nil
+            place(name, in: nil)
         }
     }
 

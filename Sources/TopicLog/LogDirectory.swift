@@ -30,7 +30,7 @@ package final class LogDirectory {
     /// Where the partitions are: the directory itself, which holds the catalog too, and others.
     package let volumes: [LogVolume]
     /// The volume of each partition directory, by the directory's name.
-    var places: [String: LogVolume] = [:]
+    private(set) var places: [String: LogVolume] = [:]
     /// Producer ids reserved on disk and not yet given out.
     private var producerIDs: Range<Int64> = 0..<0
     private var isClosed = false
@@ -72,6 +72,17 @@ package final class LogDirectory {
 
     /// The topics' names, sorted.
     package var topics: [String] { logs.keys.sorted() }
+
+    /// Notes where a partition's directory is, or that it is gone.
+    /// - Returns: where it was.
+    @discardableResult
+    func place(_ name: String, in volume: LogVolume?) -> LogVolume? {
+        let old = places[name]
+        old?.directoryCount -= 1
+        volume?.directoryCount += 1
+        places[name] = volume
+        return old
+    }
 
     /// How many partitions a topic has, or nil when there is no such topic.
     package func partitionCount(topic: String) -> Int? { logs[topic]?.count }
@@ -282,7 +293,7 @@ package final class LogDirectory {
         for volume in volumes {
             let names = try files.names(in: volume.path)
             for name in names where TopicName.parse(directory: name) != nil {
-                if let other = places.updateValue(volume, forKey: name) {
+                if let other = place(name, in: volume) {
                     throw LogError(
                         .invalidCatalog, operation: "opening", path: volume.path + "/" + name,
                         advice: "\(name) is in \(other.path) and in \(volume.path): move one of them away")

@@ -11,6 +11,8 @@ package final class LogVolume {
     let directory: LogFile
     /// The failed sync after which nothing counts as durable any more, in none of its partitions, or nil.
     package private(set) var poison: LogError?
+    /// Partitions that are in it: a new one goes where the fewest are.
+    var directoryCount = 0
     /// Whether a whole segment became durable since the recovery points were last written.
     var isRecoveryPointStale = false
     private var lock: DirectoryLock?

@@ -1,3 +1,4 @@
+import Foundation
 import RecordFormat
 import Testing
 import TopicLog
@@ -28,6 +29,58 @@ import TopicProtocol
         #expect(answers.map(\.origin.requestID) == [0, 1, 2])
         #expect(answers.map { $0.error?.code } == [nil, .topicAlreadyExists, nil])
         #expect(bench.broker.topicCount == 3 && bench.broker.partitionCount == 7)
+    }
+
+    /// Who creates many lets the others have their turns.
+    @Test func aTurnCreatesOnlySoMuch() throws {
+        let bench = try Bench(.none)
+        func stage(_ number: Int, _ partitions: Int) {
+            bench.broker.stageCreation(
+                TopicCreation("t\(number)", partitions: partitions, configs: []),
+                ProduceOrigin(door: 0, session: 1, requestID: UInt32(number)))
+        }
+        stage(0, 300)
+        for number in 1...30 { stage(number, 20) }
+        var counts: [Int] = []
+        for turn in 1...4 as ClosedRange<UInt64> {
+            _ = bench.turn(now: turn)
+            counts.append(bench.broker.partitionCount)
+            #expect((bench.broker.nextDeadline == turn) == (turn < 4))
+        }
+        #expect(counts == [300, 540, 780, 900])
+        for number in 100..<10_200 { stage(number, 1) }
+        let refused = bench.takeEffects().created[0]
+        #expect(refused.count == 100 && refused.allSatisfy { $0.error?.code == .limitReached })
+        try bench.broker.deleteTopic("t5000")
+        #expect(bench.broker.topicCount == 31)
+    }
+
+    /// What the disk refused half way is gone for everybody, and its name can be used again once the disk works.
+    @Test func aDeletionThatFailsHalfWay() throws {
+        let bench = try Bench()
+        try bench.broker.createTopic("t", partitions: 3)
+        let id = try bench.broker.describeTopic("t", firstPartition: 0).topicID
+        let partitions = try (0..<3).map {
+            try #require(bench.broker.partition(PartitionAddress(topicID: id, partition: $0)))
+        }
+        partitions[0].isFlushing = true
+        #expect(bench.produce(partitions[0], now: 1) == 0)
+        // A name that cannot be taken.
+        let obstacle = bench.path + "/t-1.delete"
+        try FileManager.default.createDirectory(atPath: obstacle + "/x", withIntermediateDirectories: true)
+        #expect(code { try bench.broker.deleteTopic("t") } == .storageError)
+        #expect(partitions.allSatisfy(\.isDeleted) && bench.broker.partition(partitions[2].address) == nil)
+        #expect(bench.broker.topicCount == 0)
+        #expect(code { _ = try bench.broker.describeTopic("t", firstPartition: 0) } == .unknownTopicOrPartition)
+        let effects = bench.takeEffects()
+        #expect(effects.isReadable && effects.hasDeletedFiles)
+        #expect(effects.acks[0].map(\.ack.error) == [.unknownTopicOrPartition])
+        #expect(code { try bench.broker.createTopic("t", partitions: 3) } == .storageError)
+        try FileManager.default.removeItem(atPath: obstacle)
+        try bench.broker.createTopic("t", partitions: 2)
+        #expect(try bench.broker.describeTopic("t", firstPartition: 0).topicID != id)
+        try bench.broker.close()
+        #expect(try LogDirectory.open(path: bench.path).partitionCount(topic: "t") == 2)
     }
 
     @Test func aStagedTopicCanBeDeletedAtOnce() throws {
