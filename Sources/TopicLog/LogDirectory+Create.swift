@@ -18,13 +18,14 @@ extension LogDirectory {
     ///
     /// Directories first, catalog last: the catalog's rename is the moment they exist. A stop before it leaves
     /// directories without data that nobody claims; the next create of that name takes them over.
-    /// - Returns: for each, in order, nil or why it was not made: `invalidTopicName`, `invalidPartitionCount`,
-    ///   `invalidConfig`, `topicExists`, `unknownTopic`; system errors, after which the call may be repeated (if the
-    ///   very last sync failed, a restart may find all of it created).
-    package func create(_ creations: [TopicCreation]) -> [LogError?] {
+    /// - Returns: What waits for the disk. It answers for each, in order, nil or why it was not made:
+    ///   `invalidTopicName`, `invalidPartitionCount`, `invalidConfig`, `topicExists`, `unknownTopic`; system errors,
+    ///   after which it may be tried again (if the very last sync failed, a restart may find all of it created).
+    package func beginCreation(_ creations: [TopicCreation]) -> DirectoryChange<[LogError?]> {
         var errors = [LogError?](repeating: nil, count: creations.count)
-        do throws(LogError) { try removeLeftovers(Set(creations.map(\.name))) } catch {
-            return [LogError?](repeating: error, count: creations.count)
+        do throws(LogError) { try finishDeletes(of: creations.map(\.name)) } catch {
+            let all = [LogError?](repeating: error, count: creations.count)
+            return begin(DirectorySteps()) { _ in all }
         }
         var made: [(index: Int, logs: [PartitionLog])] = []
         var names: Set<String> = []
@@ -36,44 +37,60 @@ extension LogDirectory {
                 errors[index] = error
             }
         }
-        guard !made.isEmpty else { return errors }
-        do throws(LogError) {
-            try publish(made.map { (creations[$0.index], $0.logs) })
-        } catch {
+        var steps = DirectorySteps()
+        if !made.isEmpty { addPublication(made.map { (creations[$0.index], $0.logs) }, to: &steps) }
+        return begin(steps) { [self, errors] error in
+            guard let error else { return errors }
             // The failed call may have been the sync after the catalog's rename. The directories may go only once the
             // catalog certainly does not name them; left where they are, they do no harm.
-            let isForgotten = (try? writeCatalog(catalog)) != nil
+            var steps = DirectorySteps()
+            addCatalog(catalog, to: &steps)
+            let isForgotten = (try? steps.perform()) != nil
+            var errors = errors
             for (index, logs) in made {
                 errors[index] = error
                 if isForgotten { removePartitions(logs) }
             }
+            return errors
         }
-        return errors
     }
 
+    /// The same, on the calling thread.
+    package func create(_ creations: [TopicCreation]) -> [LogError?] { beginCreation(creations).perform() }
+
     /// Makes everything durable that was made, and has the catalog say so.
-    private func publish(_ made: [(creation: TopicCreation, logs: [PartitionLog])]) throws(LogError) {
-        try synchronize(made.flatMap(\.logs))
+    private func addPublication(
+        _ made: [(creation: TopicCreation, logs: [PartitionLog])], to steps: inout DirectorySteps
+    ) {
+        // What an earlier delete of these names could not remove would, beside the new catalog, look like a delete
+        // that was cut, and take the new topics with it. Its removal is durable before the catalog is.
+        addRemoval(of: Set(made.map(\.creation.name)), to: &steps)
+        addSync(of: made.flatMap(\.logs), to: &steps)
         // A recovery point or a log start left from an earlier topic of that name would make the new one look cut
         // short.
-        if mayStoreForeignPoints { try writeRecoveryPoints() }
-        try writeLogStartOffsets()
+        if mayStoreForeignPoints { addRecoveryPoints(to: &steps) }
+        addLogStarts(to: &steps)
         var own: [String: [String: String]?] = [:]
         for (creation, _) in made {
             if let configs = creation.configs {
                 own.updateValue(configs.isEmpty ? nil : configs, forKey: creation.name)
             }
         }
-        try writeConfigs(own)
-        try writeCatalog(catalog.merging(made.map { ($0.creation.name, $0.creation.partitions) }) { $1 })
-        for (creation, logs) in made { self.logs[creation.name, default: []] += logs }
+        addConfigs(own, to: &steps)
+        let all = catalog.merging(made.map { ($0.creation.name, $0.creation.partitions) }) { $1 }
+        addCatalog(all, to: &steps) { [self] in
+            for (creation, logs) in made { self.logs[creation.name, default: []] += logs }
+        }
     }
 
-    /// What an earlier delete of these names could not remove would, beside the new catalog, look like a delete that
-    /// was cut, and take the new topics with it. Its removal is durable before the catalog is.
-    private func removeLeftovers(_ names: Set<String>) throws(LogError) {
-        for name in names where pendingDeletes[name] != nil { try markDeleted(name) }
-        try removeDeletedDirectories(names)
+    /// Deletes of these names that failed come to their end first: their directories are in the way.
+    private func finishDeletes(of names: [String]) throws(LogError) {
+        for name in Set(names).sorted() where pendingDeletes[name] != nil {
+            var steps = DirectorySteps()
+            addMarks(of: name, to: &steps)
+            addRemoval(of: [name], to: &steps)
+            try steps.perform()
+        }
     }
 
     /// The new partitions' logs, not durable yet.
@@ -137,20 +154,25 @@ extension LogDirectory {
 
     /// Makes new directories and what is in them durable: one sync of the file system where it can do that, else one
     /// of each directory.
-    private func synchronize(_ made: [PartitionLog]) throws(LogError) {
-        for volume in volumes {
-            let own = made.filter { $0.volume === volume }
-            if own.count > Self.singleSyncsMax {
-                // Through a descriptor of its own: an error that the flusher must hear of is reported once for each.
-                let directory = try files.open(volume.path, O_RDONLY | O_DIRECTORY)
-                let status = files.storage.synchronizeFileSystem(of: directory.descriptor)
-                if status == 0 { continue }
-                guard status == -EOPNOTSUPP else {
-                    throw LogError(errno: -status, "syncing the file system of", volume.path)
+    private func addSync(of made: [PartitionLog], to steps: inout DirectorySteps) {
+        let places = volumes.map { volume in
+            (path: volume.path, directories: made.filter { $0.volume === volume }.map(\.directory))
+        }
+        steps.add { [files] () throws(LogError) in
+            for (path, directories) in places {
+                if directories.count > Self.singleSyncsMax {
+                    // Through a descriptor of its own: an error that the flusher must hear of is reported once for
+                    // each.
+                    let directory = try files.open(path, O_RDONLY | O_DIRECTORY)
+                    let status = files.storage.synchronizeFileSystem(of: directory.descriptor)
+                    if status == 0 { continue }
+                    guard status == -EOPNOTSUPP else {
+                        throw LogError(errno: -status, "syncing the file system of", path)
+                    }
                 }
+                for directory in directories { try files.synchronizeDirectory(directory) }
+                try files.synchronizeDirectory(path)
             }
-            for log in own { try files.synchronizeDirectory(log.directory) }
-            try files.synchronizeDirectory(volume.path)
         }
     }
 

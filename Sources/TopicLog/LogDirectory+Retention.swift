@@ -5,12 +5,12 @@ extension LogDirectory {
     ///
     /// What is not durable is synced first, so that no crash leaves a log that ends before it begins.
     /// - Parameter before: At most the log's end. Below the log's beginning nothing happens.
-    /// - Returns: The log's beginning now, and the deleted files: see ``PartitionLog/moveStart(to:)``.
-    /// - Throws: `unknownTopic`, `offsetOutOfRange`; system errors: after a failed write of the checkpoint a restart
-    ///   may find the records deleted.
-    package func deleteRecords(
+    /// - Returns: What waits for the disk. It answers with the log's beginning then, and the deleted files (see
+    ///   ``PartitionLog/moveStart(to:)``); or a system error, after which a restart may find the records deleted.
+    /// - Throws: `unknownTopic`, `offsetOutOfRange`; system errors.
+    package func beginDeletion(
         topic: String, partition index: Int, before: Offset
-    ) throws(LogError) -> (start: Offset, removed: [LogFile]) {
+    ) throws(LogError) -> DirectoryChange<Result<(start: Offset, removed: [LogFile]), LogError>> {
         guard let log = partition(topic: topic, index: index) else {
             throw LogError(
                 .unknownTopic, operation: "deleting records", path: topic,
@@ -21,15 +21,28 @@ extension LogDirectory {
                 .offsetOutOfRange, operation: "deleting records", path: log.directory,
                 advice: "records before \(before) cannot be deleted: \(topic)-\(index) ends at \(log.logEndOffset)")
         }
-        guard before > log.logStartOffset else { return (log.logStartOffset, []) }
+        guard before > log.logStartOffset else {
+            return begin(DirectorySteps()) { _ in .success((log.logStartOffset, [])) }
+        }
         if let refusal = log.refusal {
             throw LogError(
                 .poisoned, operation: "deleting records", path: log.directory,
                 advice: "\(topic)-\(index) takes no changes: \(refusal)")
         }
         if before > log.durableOffset { try log.synchronize() }
-        try writeLogStartOffsets(moving: [ObjectIdentifier(log): before])
-        return (before, try log.moveStart(to: before))
+        var steps = DirectorySteps()
+        addLogStarts(to: &steps, moving: [ObjectIdentifier(log): before])
+        return begin(steps) { error in
+            if let error { return .failure(error) }
+            return Result { () throws(LogError) in (before, try log.moveStart(to: before)) }
+        }
+    }
+
+    /// The same, on the calling thread.
+    package func deleteRecords(
+        topic: String, partition: Int, before: Offset
+    ) throws(LogError) -> (start: Offset, removed: [LogFile]) {
+        try beginDeletion(topic: topic, partition: partition, before: before).perform().get()
     }
 
     /// Closes segments that have grown old, and deletes those that the policy lets go, in every partition.
@@ -37,6 +50,7 @@ extension LogDirectory {
     /// - Returns: The deleted files: see ``PartitionLog/moveStart(to:)``.
     /// - Throws: the first error; the other partitions were seen to all the same.
     package func deleteExpired(nowMilliseconds now: Int64) throws(LogError) -> [LogFile] {
+        precondition(!isChanging, "a change while another one is under way")
         var first: LogError?
         var ends: [ObjectIdentifier: Offset] = [:]
         for log in logs.values.joined() {
@@ -55,19 +69,10 @@ extension LogDirectory {
         return removed
     }
 
-    /// Stores where each log begins, unless the file says so already. Logs that begin at 0 need no line.
-    /// - Parameter ends: Where some logs are about to begin.
+    /// Stores where each log begins, or is about to begin.
     func writeLogStartOffsets(moving ends: [ObjectIdentifier: Offset] = [:]) throws(LogError) {
-        var lines: [String] = []
-        for topic in topics {
-            for (index, log) in logs[topic]!.enumerated() {
-                let start = ends[ObjectIdentifier(log)] ?? log.logStartOffset
-                if start > .zero { lines.append("\(topic) \(index) \(start)") }
-            }
-        }
-        guard lines != storedLogStarts else { return }
-        storedLogStarts = nil
-        try CheckpointFile.logStarts.write(lines, in: path, files)
-        storedLogStarts = lines
+        var steps = DirectorySteps()
+        addLogStarts(to: &steps, moving: ends)
+        try steps.perform()
     }
 }

@@ -8,9 +8,11 @@ extension LogDirectory {
     /// 2. the catalog is replaced by one without the topic. So when the catalog has forgotten it, no directory of it
     ///    can be left under its old name; unlike the other order, which could leave some that nobody may remove.
     /// 3. The renamed directories are removed; a start removes those that are left.
-    /// - Throws: `unknownTopic`; system errors: the topic is gone from this process, and the delete goes on with the
-    ///   next `deleteTopic` or `createTopic` of that name, or with the next start if a directory was renamed.
-    package func deleteTopic(name: String) throws(LogError) {
+    /// - Returns: What waits for the disk. Its answer is a system error: the topic is gone from this process all the
+    ///   same, and the delete goes on with the next one or the next create of that name, or with the next start if a
+    ///   directory was renamed.
+    /// - Throws: `unknownTopic`.
+    package func beginDeletion(topic name: String) throws(LogError) -> DirectoryChange<LogError?> {
         guard let count = logs[name]?.count ?? pendingDeletes[name] else {
             throw LogError(.unknownTopic, operation: "deleting topic", path: name, advice: "there is no topic \(name)")
         }
@@ -18,10 +20,17 @@ extension LogDirectory {
         logs[name] = nil
         pendingDeletes[name] = count
         mayStoreForeignPoints = true
-        try markDeleted(name)
-        try removeDeletedDirectories([name])
-        try writeRecoveryPoints()
-        try writeLogStartOffsets()
+        var steps = DirectorySteps()
+        addMarks(of: name, to: &steps)
+        addRemoval(of: [name], to: &steps)
+        addRecoveryPoints(to: &steps)
+        addLogStarts(to: &steps)
+        return begin(steps) { $0 }
+    }
+
+    /// The same, on the calling thread.
+    package func deleteTopic(name: String) throws(LogError) {
+        if let error = try beginDeletion(topic: name).perform() { throw error }
     }
 
     /// Goes on with deletes that a stop has cut, and removes what is left of those that were past the catalog.
@@ -32,10 +41,12 @@ extension LogDirectory {
             (0..<count).contains { marked.contains(TopicName.deletedDirectory(topic, $0)) }
         }
         let remaining = catalog.filter { cut[$0.key] == nil }
-        for (topic, count) in cut.sorted(by: { $0.key < $1.key }) { try renameDirectories(topic, count) }
         if !cut.isEmpty {
-            try synchronizeVolumes()
-            try writeCatalog(remaining)
+            var steps = DirectorySteps()
+            for (topic, count) in cut.sorted(by: { $0.key < $1.key }) { addRenames(of: topic, count, to: &steps) }
+            addVolumeSync(to: &steps)
+            addCatalog(remaining, to: &steps)
+            try steps.perform()
         }
         for volume in volumes {
             for name in try files.names(in: volume.path) where TopicName.isDeleted(directory: name) {
@@ -47,38 +58,41 @@ extension LogDirectory {
     }
 
     /// Steps 1 and 2 of a delete; step 1 may have been done in part.
-    func markDeleted(_ topic: String) throws(LogError) {
-        try renameDirectories(topic, pendingDeletes[topic]!)
-        try synchronizeVolumes()
-        try writeCatalog(catalog.filter { $0.key != topic })
-        pendingDeletes[topic] = nil
+    func addMarks(of topic: String, to steps: inout DirectorySteps) {
+        addRenames(of: topic, pendingDeletes[topic]!, to: &steps)
+        addVolumeSync(to: &steps)
+        addCatalog(catalog.filter { $0.key != topic }, to: &steps) { [self] in pendingDeletes[topic] = nil }
     }
 
-    private func renameDirectories(_ topic: String, _ count: Int) throws(LogError) {
+    private func addRenames(of topic: String, _ count: Int, to steps: inout DirectorySteps) {
         for index in 0..<count {
             let name = TopicName.directory(topic, index)
-            guard let volume = places[name] else { continue }
-            try files.rename(
-                volume.path + "/" + name, to: volume.path + "/" + TopicName.deletedDirectory(topic, index))
-            place(name, in: nil)
+            guard let path = places[name]?.path else { continue }
+            steps.add { [files] () throws(LogError) in
+                try files.rename(path + "/" + name, to: path + "/" + TopicName.deletedDirectory(topic, index))
+            } done: { [self] in
+                place(name, in: nil)
+            }
         }
     }
 
     /// Step 3 of a delete.
-    func removeDeletedDirectories(_ topics: Set<String>) throws(LogError) {
-        var ours: Set<String>?
-        for volume in volumes {
-            var left: [String] = []
-            try files.forEachName(in: volume.path) { if TopicName.isDeleted(directory: $0) { left.append($0) } }
-            guard !left.isEmpty else { continue }
-            let names =
-                ours
-                ?? Set(
-                    topics.flatMap { topic in
-                        (0..<TopicName.partitionsMax).map { TopicName.deletedDirectory(topic, $0) }
-                    })
-            ours = names
-            for name in left.sorted() where names.contains(name) { try files.removeDirectory(volume.path + "/" + name) }
+    func addRemoval(of topics: Set<String>, to steps: inout DirectorySteps) {
+        steps.add { [files, paths = volumes.map(\.path)] () throws(LogError) in
+            var ours: Set<String>?
+            for path in paths {
+                var left: [String] = []
+                try files.forEachName(in: path) { if TopicName.isDeleted(directory: $0) { left.append($0) } }
+                guard !left.isEmpty else { continue }
+                let names =
+                    ours
+                    ?? Set(
+                        topics.flatMap { topic in
+                            (0..<TopicName.partitionsMax).map { TopicName.deletedDirectory(topic, $0) }
+                        })
+                ours = names
+                for name in left.sorted() where names.contains(name) { try files.removeDirectory(path + "/" + name) }
+            }
         }
     }
 
@@ -89,10 +103,5 @@ extension LogDirectory {
     /// What the catalog must say now.
     var catalog: [String: Int] {
         logs.mapValues(\.count).merging(pendingDeletes) { $1 }
-    }
-
-    func writeCatalog(_ catalog: [String: Int]) throws(LogError) {
-        let lines = catalog.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
-        try CheckpointFile.topics.write(lines, in: path, files)
     }
 }

@@ -26,7 +26,7 @@ package final class LogDirectory {
     /// or their directories would be nobody's.
     var pendingDeletes: [String: Int] = [:]
     /// What topics were given of their own. Of topics that are gone there may be some.
-    private(set) var configs: [String: [String: String]] = [:]
+    var configs: [String: [String: String]] = [:]
     /// Where the partitions are: the directory itself, which holds the catalog too, and others.
     package let volumes: [LogVolume]
     /// The volume of each partition directory, by the directory's name.
@@ -37,6 +37,10 @@ package final class LogDirectory {
     /// The lines of the checkpoint of log starts as it is on the disk; nil for unknown.
     var storedLogStarts: [String]?
     let recoveryPointGate = RecoveryPoints.Gate()
+    /// How often recovery points were taken.
+    private var recoveryPointNumber: UInt64 = 0
+    /// Whether a ``DirectoryChange`` has begun and not finished.
+    package internal(set) var isChanging = false
     /// Whether the file of recovery points may name partitions that are gone.
     var mayStoreForeignPoints = false
 
@@ -100,8 +104,11 @@ package final class LogDirectory {
 
     /// Changes what a topic was given of its own, durably: all of it, or nothing.
     /// - Parameter changes: By name; nil: the data directory's options hold again.
-    /// - Throws: `unknownTopic`, `invalidConfig`; system errors, after which a restart may find it changed.
-    package func alterConfigs(topic: String, _ changes: [(name: String, value: String?)]) throws(LogError) {
+    /// - Returns: What waits for the disk; its answer is a system error, after which a restart may find it changed.
+    /// - Throws: `unknownTopic`, `invalidConfig`.
+    package func beginAlteration(
+        topic: String, _ changes: [(name: String, value: String?)]
+    ) throws(LogError) -> DirectoryChange<LogError?> {
         guard let logs = logs[topic] else {
             throw LogError(
                 .unknownTopic, operation: "altering topic", path: topic, advice: "there is no topic named \(topic)")
@@ -112,20 +119,19 @@ package final class LogDirectory {
             own[name] = value
         }
         let options = try options.applying(own)
-        try writeConfigs([topic: own.isEmpty ? nil : own])
-        for log in logs { log.options = options }
+        var steps = DirectorySteps()
+        addConfigs([topic: own.isEmpty ? nil : own], to: &steps)
+        return begin(steps) { error in
+            if error == nil {
+                for log in logs { log.options = options }
+            }
+            return error
+        }
     }
 
-    /// Stores what topics were given, durably, with or without some of them.
-    func writeConfigs(_ own: [String: [String: String]?]) throws(LogError) {
-        guard own.contains(where: { configs[$0.key] != $0.value }) else { return }
-        var all = configs.filter { logs[$0.key] != nil || pendingDeletes[$0.key] != nil }
-        for (topic, own) in own { all[topic] = own }
-        let lines = all.sorted { $0.key < $1.key }.flatMap { topic, own in
-            own.sorted { $0.key < $1.key }.map { "\(topic) \($0.key) \($0.value)" }
-        }
-        try CheckpointFile.topicConfigs.write(lines, in: path, files)
-        configs = all
+    /// The same, on the calling thread.
+    package func alterConfigs(topic: String, _ changes: [(name: String, value: String?)]) throws(LogError) {
+        if let error = try beginAlteration(topic: topic, changes).perform() { throw error }
     }
 
     /// A producer id that no producer of this directory ever had.
@@ -152,25 +158,21 @@ package final class LogDirectory {
     /// Stores how far each partition is durable: the next open checks only what comes after, and takes damage before it
     /// for corruption. To be called when `areRecoveryPointsStale`, and every minute or so.
     package func writeRecoveryPoints() throws(LogError) {
-        try recoveryPointGate.writing.withLock { _ throws(LogError) in
-            recoveryPointGate.generation.add(1, ordering: .releasing)
-            try recoveryPoints().store()
-        }
+        try takeRecoveryPoints(areOlderWrong: true).write()
         mayStoreForeignPoints = false
-        for volume in volumes { volume.isRecoveryPointStale = false }
     }
 
     /// The same, for another thread to store: see ``CheckpointWriter``. Waits for nobody, that thread neither.
-    package func takeRecoveryPoints() -> RecoveryPoints {
-        for volume in volumes { volume.isRecoveryPointStale = false }
-        return recoveryPoints()
-    }
+    package func takeRecoveryPoints() -> RecoveryPoints { takeRecoveryPoints(areOlderWrong: false) }
 
-    private func recoveryPoints() -> RecoveryPoints {
-        RecoveryPoints(
+    /// - Parameter areOlderWrong: Those that were taken before may name a topic that is gone.
+    func takeRecoveryPoints(areOlderWrong: Bool) -> RecoveryPoints {
+        for volume in volumes { volume.isRecoveryPointStale = false }
+        recoveryPointNumber += 1
+        if areOlderWrong { recoveryPointGate.oldest.store(recoveryPointNumber, ordering: .releasing) }
+        return RecoveryPoints(
             points: logs.map { ($0.key, $0.value.map(\.recoveryPoint)) }, path: path, files: files,
-            gate: recoveryPointGate,
-            generation: recoveryPointGate.generation.load(ordering: .relaxed))
+            gate: recoveryPointGate, number: recoveryPointNumber)
     }
 
     /// Syncs and closes every partition, writes what a fast start needs and gives up the lock. Later calls do nothing.

@@ -8,25 +8,27 @@ package struct RecoveryPoints: Sendable {
     let path: String
     let files: FileSystem
     let gate: Gate
-    let generation: UInt64
+    /// Counts on with each that the owner of the directory takes.
+    let number: UInt64
 
-    /// One write at a time. The owner of the directory stores all partitions' points itself at times, after which
-    /// older ones are wrong: they may name a topic that is gone.
+    /// One write at a time, and never older ones than are stored.
     final class Gate: Sendable {
-        /// Held for a write, so for a sync.
-        let writing = Mutex(())
-        /// How often the owner has stored them: only it counts on, and without `writing` it reads.
-        let generation = Atomic<UInt64>(0)
+        /// The number of those in the file. Held for a write, so for a sync.
+        let stored = Mutex<UInt64>(0)
+        /// Those with a lower number are wrong: they may name a topic that is gone. To say so the owner waits for nobody.
+        let oldest = Atomic<UInt64>(0)
     }
 
-    /// Stores them durably, unless the owner has stored newer ones since. On any thread.
+    /// Stores them durably, unless newer ones are, or they are wrong by now. On any thread.
     package func write() throws(LogError) {
-        try gate.writing.withLock { _ throws(LogError) in
-            if gate.generation.load(ordering: .acquiring) == generation { try store() }
+        try gate.stored.withLock { stored throws(LogError) in
+            guard number > stored, number >= gate.oldest.load(ordering: .acquiring) else { return }
+            try store()
+            stored = number
         }
     }
 
-    func store() throws(LogError) {
+    private func store() throws(LogError) {
         let lines = points.sorted { $0.topic < $1.topic }.flatMap { topic, offsets in
             offsets.enumerated().map { "\(topic) \($0) \($1)" }
         }
