@@ -38,7 +38,7 @@ extension Broker {
     func advanceGroups(now: UInt64) {
         if let loader { load(loader) }
         groups.advance(now: now)
-        guard groups.hasWrites else { return }
+        guard groups.hasWrites, mayWriteGroups else { return }
         for write in groups.takeWrites() {
             do throws(BrokerError) { try stage(write) } catch {
                 effects.troubles[Self.offsetsTopic] = error.description
@@ -58,7 +58,10 @@ extension Broker {
     }
 
     /// Whether the loop must take another turn at once.
-    var mustAdvanceGroups: Bool { loader != nil || groups.hasWrites }
+    var mustAdvanceGroups: Bool { loader != nil || (groups.hasWrites && mayWriteGroups) }
+
+    /// Not while another change has the directory and the topic is still to be made.
+    private var mayWriteGroups: Bool { !directory.isChanging || topics[Self.offsetsTopic] != nil }
 
     // MARK: Writing
 
@@ -81,7 +84,7 @@ extension Broker {
         ]
         let creation = TopicCreation(
             Self.offsetsTopic, partitions: groups.options.offsetsTopicPartitions, configs: configs)
-        if let error = create([creation], own: true)[0] { throw error }
+        try createOwn(creation)
         return topics[Self.offsetsTopic]!
     }
 

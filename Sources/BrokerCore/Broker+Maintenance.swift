@@ -5,8 +5,12 @@ extension Broker {
     /// Whether ``maintain(now:nowMilliseconds:)`` is to be called. The first time an interval after the start.
     package func isMaintenanceDue(now: UInt64) -> Bool {
         if nextMaintenance == 0 { nextMaintenance = now + retentionCheckNanoseconds }
-        return now >= nextMaintenance
+        // A change that waits for the disk has the directory.
+        return now >= nextMaintenance && !directory.isChanging
     }
+
+    /// No other change may begin before it.
+    var isMaintenanceOverdue: Bool { nextMaintenance != 0 && now >= nextMaintenance }
 
     /// Closes old segments, deletes what has expired, and begins to compact the partition that needs it most.
     /// - Parameters:

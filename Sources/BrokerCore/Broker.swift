@@ -14,7 +14,7 @@ package import TopicProtocol
     let directory: LogDirectory
     private let flusher: Flusher
     let compactor: Compactor?
-    private let checkpoints: CheckpointWriter?
+    private let directoryThread: DirectoryThread?
     var topics: [String: [Partition]] = [:]
     /// The same by the topic's number: looked up for each batch.
     private var partitionsByID: [UInt32: [Partition]] = [:]
@@ -27,7 +27,7 @@ package import TopicProtocol
     /// Partitions that are synced at intervals, with unsynced batches; when each is due, and the first of them.
     private var periodic: [(partition: Partition, due: UInt64)] = []
     private var nextPeriodic = UInt64.max
-    private var now: UInt64 = 0
+    private(set) var now: UInt64 = 0
     private var nextRecoveryPoint: UInt64 = 0
     var effects: BrokerEffects
     /// What is being appended to one partition, and what came of it: kept for their memory.
@@ -50,17 +50,18 @@ package import TopicProtocol
     package let quotas: ClientQuotas
     /// What the broker was started with, for whoever asks.
     package let settings: [ConfigDescription]
-    /// Topics and partitions to be made, with who asked.
-    var creations: [(creation: TopicCreation, origin: ProduceOrigin)] = []
+    /// Changes of topics that wait, with who asked; and the end of the one that waits for the disk.
+    var changes: [(change: TopicChange, origin: ProduceOrigin)] = []
+    private var changing: ((DirectoryOutcome) -> Void)?
 
     /// - Parameters:
     ///   - compactor: Compacts topics; nil for never.
-    ///   - checkpoints: Stores recovery points; nil to do it between two turns.
+    ///   - directoryThread: Waits for the disk when topics change and recovery points are stored; nil: turns do.
     ///   - doors: How many doors stage batches; they are numbered from 0.
     ///   - retentionCheckMilliseconds: How often to look for old segments.
     package init(
         directory: LogDirectory, flusher: Flusher, compactor: Compactor? = nil,
-        checkpoints: CheckpointWriter? = nil, doors: Int,
+        directoryThread: DirectoryThread? = nil, doors: Int,
         retentionCheckMilliseconds: UInt64 = 300_000, limits: BrokerLimits = BrokerLimits(),
         quotas: QuotaLimits = QuotaLimits(), groups: GroupOptions = GroupOptions(), settings: [ConfigDescription] = []
     ) {
@@ -70,7 +71,7 @@ package import TopicProtocol
         self.directory = directory
         self.flusher = flusher
         self.compactor = compactor
-        self.checkpoints = checkpoints
+        self.directoryThread = directoryThread
         retentionCheckNanoseconds = retentionCheckMilliseconds * 1_000_000
         effects = BrokerEffects(doors: doors)
         for topic in directory.topics { adopt(topic) }
@@ -169,8 +170,9 @@ package import TopicProtocol
     /// - Parameter now: Nanoseconds of a monotonic clock.
     package func commit(now: UInt64) {
         self.now = now
-        createStaged()
+        finishChange()
         advanceGroups(now: now)
+        beginChanges()
         for partition in staged { append(partition) }
         staged.removeAll(keepingCapacity: true)
         groupBatches.removeAll()
@@ -189,10 +191,28 @@ package import TopicProtocol
         }
     }
 
+    /// Takes in what the disk has come to.
+    private func finishChange() {
+        guard let finish = changing, let outcome = directoryThread?.takeOutcome() else { return }
+        changing = nil
+        finish(outcome)
+    }
+
+    /// Begins what waits, until something has to wait for the disk.
+    private func beginChanges() {
+        // Retention changes the directory, too.
+        guard changing == nil, !isMaintenanceOverdue else { return }
+        while let (work, finish) = nextChange() {
+            guard let directoryThread else { return finish(work()) }
+            changing = finish
+            return directoryThread.submit(work)
+        }
+    }
+
     private func storeRecoveryPoints() {
         // Late ones only make the next start read more: an error here is met again at the next ones.
-        if let checkpoints {
-            checkpoints.submit(directory.takeRecoveryPoints())
+        if let directoryThread {
+            directoryThread.submit(directory.takeRecoveryPoints())
         } else {
             try? directory.writeRecoveryPoints()
         }
@@ -200,8 +220,9 @@ package import TopicProtocol
 
     /// Nanoseconds of the clock at which ``commit(now:)`` wants to be called again, if at all.
     package var nextDeadline: UInt64? {
-        if mustAdvanceGroups || !creations.isEmpty { return now }
-        let deadline = min(nextPeriodic, nextMaintenance == 0 ? .max : nextMaintenance, groups.nextDeadline)
+        if mustAdvanceGroups || (changing == nil && !changes.isEmpty) { return now }
+        let maintenance = nextMaintenance == 0 || directory.isChanging ? .max : nextMaintenance
+        let deadline = min(nextPeriodic, maintenance, groups.nextDeadline)
         return deadline == .max ? nil : deadline
     }
 
@@ -321,13 +342,16 @@ package import TopicProtocol
         swap(&taken, &effects)
     }
 
-    /// Readable when ``takeFlushResults()`` or ``takeCompacted()`` has something.
-    package var wakeDescriptors: [Int32] { [flusher.wakeDescriptor] + (compactor.map { [$0.wakeDescriptor] } ?? []) }
+    /// Readable when ``takeFlushResults()``, ``takeCompacted()`` or ``commit(now:)`` has something.
+    package var wakeDescriptors: [Int32] {
+        [flusher.wakeDescriptor, compactor?.wakeDescriptor, directoryThread?.wakeDescriptor].compactMap { $0 }
+    }
 
     /// Syncs everything, writes the recovery points and closes the files.
     package func close() throws(LogError) {
         stopCompaction()
-        checkpoints?.stop()
+        directoryThread?.stop()
+        finishChange()
         flusher.stop()
         takeFlushResults()
         try directory.close()

@@ -43,8 +43,8 @@ package struct AppendedBatch {
 package struct BrokerEffects {
     /// Acknowledgements by door, in the order in which they became due.
     package var acks: [[(origin: ProduceOrigin, ack: ProduceAck)]]
-    /// What became of staged creations, by door: nil where all is well.
-    package var created: [[(origin: ProduceOrigin, error: BrokerError?)]]
+    /// What became of changes of topics, by door.
+    package var changed: [[(origin: ProduceOrigin, result: TopicChange.Result)]]
     /// Retention, compaction or a request has removed files of logs: whoever maps some lets go of them.
     package var hasDeletedFiles = false
     /// Batches appended whose memory has a name, by door.
@@ -60,7 +60,7 @@ package struct BrokerEffects {
 
     package init(doors: Int) {
         acks = Array(repeating: [], count: doors)
-        created = Array(repeating: [], count: doors)
+        changed = Array(repeating: [], count: doors)
         appended = Array(repeating: [], count: doors)
     }
 
@@ -69,7 +69,7 @@ package struct BrokerEffects {
         for door in acks.indices {
             acks[door].removeAll(keepingCapacity: true)
             appended[door].removeAll(keepingCapacity: true)
-            created[door].removeAll(keepingCapacity: true)
+            changed[door].removeAll(keepingCapacity: true)
         }
         hasDeletedFiles = false
         answers.removeAll(keepingCapacity: true)

@@ -76,7 +76,7 @@ package final class BrokerLoop {
         }
         var hasMore = false
         for (index, door) in doors.enumerated() {
-            if !effects.created[index].isEmpty { door.answer(effects.created[index]) }
+            if !effects.changed[index].isEmpty { door.answer(effects.changed[index]) }
             if effects.hasDeletedFiles { door.filesWereDeleted() }
             count += effects.acks[index].count
             if door.deliver(effects.acks[index], isReadable: effects.isReadable) { hasMore = true }

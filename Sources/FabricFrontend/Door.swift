@@ -12,8 +12,8 @@ package protocol Door: AnyObject {
     func batchesWritten(_ appended: [AppendedBatch])
     /// Sends answers that took time; those to sessions that are gone are dropped.
     func answer(_ answers: [GroupAnswer])
-    /// Sends the answers that had to wait for the turn's end.
-    func answer(_ answers: [(origin: ProduceOrigin, error: BrokerError?)])
+    /// Sends the answers that had to wait for the disk.
+    func answer(_ answers: [(origin: ProduceOrigin, result: TopicChange.Result)])
     /// Files of logs were removed: what is mapped of them goes.
     func filesWereDeleted()
     /// Sends acknowledgements and pushes what consumers can read, a turn's share to each.

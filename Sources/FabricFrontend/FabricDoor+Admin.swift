@@ -10,40 +10,37 @@ extension FabricDoor {
         do throws(BrokerError) {
             switch request {
             case .alterConfigs(let topic, let changes):
-                try broker.alterConfigs(topic, changes)
+                broker.stage(.alter(topic, changes), origin(session, id))
                 let list = changes.map { change in
                     change.value.map { "\(change.name)=\($0)" } ?? "\(change.name) deleted"
                 }
                 log.info(
-                    "topic altered", metadata: ["topic": "\(topic)", "configs": "\(list.joined(separator: " "))"])
-                answer(session, id) { _ in }
+                    "altering a topic", metadata: ["topic": "\(topic)", "configs": "\(list.joined(separator: " "))"])
             case .describeConfigs(let topic):
                 let configs = try broker.describeConfigs(topic)
                 answer(session, id) { ConfigDescription.encode(configs, into: &$0) }
             case .addPartitions(let topic, let total):
-                broker.stageCreation(
-                    TopicCreation(name: topic, partitions: Int(total), configs: nil), origin(session, id))
+                broker.stage(
+                    .create(TopicCreation(name: topic, partitions: Int(total), configs: nil)), origin(session, id))
                 log.info("adding partitions", metadata: ["topic": "\(topic)", "partitions": "\(total)"])
             case .listOffsets(let partition, let timestamp):
                 let listed = try broker.listOffsets(partition, timestamp: timestamp)
                 answer(session, id) { listed.encode(into: &$0) }
             case .deleteRecords(let partition, let offset):
-                let start = try broker.deleteRecords(partition, before: offset)
-                log.info("records deleted", metadata: ["partition": "\(partition)", "before": "\(start)"])
-                answer(session, id) { $0.integer(start) }
+                broker.stage(.deleteRecords(partition, before: offset), origin(session, id))
+                log.info("deleting records", metadata: ["partition": "\(partition)", "before": "\(offset)"])
             }
         } catch {
             answer(session, id, error)
         }
     }
 
-    func answer(_ answers: [(origin: ProduceOrigin, error: BrokerError?)]) {
-        for (origin, error) in answers {
+    func answer(_ answers: [(origin: ProduceOrigin, result: TopicChange.Result)]) {
+        for (origin, result) in answers {
             guard let session = sessionsByNumber[origin.session] else { continue }
-            if let error {
-                answer(session, origin.requestID, error)
-            } else {
-                answer(session, origin.requestID) { _ in }
+            switch result {
+            case .success(let logStart): answer(session, origin.requestID) { if let logStart { $0.integer(logStart) } }
+            case .failure(let error): answer(session, origin.requestID, error)
             }
         }
     }

@@ -14,14 +14,12 @@ extension FabricDoor {
         }
         switch request {
         case .createTopic(let name, let partitions, let configs):
-            broker.stageCreation(
-                TopicCreation(name, partitions: Int(partitions), configs: configs), origin(session, id))
+            broker.stage(
+                .create(TopicCreation(name, partitions: Int(partitions), configs: configs)), origin(session, id))
             log.info("creating a topic", metadata: ["topic": "\(name)", "partitions": "\(partitions)"])
         case .deleteTopic(let name):
-            answer(session, id) { () throws(BrokerError) in
-                try broker.deleteTopic(name)
-                log.info("topic deleted", metadata: ["topic": "\(name)"])
-            }
+            broker.stage(.delete(name), origin(session, id))
+            log.info("deleting a topic", metadata: ["topic": "\(name)"])
         case .listTopics(let after):
             let list = broker.listTopics(after: after, limit: 256)
             answer(session, id) { list.encode(into: &$0) }
@@ -112,15 +110,6 @@ extension FabricDoor {
     }
 
     // MARK: Answers
-
-    func answer(_ session: Session, _ id: UInt32, _ work: () throws(BrokerError) -> Void) {
-        do throws(BrokerError) {
-            try work()
-            answer(session, id) { _ in }
-        } catch {
-            answer(session, id, error)
-        }
-    }
 
     func answer(_ session: Session, _ id: UInt32, _ error: BrokerError) {
         unsafe post(session) {

@@ -10,7 +10,8 @@ internal import Synchronization
 /// <topic>-<partition>/   <topic>-<partition>.delete/
 /// ```
 /// Life cycle: `open` (locks, recovers), any calls, `close`. Dropped without `close` it is as after a crash.
-/// Threading: one owner, the broker's reactor thread; calls sync files, so they take milliseconds.
+/// Threading: one owner, the broker's reactor thread. Calls sync files, so they take milliseconds; what takes longer
+/// is begun, and waits on another thread: ``DirectoryChange``.
 package final class LogDirectory {
     /// The directory, as given to `open`.
     package let path: String
@@ -162,7 +163,7 @@ package final class LogDirectory {
         mayStoreForeignPoints = false
     }
 
-    /// The same, for another thread to store: see ``CheckpointWriter``. Waits for nobody, that thread neither.
+    /// The same, for another thread to store: see ``DirectoryThread``. Waits for nobody, that thread neither.
     package func takeRecoveryPoints() -> RecoveryPoints { takeRecoveryPoints(areOlderWrong: false) }
 
     /// - Parameter areOlderWrong: Those that were taken before may name a topic that is gone.

@@ -15,7 +15,7 @@ package struct RecoveryPoints: Sendable {
     final class Gate: Sendable {
         /// The number of those in the file. Held for a write, so for a sync.
         let stored = Mutex<UInt64>(0)
-        /// Those with a lower number are wrong: they may name a topic that is gone. To say so the owner waits for nobody.
+        /// Those with a lower number are wrong: they may name a topic that is gone. Whoever says so waits for nobody.
         let oldest = Atomic<UInt64>(0)
     }
 

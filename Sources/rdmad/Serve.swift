@@ -133,7 +133,7 @@ struct Serve: ParsableCommand {
         let directory: LogDirectory
         let flusher: Flusher
         let compactor: Compactor
-        let checkpoints: CheckpointWriter
+        let directoryThread: DirectoryThread
         do {
             options.recoveryThreads = max(1, min(8, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
             directory = try RecoveryMeter.watch(log) {
@@ -142,7 +142,7 @@ struct Serve: ParsableCommand {
             }
             flusher = try Flusher(volumes: directory.volumes)
             compactor = try Compactor()
-            checkpoints = try CheckpointWriter()
+            directoryThread = try DirectoryThread()
         } catch {
             throw Failure("\(error)")
         }
@@ -150,7 +150,7 @@ struct Serve: ParsableCommand {
 
         let addresses = try listen.isEmpty ? defaultAddresses(log) : listen.map { ($0, try ListenAddress($0), true) }
         let broker = Broker(
-            directory: directory, flusher: flusher, compactor: compactor, checkpoints: checkpoints,
+            directory: directory, flusher: flusher, compactor: compactor, directoryThread: directoryThread,
             doors: addresses.count,
             retentionCheckMilliseconds: logRetentionCheckIntervalMs, limits: limits.broker,
             quotas: try limits.quotas, groups: groups.options, settings: try settings())

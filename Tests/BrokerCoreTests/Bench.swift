@@ -64,3 +64,24 @@ final class Bench {
         return takeEffects().acks[0].count
     }
 }
+
+/// Changes without a door, on the calling thread.
+extension Broker {
+    func createTopic(_ name: String, partitions: Int, configs: [TopicConfig] = []) throws(BrokerError) {
+        try perform(.create(TopicCreation(name, partitions: partitions, configs: configs)))
+    }
+
+    func addPartitions(_ topic: String, total: Int) throws(BrokerError) {
+        try perform(.create(TopicCreation(name: topic, partitions: total, configs: nil)))
+    }
+
+    func deleteTopic(_ name: String) throws(BrokerError) { try perform(.delete(name)) }
+
+    func alterConfigs(_ topic: String, _ changes: [ConfigChange]) throws(BrokerError) {
+        try perform(.alter(topic, changes))
+    }
+
+    func deleteRecords(_ address: PartitionAddress, before: Int64) throws(BrokerError) -> Int64 {
+        try perform(.deleteRecords(address, before: before))!
+    }
+}

@@ -19,15 +19,15 @@ import TopicProtocol
         let bench = try Bench()
         try bench.broker.createTopic("old", partitions: 1)
         for (request, name) in ["a", "old", "b"].enumerated() {
-            bench.broker.stageCreation(
-                TopicCreation(name, partitions: 3, configs: []),
+            bench.broker.stage(
+                .create(TopicCreation(name, partitions: 3, configs: [])),
                 ProduceOrigin(door: 0, session: 9, requestID: UInt32(request)))
         }
-        #expect(bench.broker.topicCount == 1 && bench.takeEffects().created[0].isEmpty)
+        #expect(bench.broker.topicCount == 1 && bench.takeEffects().changed[0].isEmpty)
         bench.broker.commit(now: 1)
-        let answers = bench.takeEffects().created[0]
+        let answers = bench.takeEffects().changed[0]
         #expect(answers.map(\.origin.requestID) == [0, 1, 2])
-        #expect(answers.map { $0.error?.code } == [nil, .topicAlreadyExists, nil])
+        #expect(answers.map { $0.result.error?.code } == [nil, .topicAlreadyExists, nil])
         #expect(bench.broker.topicCount == 3 && bench.broker.partitionCount == 7)
     }
 
@@ -35,8 +35,8 @@ import TopicProtocol
     @Test func aTurnCreatesOnlySoMuch() throws {
         let bench = try Bench(.none)
         func stage(_ number: Int, _ partitions: Int) {
-            bench.broker.stageCreation(
-                TopicCreation("t\(number)", partitions: partitions, configs: []),
+            bench.broker.stage(
+                .create(TopicCreation("t\(number)", partitions: partitions, configs: [])),
                 ProduceOrigin(door: 0, session: 1, requestID: UInt32(number)))
         }
         stage(0, 300)
@@ -49,10 +49,8 @@ import TopicProtocol
         }
         #expect(counts == [300, 540, 780, 900])
         for number in 100..<10_200 { stage(number, 1) }
-        let refused = bench.takeEffects().created[0]
-        #expect(refused.count == 100 && refused.allSatisfy { $0.error?.code == .limitReached })
-        try bench.broker.deleteTopic("t5000")
-        #expect(bench.broker.topicCount == 31)
+        let refused = bench.takeEffects().changed[0]
+        #expect(refused.count == 100 && refused.allSatisfy { $0.result.error?.code == .limitReached })
     }
 
     /// What the disk refused half way is gone for everybody, and its name can be used again once the disk works.
@@ -83,12 +81,81 @@ import TopicProtocol
         #expect(try LogDirectory.open(path: bench.path).partitionCount(topic: "t") == 2)
     }
 
-    @Test func aStagedTopicCanBeDeletedAtOnce() throws {
-        let bench = try Bench()
-        bench.broker.stageCreation(
-            TopicCreation("t", partitions: 1, configs: []), ProduceOrigin(door: 0, session: 1, requestID: 1))
-        try bench.broker.deleteTopic("t")
-        #expect(bench.broker.topicCount == 0)
+    /// One change after another, in the order in which they came.
+    @Test func changesKeepTheirOrder() throws {
+        let bench = try Bench(.none)
+        let changes: [TopicChange] = [
+            .create(TopicCreation("t", partitions: 1, configs: [])),
+            .alter("t", [ConfigChange(name: "retention.ms", value: "5")]), .delete("none"), .delete("t"), .delete("t"),
+            .create(TopicCreation("t", partitions: 2, configs: [])),
+        ]
+        for (number, change) in changes.enumerated() {
+            bench.broker.stage(change, ProduceOrigin(door: 0, session: 1, requestID: UInt32(number)))
+        }
+        var answers: [(origin: ProduceOrigin, result: TopicChange.Result)] = []
+        for now in 1...9 as ClosedRange<UInt64> {
+            bench.broker.commit(now: now)
+            answers += bench.takeEffects().changed[0]
+        }
+        #expect(answers.map(\.origin.requestID) == [0, 1, 2, 3, 4, 5])
+        let missing = ErrorCode.unknownTopicOrPartition
+        #expect(answers.map { $0.result.error?.code } == [nil, nil, missing, nil, missing, nil])
+        #expect(try bench.broker.describeTopic("t", firstPartition: 0).partitionCount == 2)
+        #expect(try bench.broker.describeConfigs("t").allSatisfy { $0.source != .topic })
+    }
+
+    /// The disk takes its time; everything but the next change goes on.
+    @Test func nobodyWaitsForAChangesSyncs() throws {
+        let path = NSTemporaryDirectory() + "broker-core-\(UInt64.random(in: 0 ... .max))"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let directory = try LogDirectory.open(path: path)
+        let broker = Broker(
+            directory: directory, flusher: try Flusher(volumes: directory.volumes),
+            directoryThread: try DirectoryThread(), doors: 1, retentionCheckMilliseconds: 1)
+        var now: UInt64 = 0
+        #expect(!broker.isMaintenanceDue(now: now))
+        func turn() -> BrokerEffects {
+            now += 1
+            broker.commit(now: now)
+            var effects = BrokerEffects(doors: 1)
+            broker.takeEffects(&effects)
+            return effects
+        }
+        func answer() throws -> TopicChange.Result {
+            for _ in 0..<10_000 {
+                if let answer = turn().changed[0].first { return answer.result }
+                usleep(1000)
+            }
+            throw BrokerError(.unknown, "no answer")
+        }
+        func stage(_ change: TopicChange) {
+            broker.stage(change, ProduceOrigin(door: 0, session: 1, requestID: 0))
+        }
+        stage(.create(TopicCreation("t", partitions: 2, configs: [])))
+        // The turn that begins it does not end it: that is for one that finds the thread's outcome.
+        #expect(turn().changed[0].isEmpty && broker.topicCount == 0 && directory.isChanging)
+        #expect(!broker.isMaintenanceDue(now: 2_000_000))
+        #expect(try answer().error == nil && broker.topicCount == 1)
+        #expect(broker.isMaintenanceDue(now: 2_000_000))
+        let address = PartitionAddress(topicID: try broker.describeTopic("t", firstPartition: 0).topicID, partition: 1)
+        stage(.deleteRecords(address, before: -1))
+        #expect(try answer().get() == 0)
+        stage(.delete("t"))
+        let effects = turn()
+        // It is gone for who uses it; the answer says that the disk knows.
+        #expect(effects.changed[0].isEmpty && effects.isReadable && broker.partition(address) == nil)
+        #expect(try answer().error == nil)
+        // Retention has its turn before the next change.
+        now = 2_000_000
+        stage(.create(TopicCreation("u", partitions: 1, configs: [])))
+        _ = turn()
+        #expect(!directory.isChanging && broker.isMaintenanceDue(now: now))
+        broker.maintain(now: now, nowMilliseconds: 0)
+        _ = turn()
+        #expect(directory.isChanging)
+        // What is under way when the broker closes comes to its end.
+        try broker.close()
+        #expect(try LogDirectory.open(path: path).topics == ["u"])
     }
 
     @Test func limitsNameTheirSettings() throws {
@@ -207,4 +274,8 @@ import TopicProtocol
         let nowhere = PartitionAddress(topicID: 99, partition: 0)
         #expect(code { _ = try bench.broker.deleteRecords(nowhere, before: 0) } == .unknownTopicOrPartition)
     }
+}
+
+extension TopicChange.Result {
+    fileprivate var error: BrokerError? { if case .failure(let error) = self { error } else { nil } }
 }

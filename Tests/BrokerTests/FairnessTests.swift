@@ -3,6 +3,7 @@ import FabricFrontend
 import Foundation
 import RDMATransport
 import Testing
+import TopicLog
 import TopicProtocol
 import TransportTestSupport
 
@@ -53,7 +54,7 @@ import TransportTestSupport
     /// Four producers announce more than the landing memory holds: it is given out a batch at a time.
     @Test func producersShare() throws {
         let broker = try TurnedBroker(limits: DoorLimits())
-        try broker.broker.createTopic("t", partitions: 4)
+        try broker.broker.perform(.create(TopicCreation("t", partitions: 4, configs: [])))
         let id = try broker.broker.describeTopic("t", firstPartition: 0).topicID
         let batch = makeBatch(valueBytes: 500_000)
         let clients = try (0..<4).map { _ in try broker.connect() }
@@ -106,7 +107,7 @@ import TransportTestSupport
         quotas.standard.produce = 500_000
         quotas.own["free"] = .init(produce: 1 << 40)
         let broker = try TurnedBroker(limits: DoorLimits(), quotas: quotas)
-        try broker.broker.createTopic("t", partitions: 1)
+        try broker.broker.perform(.create(TopicCreation("t", partitions: 1, configs: [])))
         let target = PartitionAddress(
             topicID: try broker.broker.describeTopic("t", firstPartition: 0).topicID, partition: 0)
         var batch = makeBatch(valueBytes: valueBytes)

@@ -59,7 +59,7 @@ final class TurnedBroker {
 
     /// A topic of one partition with so many batches of about so many bytes.
     func fill(_ topic: String, batches: Int, bytes: Int) throws -> PartitionAddress {
-        try broker.createTopic(topic, partitions: 1)
+        try broker.perform(.create(TopicCreation(topic, partitions: 1, configs: [])))
         let address = PartitionAddress(
             topicID: try broker.describeTopic(topic, firstPartition: 0).topicID, partition: 0)
         var batch = makeBatch(valueBytes: bytes)

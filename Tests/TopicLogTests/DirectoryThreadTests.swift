@@ -5,7 +5,7 @@ import Testing
 
 @testable import TopicLog
 
-@Suite struct CheckpointWriterTests {
+@Suite struct DirectoryThreadTests {
     let directory = TemporaryDirectory()
     var path: String { directory.child("data") }
     var stored: String { String(decoding: readFile(path + "/recovery-point-offset-checkpoint"), as: UTF8.self) }
@@ -16,7 +16,7 @@ import Testing
         let log = try #require(data.partition(topic: "t", index: 1))
         log.append(records: 5)
         try log.synchronize()
-        let writer = try CheckpointWriter()
+        let writer = try DirectoryThread()
         writer.submit(data.takeRecoveryPoints())
         let expected = "0\n2\nt 0 0\nt 1 5\n"
         for _ in 0..<10_000 where stored != expected { usleep(1000) }
@@ -64,7 +64,7 @@ import Testing
         let data = try LogDirectory.open(path: path, storage: storage)
         try data.createTopic(name: "t", partitions: 1)
         mayGoOn.store(false, ordering: .releasing)
-        let writer = try CheckpointWriter()
+        let writer = try DirectoryThread()
         writer.submit(data.takeRecoveryPoints())
         for _ in 0..<10_000 where !isStoring.load(ordering: .acquiring) { usleep(1000) }
         writer.submit(data.takeRecoveryPoints())
