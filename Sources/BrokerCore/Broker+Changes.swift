@@ -19,7 +19,7 @@ package enum TopicChange: Sendable {
 /// Topics come, grow, change and go: one change after another, without the others waiting for the disk.
 extension Broker {
     /// Partitions that one change makes, or those of one topic: nothing else waits longer for its turn.
-    static let createdAtOnceMax = 256
+    static let createdAtOnceMax = 512
     /// Changes that may wait.
     static let changesMax = 10_000
 

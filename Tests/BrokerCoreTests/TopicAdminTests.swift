@@ -39,15 +39,15 @@ import TopicProtocol
                 .create(TopicCreation("t\(number)", partitions: partitions, configs: [])),
                 ProduceOrigin(door: 0, session: 1, requestID: UInt32(number)))
         }
-        stage(0, 300)
-        for number in 1...30 { stage(number, 20) }
+        stage(0, 520)
+        for number in 1...20 { stage(number, 60) }
         var counts: [Int] = []
         for turn in 1...4 as ClosedRange<UInt64> {
             _ = bench.turn(now: turn)
             counts.append(bench.broker.partitionCount)
             #expect((bench.broker.nextDeadline == turn) == (turn < 4))
         }
-        #expect(counts == [300, 540, 780, 900])
+        #expect(counts == [520, 1_000, 1_480, 1_720])
         for number in 100..<10_200 { stage(number, 1) }
         let refused = bench.takeEffects().changed[0]
         #expect(refused.count == 100 && refused.allSatisfy { $0.result.error?.code == .limitReached })
