@@ -29,10 +29,23 @@ extension LogDirectory {
                 .poisoned, operation: "deleting records", path: log.directory,
                 advice: "\(topic)-\(index) takes no changes: \(refusal)")
         }
-        if before > log.durableOffset { try log.synchronize() }
         var steps = DirectorySteps()
+        var ticket: FlushTicket?
+        if before > log.durableOffset, let taken = log.takeFlushTicket(ignoringOutstanding: true) {
+            ticket = taken
+            steps.add { () throws(LogError) in
+                for file in taken.files { try file.synchronize() }
+            } done: {
+                log.didFlush(taken, error: nil)
+            }
+        }
         addLogStarts(to: &steps, moving: [ObjectIdentifier(log): before])
-        return begin(steps) { error in
+        return begin(steps) { [ticket] error in
+            // A sync may have failed meanwhile that the flusher made: then nothing counts as durable.
+            if let ticket, before > log.durableOffset, let error = error ?? log.poison {
+                log.didFlush(ticket, error: error)
+                return .failure(error)
+            }
             if let error { return .failure(error) }
             return Result { () throws(LogError) in (before, try log.moveStart(to: before)) }
         }

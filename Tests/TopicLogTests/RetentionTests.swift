@@ -171,4 +171,31 @@ import Testing
         }
         Issue.record("never finished")
     }
+
+    /// What is not durable is synced by the thread that does the change's work, not where it begins.
+    @Test func deletingWaitsForTheDiskElsewhere() throws {
+        let directory = TemporaryDirectory()
+        let data = try Self.open(directory.path)
+        let log = try Self.fill(data)
+        let everyCall: @Sendable (String, String) -> Int32 = { _, _ in EIO }
+        let everySync: @Sendable (String, String) -> Int32 = { operation, _ in operation == "syncing" ? EIO : 0 }
+        func begin(_ before: Int64) throws -> DirectoryChange<Result<(start: Offset, removed: [LogFile]), LogError>> {
+            try FaultPlan.$current.withValue(everyCall) {
+                try data.beginDeletion(topic: "t", partition: 0, before: Offset(before))
+            }
+        }
+        #expect(log.durableOffset < Offset(10))
+        var change = try begin(10)
+        #expect(data.isChanging && log.logStartOffset == .zero)
+        log.append(KeyedBatch([("k", "6")], timestamp: 6000))
+        #expect(try change.finish(change.work()).get().start == Offset(10))
+        #expect(log.durableOffset == Offset(10) && log.logStartOffset == Offset(10) && log.refusal == nil)
+        // A failed sync is what it always is.
+        change = try begin(11)
+        let outcome = FaultPlan.$current.withValue(everySync) { change.work() }
+        #expect(throws: LogError.self) { try change.finish(outcome).get() }
+        #expect(log.poison != nil && log.logStartOffset == Offset(10))
+        data.dropLock()
+        #expect(try Self.open(directory.path).partition(topic: "t", index: 0)!.logStartOffset == Offset(10))
+    }
 }
