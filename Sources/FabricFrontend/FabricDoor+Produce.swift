@@ -62,6 +62,24 @@ extension FabricDoor {
         stageLanded(session)
     }
 
+    /// Whether the quota allows for a batch, and for those before it: it is used in the order of announcements, else
+    /// pulls would overtake an eager batch and hold landing memory behind it.
+    private func isPaid(_ session: Session, _ index: Int) -> Bool {
+        guard session.quota?.produce != nil else { return true }
+        while session.paidProduces <= index {
+            let produce = session.produces[session.paidProduces]
+            if !produce.hasFailed {
+                if let time = session.quota?.produce?.wait(now: now) {
+                    throttle(session, until: time)
+                    return false
+                }
+                session.quota?.produce?.charge(produce.byteCount, now: now)
+            }
+            session.paidProduces += 1
+        }
+        return true
+    }
+
     /// Posts the pulls that wait, in order, as far as there is memory, room and quota.
     func resume(_ session: Session) {
         // Behind those that wait for memory.
@@ -84,10 +102,7 @@ extension FabricDoor {
     private func pullNext(_ session: Session) -> PullOutcome {
         for index in session.produces.indices {
             guard case .announced(let remote) = session.produces[index].state else { continue }
-            if let time = session.quota?.produce?.wait(now: now) {
-                throttle(session, until: time)
-                return .nothing
-            }
+            guard isPaid(session, index) else { return .nothing }
             let byteCount = session.produces[index].byteCount
             guard let offset = landingRun(byteCount) else { return .noMemory }
             let token = nextToken
@@ -101,7 +116,6 @@ extension FabricDoor {
             transfers[token] = .pull(session, offset: offset, byteCount: byteCount)
             session.produces[index].state = .pulling
             session.produces[index].token = token
-            session.quota?.produce?.charge(byteCount, now: now)
             return .posted
         }
         return .nothing
@@ -175,11 +189,7 @@ extension FabricDoor {
                     rebasing: memory.bytes[produce.offset..<produce.offset + produce.byteCount])
                 stagedRuns.append((produce.offset, produce.byteCount))
             case .eager(let message, let batch):
-                if let time = session.quota?.produce?.wait(now: now) {
-                    throttle(session, until: time)
-                    break loop
-                }
-                session.quota?.produce?.charge(batch.count, now: now)
+                guard isPaid(session, index) else { break loop }
                 // Kept where consumers are served from: for so few bytes a copy costs less than reading them from the
                 // file. Not while others wait for memory.
                 if stalled.isEmpty, let offset = landingRun(batch.count) {
@@ -198,6 +208,7 @@ extension FabricDoor {
             unsafe stage(bytes, produce, session)
         }
         session.produces.removeFirst(done)
+        session.paidProduces = max(0, session.paidProduces - done)
     }
 
     private func stage(_ bytes: UnsafeMutableRawBufferPointer, _ produce: PendingProduce, _ session: Session) {

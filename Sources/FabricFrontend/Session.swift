@@ -16,6 +16,8 @@ final class Session {
     /// Produce requests in the order in which they were announced: batches enter the log in this order, even when an
     /// eager one overtakes a pull.
     var produces: [PendingProduce] = []
+    /// How many of them, from the front, its client's quota was charged for.
+    var paidProduces = 0
     /// Announced and not acknowledged yet.
     var producesInFlight = 0
     /// Acknowledgements that found the connection full.
@@ -71,6 +73,8 @@ struct PendingProduce {
     /// Place in the arena, once it has one.
     var offset = -1
     var token: UInt64 = 0
+
+    var hasFailed: Bool { if case .failed = state { true } else { false } }
 }
 
 /// What a consumer wants of one partition.

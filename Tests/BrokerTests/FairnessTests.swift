@@ -135,4 +135,32 @@ import TransportTestSupport
         }
         #expect(freeIsAhead && slow.acks.allSatisfy { $0 == .none })
     }
+
+    /// The quota is used in the order of announcements. After the first batch the client owes 0.2 s: nothing behind the
+    /// eager one is pulled before it may be appended itself, and the sequence of all holds.
+    @Test func pullsDoNotOvertakeAnEagerBatchThatWaits() throws {
+        var quotas = QuotaLimits()
+        quotas.standard.produce = 500_000
+        let broker = try TurnedBroker(limits: DoorLimits(), quotas: quotas)
+        let target = try broker.fill("t", batches: 0, bytes: 0)
+        let client = try broker.connect()
+        let sizes = [600_000, 1000, 30_000, 30_000, 2000, 3000, 50_000, 1000, 5000, 500]
+        let isPulled = sizes.map { $0 > 4000 }
+        for (number, size) in sizes.enumerated() {
+            var batch = makeBatch(valueBytes: size, sequence: Int32(number))
+            if isPulled[number] {
+                let region = try client.share(1 << 20, .read, content: batch)
+                try client.send(
+                    .produce(target, byteCount: UInt32(batch.count), key: region.key, address: region.address))
+            } else {
+                unsafe try batch.withUnsafeMutableBytes { unsafe try client.send(.produceEager(target, batch: $0)) }
+            }
+        }
+        try broker.turn(until: "acknowledgement of all") {
+            let (acked, pulled) = (client.acks.count, broker.door.counters.pulledBatches)
+            #expect(isPulled.prefix(acked).count { $0 } == pulled, "\(pulled) pulled, \(acked) acknowledged")
+            return acked == sizes.count
+        }
+        #expect(client.acks.allSatisfy { $0 == .none } && broker.door.counters.throttles > 0)
+    }
 }

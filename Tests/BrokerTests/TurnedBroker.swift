@@ -75,13 +75,13 @@ final class TurnedBroker {
     }
 }
 
-/// One batch with one record.
-func makeBatch(valueBytes: Int) -> [UInt8] {
+/// One batch with one record; with a sequence number it is producer 1's.
+func makeBatch(valueBytes: Int, sequence: Int32? = nil) -> [UInt8] {
     let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: valueBytes + 200, alignment: 16)
     defer { unsafe memory.deallocate() }
     var builder = unsafe RecordBatchBuilder(buffer: memory)
     precondition(builder.append(key: nil, value: [UInt8](repeating: 7, count: valueBytes), timestampMilliseconds: 1))
-    let count = builder.seal()
+    let count = sequence.map { builder.seal(producerID: 1, epoch: 0, baseSequence: $0) } ?? builder.seal()
     return unsafe Array(memory[..<count])
 }
 
