@@ -43,8 +43,9 @@ final class FabricDoor<F: Fabric>: Door {
     /// Memory of the batches staged in this turn.
     var stagedRuns: [(offset: Int, byteCount: Int)] = []
     var stagedMessages: [ReceivedMessage] = []
-    /// Bytes of requests that are coming in fragments.
+    /// Bytes of requests that are coming in fragments, and when the first of them must be whole.
     private var fragmentBytes = 0
+    private var fragmentsDue = UInt64.max
     /// Sessions with announced produces that wait for memory or room.
     var stalled: [Session] = []
     private var events: [FabricEvent] = []
@@ -91,11 +92,15 @@ final class FabricDoor<F: Fabric>: Door {
     var pollDescriptor: Int32 { fabric.pollDescriptor }
     var wakeDescriptor: Int32 { windows.wakeDescriptor }
 
-    var nextDeadline: UInt64? { throttledUntil == .max ? nil : throttledUntil }
+    var nextDeadline: UInt64? {
+        let next = min(throttledUntil, fragmentsDue)
+        return next == .max ? nil : next
+    }
 
     func poll(now: UInt64) -> Int {
         self.now = now
         if now >= throttledUntil { resumeThrottled() }
+        if now >= fragmentsDue { giveUpLateFragments() }
         let count = fabric.poll(into: &events)
         for event in events { handle(event) }
         events.removeAll(keepingCapacity: true)
@@ -187,7 +192,8 @@ final class FabricDoor<F: Fabric>: Door {
     }
 
     private func receive(_ message: ReceivedMessage) {
-        guard let session = sessions[message.connection] else { return fabric.release(message) }
+        // Nothing after what broke the protocol can be trusted.
+        guard let session = sessions[message.connection], !session.isEnding else { return fabric.release(message) }
         do throws(FrameError) {
             let frame = unsafe fabric.bytes(of: message)
             if session.version >= 2, unsafe session.fragments.isPart(UnsafeRawBufferPointer(frame)) {
@@ -211,8 +217,17 @@ final class FabricDoor<F: Fabric>: Door {
         let before = session.fragments.byteCount
         let part = unsafe try session.fragments.take(UnsafeRawBufferPointer(frame))
         fragmentBytes += session.fragments.byteCount - before
-        guard fragmentBytes <= limits.fragmentBytesMax else {
-            throw FrameError("the fragments of all connections have more than \(limits.fragmentBytesMax) bytes")
+        if before == 0 {
+            session.fragmentsDue = now + limits.fragmentTimeoutMilliseconds * 1_000_000
+            fragmentsDue = min(fragmentsDue, session.fragmentsDue)
+        }
+        // Who stops in the middle does not keep the others out.
+        while fragmentBytes > limits.fragmentBytesMax,
+            let oldest = order.lazy.filter({ $0.fragments.byteCount > 0 }).min(by: { $0.fragmentsDue < $1.fragmentsDue }
+            )
+        {
+            let text = "the fragments of all connections have more than \(limits.fragmentBytesMax) bytes"
+            giveUpFragments(oldest, BrokerError(.limitReached, text))
         }
         guard case .last(var message) = part else { return }
         let parsed = unsafe message.withUnsafeMutableBytes { bytes in
@@ -220,6 +235,29 @@ final class FabricDoor<F: Fabric>: Door {
         }
         let (id, request) = try parsed.get()
         try serve(request, id: id, session)
+    }
+
+    /// Cuts off those whose request did not become whole in time.
+    private func giveUpLateFragments() {
+        fragmentsDue = .max
+        for session in order where session.fragments.byteCount > 0 {
+            guard session.fragmentsDue <= now else {
+                fragmentsDue = min(fragmentsDue, session.fragmentsDue)
+                continue
+            }
+            let time = "\(limits.fragmentTimeoutMilliseconds) ms (--fragment-timeout-ms)"
+            giveUpFragments(
+                session,
+                BrokerError(
+                    .requestTimedOut, "\(session.fragments.byteCount) bytes of a request came in \(time), not its end"))
+        }
+    }
+
+    private func giveUpFragments(_ session: Session, _ error: BrokerError) {
+        answer(session, session.fragments.requestID, error)
+        end(session.connection, error.description)
+        fragmentBytes -= session.fragments.byteCount
+        session.fragments = FragmentAssembler()
     }
 
     private func completed(_ token: UInt64, _ status: TransferStatus) {
@@ -243,7 +281,8 @@ final class FabricDoor<F: Fabric>: Door {
 
     /// Cuts off a client that broke the protocol.
     func end(_ id: ConnectionID, _ why: String) {
-        guard let session = sessions[id] else { return }
+        guard let session = sessions[id], !session.isEnding else { return }
+        session.isEnding = true
         counters.protocolErrors += 1
         log.warning("protocol error: connection closed", metadata: session.metadata(why))
         fabric.disconnect(id)
@@ -290,6 +329,8 @@ package struct DoorLimits: Sendable {
     package var hotBacklogBytesMin = 32 << 10
     /// Bytes of requests that are coming in fragments, of all connections.
     package var fragmentBytesMax = 64 << 20
+    /// How long such a request may take to become whole (`--fragment-timeout-ms`).
+    package var fragmentTimeoutMilliseconds: UInt64 = 30_000
     /// Bytes of log files pinned at once, for pushing from them; 0 for none.
     package var windowBytesMax = 64 << 20
     /// Bytes pushed to one connection before the next has its turn.

@@ -13,6 +13,10 @@ final class Session {
     let version: UInt16
     /// The request that is coming in fragments.
     var fragments = FragmentAssembler()
+    /// When it must be whole, in nanoseconds of the monotonic clock.
+    var fragmentsDue: UInt64 = 0
+    /// It broke the protocol: what still comes of it is dropped.
+    var isEnding = false
     /// Produce requests in the order in which they were announced: batches enter the log in this order, even when an
     /// eager one overtakes a pull.
     var produces: [PendingProduce] = []

@@ -9,6 +9,7 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
     public static let offsetOutOfRange = ErrorCode(rawValue: 1)
     public static let corruptMessage = ErrorCode(rawValue: 2)
     public static let unknownTopicOrPartition = ErrorCode(rawValue: 3)
+    public static let requestTimedOut = ErrorCode(rawValue: 7)
     public static let messageTooLarge = ErrorCode(rawValue: 10)
     public static let offsetMetadataTooLarge = ErrorCode(rawValue: 12)
     public static let coordinatorLoadInProgress = ErrorCode(rawValue: 14)
@@ -44,6 +45,7 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
         case .offsetOutOfRange: "OFFSET_OUT_OF_RANGE"
         case .corruptMessage: "CORRUPT_MESSAGE"
         case .unknownTopicOrPartition: "UNKNOWN_TOPIC_OR_PARTITION"
+        case .requestTimedOut: "REQUEST_TIMED_OUT"
         case .messageTooLarge: "MESSAGE_TOO_LARGE"
         case .offsetMetadataTooLarge: "OFFSET_METADATA_TOO_LARGE"
         case .coordinatorLoadInProgress: "COORDINATOR_LOAD_IN_PROGRESS"

@@ -51,6 +51,9 @@ package struct FragmentAssembler {
     /// Bytes that it holds.
     package var byteCount: Int { message.count }
 
+    /// Of the message that it holds a part of; 0 without one.
+    package var requestID: UInt32 { message.prefix(8).dropFirst(4).reversed().reduce(0) { $0 << 8 | UInt32($1) } }
+
     /// What a frame is.
     package enum Part {
         /// A message by itself.

@@ -22,6 +22,9 @@ struct LimitOptions: ParsableArguments {
     @Option(help: "Longest ring that a consumer may open, in bytes.")
     var ringBytesMax = DoorLimits().ringBytesMax
 
+    @Option(help: "How long a request in fragments may take to become whole, in milliseconds.")
+    var fragmentTimeoutMs = DoorLimits().fragmentTimeoutMilliseconds
+
     @Option(
         help: ArgumentHelp(
             "Bytes per second that a client may produce: for each client id, or with NAME= for one. May be given "
@@ -44,6 +47,7 @@ struct LimitOptions: ParsableArguments {
         try check("in-flight-max", inFlightMax, 1...1024)
         try check("subscriptions-max", subscriptionsMax, 1...100_000)
         try check("ring-bytes-max", Int(clamping: ringBytesMax), 4096...1 << 40)
+        try check("fragment-timeout-ms", Int(clamping: fragmentTimeoutMs), 1...86_400_000)
         _ = try quotas
     }
 
@@ -61,6 +65,7 @@ struct LimitOptions: ParsableArguments {
         limits.producesInFlightMax = inFlightMax
         limits.subscriptionsMax = subscriptionsMax
         limits.ringBytesMax = ringBytesMax
+        limits.fragmentTimeoutMilliseconds = fragmentTimeoutMs
         return limits
     }
 

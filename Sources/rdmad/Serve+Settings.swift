@@ -40,6 +40,7 @@ extension Serve {
             ("offsets.topic.num.partitions", "\(groups.offsetsTopicNumPartitions)"),
             ("offsets.retention.minutes", "\(groups.offsetsRetentionMinutes)"),
             ("offset.metadata.max.bytes", "\(groups.offsetMetadataMaxBytes)"),
+            ("fragment.timeout.ms", "\(limits.fragmentTimeoutMs)"),
             ("producer_byte_rate", limits.quotaProduce.joined(separator: ",")),
             ("consumer_byte_rate", limits.quotaConsume.joined(separator: ",")),
         ].map { ($0, Self.cut($1)) }

@@ -1,3 +1,4 @@
+import BrokerCore
 import BrokerTestSupport
 import FabricFrontend
 import Foundation
@@ -110,10 +111,54 @@ import TransportTestSupport
         try broker.turn(until: "another's acknowledgement") { other.acks.count == 1 }
     }
 
+    /// A piece of a JOIN_GROUP that is not the last.
+    private let piece = [20, 1, 0, 0, 5, 0, 0, 0] + [UInt8](repeating: 0, count: 8000)
+
+    /// Who stops in the middle of a request is told so and cut off; nobody else is.
+    @Test func aRequestThatDoesNotBecomeWhole() throws {
+        var limits = DoorLimits()
+        limits.fragmentTimeoutMilliseconds = 100
+        let broker = try TurnedBroker(limits: limits)
+        let (silent, other) = (try broker.connect(), try broker.connect())
+        try silent.send(piece)
+        try broker.turn(until: "end") { silent.isDisconnected }
+        #expect(silent.answers == [.requestTimedOut] && broker.door.counters.protocolErrors == 1)
+        try other.send(.listTopics(after: ""))
+        try broker.turn(until: "answer") { !other.answers.isEmpty }
+        #expect(other.answers == [.none] && !other.isDisconnected)
+    }
+
+    /// Those that hold half a request make room for the next one, the oldest first.
+    @Test func requestsInFragmentsOfAllConnections() throws {
+        var limits = DoorLimits()
+        limits.fragmentBytesMax = 40_000
+        let broker = try TurnedBroker(limits: limits)
+        let clients = try (0..<4).map { _ in try broker.connect() }
+        for client in clients {
+            for _ in 0..<2 { try client.send(piece) }
+            broker.turn()
+        }
+        try broker.turn(until: "end of the oldest") { clients.count { $0.isDisconnected } == 2 }
+        #expect(clients.map(\.isDisconnected) == [true, true, false, false])
+        #expect(clients.map(\.answers) == [[.limitReached], [.limitReached], [], []])
+    }
+
+    /// What comes behind a frame that broke the protocol is not served.
+    @Test func nothingIsServedBehindABrokenFrame() throws {
+        let broker = try TurnedBroker(limits: DoorLimits())
+        let client = try broker.connect()
+        try client.send([99, 0, 0, 0, 1, 0, 0, 0])
+        try client.send(.createTopic(name: "late", partitions: 1))
+        try client.send([99, 0, 0, 0, 1, 0, 0, 0])
+        try broker.turn(until: "end") { client.isDisconnected }
+        #expect(broker.broker.topicCount == 0 && broker.door.counters.protocolErrors == 1)
+    }
+
     @Test func limitsThatMakeNoSense() throws {
         for arguments in [
             ["--max-connections", "0"], ["--topics-max", "0"], ["--partitions-max", "x"], ["--in-flight-max", "5000"],
-            ["--ring-bytes-max", "1"], ["--quota-produce", "0"], ["--quota-consume", "=5"], ["--quota-produce", "a=b"],
+            ["--ring-bytes-max", "1"], ["--fragment-timeout-ms", "0"], ["--quota-produce", "0"],
+            ["--quota-consume", "=5"], ["--quota-produce", "a=b"],
         ] {
             let (_, error, status) = try TestBroker.rdmad(["serve"] + arguments, broker: "shm:///tmp/none")
             #expect(status == 64 && error.contains(arguments[0]), "\(arguments): \(status) \(error)")

@@ -131,6 +131,12 @@ final class TurnedClient {
         fabric.flush()
     }
 
+    /// Sends bytes as one frame.
+    func send(_ frame: [UInt8]) throws {
+        try expect(TransportTestSupport.send(frame, on: connection, of: fabric) == .posted, "the frame was not taken")
+        fabric.flush()
+    }
+
     func share(_ bytes: Int, _ access: PeerAccess, content: [UInt8] = []) throws -> RemoteRegion {
         let memory = try MemoryBlock(byteCount: bytes, name: "turned")
         unsafe memory.bytes.copyBytes(from: content)
