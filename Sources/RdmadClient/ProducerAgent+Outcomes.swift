@@ -81,10 +81,24 @@ extension ProducerAgent {
             state.partitions[index].retryAt = monotonicNanoseconds() + Self.retryNanoseconds
             return nil
         }
-        let why = ClientError.refused("produce to \(topic) partition \(index)", ack.error, "")
+        let why = ClientError.refused(
+            "produce to \(topic) partition \(index)", ack.error, Self.reason(ack.error, batch, state))
         state.partitions[index].failure = why
         state.concluding.append(batch)
         return (batch, .failure(refusal(of: batch, why)))
+    }
+
+    /// What an acknowledgement has no room to say.
+    private static func reason(_ error: ErrorCode, _ batch: ProducerBatch, _ state: State) -> String {
+        switch error {
+        case .messageTooLarge:
+            "a batch of \(batch.byteCount) bytes is too large, the longest has \(state.batchBytesMax): \(brokersLimit)"
+        case .corruptMessage: "the batch did not reach the broker as it was"
+        case .unknownTopicOrPartition: "the topic was deleted"
+        case .outOfOrderSequence: "a batch before this one is missing in the log"
+        case .invalidProducerEpoch: "a newer instance of this producer has taken over"
+        default: ""
+        }
     }
 
     /// A refusal is the last word on a batch that was announced once. An earlier announcement, on another connection,

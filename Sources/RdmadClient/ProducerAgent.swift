@@ -212,11 +212,16 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         _ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer?, _ state: State
     ) -> ClientError {
         let size = unsafe (key?.count ?? 0) + (value?.count ?? 0)
+        let (limit, advice) =
+            configuration.batchBytes <= state.batchBytesMax
+            ? (configuration.batchBytes, "the limit is batchBytes (batch.size, --batch-bytes), up to 1048576")
+            : (state.batchBytesMax, Self.brokersLimit)
         return ClientError(
-            .limit,
-            "a record of \(size) bytes does not fit into a batch of "
-                + "\(min(configuration.batchBytes, state.batchBytesMax)) bytes: raise batchBytes")
+            .limit, "a record of \(size) bytes does not fit into a batch of \(limit) bytes: \(advice)")
     }
+
+    /// Whose limit it is that a batch is too large for.
+    static let brokersLimit = "the limit is the broker's (message.max.bytes, 'rdmad serve --max-message-bytes')"
 
     private func open(_ index: Int, _ slot: Int, _ state: inout State) {
         let start = slot * configuration.batchBytes

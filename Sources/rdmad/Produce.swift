@@ -71,21 +71,27 @@ struct Produce: AsyncParsableCommand {
         for _ in 0..<headerLines { _ = unsafe try lines.next { _ in } }
         // A record that found no memory: copied, because waiting cannot happen while the line is looked at.
         var waiting: (key: [UInt8]?, value: [UInt8]?)?
-        while unsafe try lines.next({ line in
-            unsafe try splitter.split(line) { key, value in
-                meter.count(bytes: unsafe (key?.count ?? 0) + (value?.count ?? 0))
-                if unsafe try !producer.trySend(
-                    keyBytes: key, valueBytes: value, headers: headers, partition: partition)
-                {
-                    waiting = unsafe (key.map { unsafe [UInt8]($0) }, value.map { unsafe [UInt8]($0) })
+        do {
+            while unsafe try lines.next({ line in
+                unsafe try splitter.split(line) { key, value in
+                    meter.count(bytes: unsafe (key?.count ?? 0) + (value?.count ?? 0))
+                    if unsafe try !producer.trySend(
+                        keyBytes: key, valueBytes: value, headers: headers, partition: partition)
+                    {
+                        waiting = unsafe (key.map { unsafe [UInt8]($0) }, value.map { unsafe [UInt8]($0) })
+                    }
                 }
+            }) {
+                if let (key, value) = waiting {
+                    try await producer.send(key: key, value: value, headers: headers, partition: partition)
+                    waiting = nil
+                }
+                if meter.records % 1024 == 0 { meter.drawBar(done: lines.byteCount, of: lines.size) }
             }
-        }) {
-            if let (key, value) = waiting {
-                try await producer.send(key: key, value: value, headers: headers, partition: partition)
-                waiting = nil
-            }
-            if meter.records % 1024 == 0 { meter.drawBar(done: lines.byteCount, of: lines.size) }
+        } catch let error as ClientError where error.code == .limit {
+            // What stands before the line is delivered all the same.
+            try await producer.flush()
+            throw Failure("line \(headerLines + meter.records): \(error)")
         }
         try await producer.flush()
         meter.clearBar()

@@ -73,6 +73,16 @@ import TransportTestSupport
         let target = PartitionAddress(topicID: 1, partition: 0)
         #expect(try sender.ask(.produce(target, byteCount: 2001, key: 1, address: 0)).error == .messageTooLarge)
         #expect(broker.log.contains("the limit is 2000 (--max-message-bytes)"), "\(broker.log)")
+        for (bytes, option, limit) in [(3000, "1048576", "2000"), (2000, "1500", "1500")] {
+            let line = String(repeating: "x", count: bytes)
+            let produced = try broker.rdmad(["produce", "t", "--batch-bytes", option], input: "before\n\(line)\nafter")
+            #expect(produced.error.hasPrefix("rdmad: line 2: a record of \(bytes) bytes "))
+            let setting =
+                option == limit ? "batch.size, --batch-bytes" : "message.max.bytes, 'rdmad serve --max-message"
+            #expect(produced.status == 1 && produced.error.contains("a batch of \(limit) bytes: "), "\(produced)")
+            #expect(produced.error.contains(setting), "\(produced)")
+        }
+        #expect(try broker.rdmad(["consume", "t", "--exit-at-end"]).output == "before\nbefore\n")
         #expect(broker.stop() == 0)
     }
 

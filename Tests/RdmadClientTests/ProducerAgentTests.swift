@@ -104,6 +104,9 @@ import TopicProtocol
         #expect(harness.outcomes.list.allSatisfy { $0.error?.broker == .messageTooLarge })
         let error = #expect(throws: ClientError.self) { try harness.send("later") }
         #expect(error?.broker == .messageTooLarge)
+        // The acknowledgement has no room for a text.
+        #expect(error?.description.contains("the longest has 1048576") == true)
+        #expect(error?.description.contains("message.max.bytes, 'rdmad serve --max-message-bytes'") == true)
         try harness.send("another partition", partition: 1)
     }
 
