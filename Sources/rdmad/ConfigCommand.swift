@@ -46,24 +46,9 @@ struct ConfigCommand: AsyncParsableCommand {
     struct Alter: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Change a topic's configs: the same as 'rdmad topic alter'.")
-        @OptionGroup var output: AdminOptions
         @Option(help: "The topic.") var topic: String
-        @OptionGroup var settings: ConfigOptions
-        @Option(help: ArgumentHelp("Go back to the broker's value; may be given again.", valueName: "name"))
-        var deleteConfig: [String] = []
+        @OptionGroup var change: ConfigChange
 
-        func validate() throws {
-            guard !settings.config.isEmpty || !deleteConfig.isEmpty else {
-                throw ValidationError("nothing to alter: give --config NAME=VALUE or --delete-config NAME")
-            }
-        }
-
-        func run() async throws {
-            let configs = try settings.configs
-            try await TopicCommand.withAdmin(output.broker) { admin in
-                try await admin.alterConfigs(topic, set: configs, delete: deleteConfig)
-                output.say("altered topic \(topic)", [("altered", .text(topic))])
-            }
-        }
+        func run() async throws { try await change.apply(to: topic) }
     }
 }

@@ -130,25 +130,10 @@ struct TopicCommand: AsyncParsableCommand {
     struct Alter: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Change a topic's configs. What is not named stays as it is.")
-        @OptionGroup var output: AdminOptions
         @Argument var name: String
-        @OptionGroup var settings: ConfigOptions
-        @Option(help: ArgumentHelp("Go back to the broker's value; may be given again.", valueName: "name"))
-        var deleteConfig: [String] = []
+        @OptionGroup var change: ConfigChange
 
-        func validate() throws {
-            guard !settings.config.isEmpty || !deleteConfig.isEmpty else {
-                throw ValidationError("nothing to alter: give --config NAME=VALUE or --delete-config NAME")
-            }
-        }
-
-        func run() async throws {
-            let configs = try settings.configs
-            try await withAdmin(output.broker) { admin in
-                try await admin.alterConfigs(name, set: configs, delete: deleteConfig)
-                output.say("altered topic \(name)", [("altered", .text(name))])
-            }
-        }
+        func run() async throws { try await change.apply(to: name) }
     }
 
     struct AddPartitions: AsyncParsableCommand {
@@ -197,6 +182,28 @@ struct TopicCommand: AsyncParsableCommand {
                         ("startOffset", .number(start)),
                     ])
             }
+        }
+    }
+}
+
+/// What `topic alter` and `config alter` have in common.
+struct ConfigChange: ParsableArguments {
+    @OptionGroup var output: AdminOptions
+    @OptionGroup var settings: ConfigOptions
+    @Option(help: ArgumentHelp("Go back to the broker's value; may be given again.", valueName: "name"))
+    var deleteConfig: [String] = []
+
+    func validate() throws {
+        guard !settings.config.isEmpty || !deleteConfig.isEmpty else {
+            throw ValidationError("nothing to alter: give --config NAME=VALUE or --delete-config NAME")
+        }
+    }
+
+    func apply(to topic: String) async throws {
+        let configs = try settings.configs
+        try await TopicCommand.withAdmin(output.broker) { admin in
+            try await admin.alterConfigs(topic, set: configs, delete: deleteConfig)
+            output.say("altered topic \(topic)", [("altered", .text(topic))])
         }
     }
 }
