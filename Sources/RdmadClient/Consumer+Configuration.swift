@@ -42,6 +42,46 @@ extension Consumer {
         /// The defaults.
         public init() {}
 
+        /// Sets one by Kafka's name for it, from Kafka's text.
+        ///
+        /// `auto.commit.interval.ms`, `check.crcs`, `client.id`, `enable.auto.commit`, `group.id`, `group.instance.id`,
+        /// `heartbeat.interval.ms`, `max.poll.interval.ms`, `metadata.max.age.ms`, `partition.assignment.strategy`,
+        /// `session.timeout.ms`.
+        /// - Throws: ``ClientError/Code/limit`` when there is no such setting, or no such value of it.
+        public mutating func set(_ name: String, to value: String) throws(ClientError) {
+            func refused(_ what: String) -> ClientError { ClientError(.limit, "\(name) is \(what), not '\(value)'") }
+            func integer() throws(ClientError) -> Int {
+                guard let number = Int(value) else { throw refused("a whole number") }
+                return number
+            }
+            func truth() throws(ClientError) -> Bool {
+                guard let truth = Bool(value) else { throw refused("true or false") }
+                return truth
+            }
+            switch name {
+            case "auto.commit.interval.ms": autoCommitIntervalMilliseconds = try integer()
+            case "check.crcs": checksCRCs = try truth()
+            case "client.id": clientID = value
+            case "enable.auto.commit": autoCommit = try truth()
+            case "group.id": groupID = value
+            case "group.instance.id": instanceID = value
+            case "heartbeat.interval.ms": heartbeatIntervalMilliseconds = try integer()
+            case "max.poll.interval.ms": maxPollIntervalMilliseconds = try integer()
+            case "metadata.max.age.ms": metadataMaxAgeMilliseconds = try integer()
+            case "partition.assignment.strategy":
+                var assignors: [Assignor] = []
+                for name in value.split(separator: ",", omittingEmptySubsequences: false) {
+                    guard let assignor = Assignor(kafkaName: name) else {
+                        throw refused("a list of " + Assignor.allCases.map(\.rawValue).joined(separator: ", "))
+                    }
+                    assignors.append(assignor)
+                }
+                self.assignors = assignors
+            case "session.timeout.ms": sessionTimeoutMilliseconds = try integer()
+            default: throw ClientError(.limit, "a consumer has no setting '\(name)'")
+            }
+        }
+
         func check() throws(ClientError) {
             func require(_ condition: Bool, _ text: String) throws(ClientError) {
                 if !condition { throw ClientError(.limit, text) }

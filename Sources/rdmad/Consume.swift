@@ -32,19 +32,11 @@ struct Consume: AsyncParsableCommand {
     @Option(
         help: "Begin with the first record of this time: milliseconds since 1970, or as in 2026-01-31T12:00:00.000Z.")
     var timestamp: String?
-    @Option(name: [.long, .short], help: "Read as a member of this consumer group.") var group: String?
-    @Option(help: "The member's own name, which survives a restart (group.instance.id).") var instanceID: String?
-    @Option(
-        help: ArgumentHelp(
-            "How the group divides partitions: range, roundrobin or cooperative-sticky. May be given again.",
-            valueName: "name"), transform: parseAssignor) var assignor: [Assignor] = []
-    @Option(help: "A member that was not heard of for so long is out of the group.") var sessionTimeoutMs = 45_000
-    @Flag(inversion: .prefixedNo, help: "Commit what was written.") var autoCommit = true
+    @OptionGroup var options: ConsumerOptions
     @Flag(help: "End when everything that is there has been read.") var exitAtEnd = false
     @Option(name: [.long, .short, .customLong("max-messages")], help: "End after this many records.") var count: Int?
     @Option(name: [.long, .short], help: "How to write a record.") var format: String?
     @Flag(name: [.long, .customShort("J")], help: "Each record as a JSON object on a line of its own.") var json = false
-    @Option(help: "Memory that the broker writes into, in bytes.") var ringBytes = 8 << 20
     @Flag(help: "Figures on standard error at the end.") var stats = false
     @Flag(help: "Read, and write nothing.") var discard = false
 
@@ -53,13 +45,10 @@ struct Consume: AsyncParsableCommand {
         _ = try chosenPartitions()
         _ = try RecordFormatter(format ?? "%s\\n")
         guard !topics.isEmpty else { throw ValidationError("which topic?") }
-        guard group == nil || partitions == nil else {
+        guard partitions == nil || options.group == nil else {
             throw ValidationError("--group says which partitions are read: no --partitions beside it")
         }
         guard format == nil || !json else { throw ValidationError("--format or --json, not both") }
-        guard group != nil || instanceID == nil && assignor.isEmpty else {
-            throw ValidationError("--instance-id and --assignor belong to --group")
-        }
     }
 
     private func position() throws -> Consumer.Position {
@@ -93,15 +82,7 @@ struct Consume: AsyncParsableCommand {
     }
 
     private func open() async throws -> Consumer {
-        var configuration = Consumer.Configuration()
-        configuration.ringBytes = ringBytes
-        configuration.groupID = group
-        configuration.instanceID = instanceID
-        configuration.autoCommit = autoCommit
-        configuration.sessionTimeoutMilliseconds = sessionTimeoutMs
-        configuration.heartbeatIntervalMilliseconds = max(1, min(3000, sessionTimeoutMs / 3))
-        if !assignor.isEmpty { configuration.assignors = assignor }
-        let (address, position) = (try broker.address, try position())
+        let (address, position, configuration) = (try broker.address, try position(), try options.configuration())
         guard let partitions = try chosenPartitions() else {
             return try await Consumer(topics: topics, from: position, broker: address, configuration: configuration)
         }
@@ -180,15 +161,6 @@ struct Consume: AsyncParsableCommand {
         return !assignment.isEmpty
             && assignment.allSatisfy { name in consumer.position(of: name).map { $0 >= ends[name] ?? 0 } ?? false }
     }
-}
-
-/// An assignor by Kafka's name.
-private func parseAssignor(_ name: String) throws -> Assignor {
-    guard let assignor = Assignor(rawValue: name) else {
-        throw ValidationError(
-            "an assignor is \(Assignor.allCases.map(\.rawValue).joined(separator: ", ")), not '\(name)'")
-    }
-    return assignor
 }
 
 /// Set from the signal thread.

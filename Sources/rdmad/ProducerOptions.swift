@@ -14,6 +14,7 @@ struct ProducerOptions: ParsableArguments {
     @Option(help: "How hard the codec tries: gzip 1 to 9, lz4 1 to 12, zstd -131072 to 22.") var compressionLevel: Int?
     @Option(help: "murmur2 (Kafka's default: by key, without one sticky), sticky or round-robin.")
     var partitioner: String?
+    @Option(help: "Whom the broker counts quotas for, at most 32 bytes (client.id).") var clientID: String?
     @Option(
         name: [.long, .customShort("X")],
         help: ArgumentHelp("A setting by Kafka's name, such as batch.size=16384.", valueName: "name=value"))
@@ -35,6 +36,7 @@ struct ProducerOptions: ParsableArguments {
         if let acks { try set("acks", acks, &result) }
         if let compression { try set("compression.type", compression, &result) }
         if let compressionLevel { result.compressionLevels[result.compression] = compressionLevel }
+        if let clientID { result.clientID = clientID }
         switch partitioner {
         case nil: break
         case "murmur2": result.partitioner = .murmur2

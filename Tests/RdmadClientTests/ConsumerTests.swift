@@ -148,6 +148,29 @@ import TransportTestSupport
         #expect(error?.description == "a batch of r partition 0 is larger than the ring: raise ringBytes")
     }
 
+    @Test func kafkasNames() throws {
+        var configuration = Consumer.Configuration()
+        for (name, value) in [
+            ("auto.commit.interval.ms", "11"), ("check.crcs", "false"), ("client.id", "me"),
+            ("enable.auto.commit", "false"), ("group.id", "g"), ("group.instance.id", "i"),
+            ("heartbeat.interval.ms", "12"), ("max.poll.interval.ms", "13"), ("metadata.max.age.ms", "14"),
+            ("partition.assignment.strategy", "range,org.apache.kafka.clients.consumer.RoundRobinAssignor"),
+            ("session.timeout.ms", "15"),
+        ] { try configuration.set(name, to: value) }
+        #expect(configuration.autoCommitIntervalMilliseconds == 11 && configuration.metadataMaxAgeMilliseconds == 14)
+        #expect(configuration.heartbeatIntervalMilliseconds == 12 && configuration.maxPollIntervalMilliseconds == 13)
+        #expect(configuration.sessionTimeoutMilliseconds == 15 && configuration.assignors == [.range, .roundRobin])
+        #expect(!configuration.checksCRCs && !configuration.autoCommit && configuration.clientID == "me")
+        #expect(configuration.groupID == "g" && configuration.instanceID == "i")
+        for (name, value) in [
+            ("no.such", "1"), ("session.timeout.ms", "long"), ("check.crcs", "maybe"),
+            ("partition.assignment.strategy", "range,"),
+        ] {
+            let error = #expect(throws: ClientError.self) { try configuration.set(name, to: value) }
+            #expect(error?.code == .limit && error?.description.contains(name) == true)
+        }
+    }
+
     @Test func settingsThatCannotBe() async throws {
         let broker = try InProcessBroker()
         func refused(_ adjust: (inout Consumer.Configuration) -> Void) async -> ClientError? {

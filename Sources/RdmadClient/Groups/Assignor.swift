@@ -11,6 +11,16 @@ public enum Assignor: String, Sendable, CaseIterable {
     /// Whether members keep reading during a rebalance.
     public var isCooperative: Bool { self == .cooperativeSticky }
 
+    /// By librdkafka's name, or by that of Java's class.
+    init?(kafkaName: Substring) {
+        switch kafkaName.split(separator: ".").last {
+        case "range", "RangeAssignor": self = .range
+        case "roundrobin", "RoundRobinAssignor": self = .roundRobin
+        case "cooperative-sticky", "CooperativeStickyAssignor": self = .cooperativeSticky
+        default: return nil
+        }
+    }
+
     /// Divides the partitions of the topics that members subscribe to.
     ///
     /// The same input gives the same output, in whatever order the members are given.
