@@ -51,7 +51,8 @@ let package = Package(
         .executableTarget(
             name: "rdmad",
             dependencies: [
-                "TransportBench", "RDMATransport", "RecordFormat", "TopicProtocol", "TopicLog", "BrokerCore",
+                "TransportBench", "RDMATransport", "RecordFormat", "Compression", "TopicProtocol", "TopicLog",
+                "BrokerCore",
                 "FabricFrontend", "RdmadClient", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),

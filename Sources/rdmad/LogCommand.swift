@@ -41,80 +41,6 @@ struct LogCommand: ParsableCommand {
         do { return try body() } catch let error as LogError { throw Failure("\(error)") }
     }
 
-    struct Dump: ParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Print batches, and records on request, with where they are and whether they are sound.",
-            discussion: "Exit status: 0 when all of it is sound, 1 when something is damaged.")
-        @Argument(help: "A data directory, a partition's directory or a segment file.") var path: String
-        @Option(help: "Begin with the batch that holds this offset.") var from: Int64 = 0
-        @Option(help: "End before the batch that begins at or after this offset.") var to: Int64 = .max
-        @Flag(name: [.long, .customLong("print-data-log")], help: "Print the records too.") var records = false
-
-        func run() throws {
-            var isSound = true
-            for (partition, segments) in try LogCommand.segments(at: path) {
-                for (base, path) in segments where base.rawValue < to {
-                    print("Dumping \(partition == path ? path : partition + ", " + path)")
-                    isSound = try LogCommand.explained { try dump(base, path) } && isSound
-                }
-            }
-            if !isSound { throw ExitCode(1) }
-        }
-
-        /// Returns whether all of it is sound.
-        private func dump(_ base: Offset, _ path: String) throws -> Bool {
-            let inspector = try LogInspector(path: path, expecting: base, allowsGaps: true)
-            var isSound = true
-            while let finding = try inspector.next() {
-                switch finding {
-                case .batch(let header, let position):
-                    guard header.lastOffset.rawValue >= from, header.baseOffset.rawValue < to else { continue }
-                    print(Self.line(header, position))
-                    if records { try printRecords(header, inspector) }
-                case .damage(let damage):
-                    isSound = false
-                    print("DAMAGED \(damage)")
-                }
-            }
-            return isSound
-        }
-
-        private static func line(_ header: RecordBatchHeader, _ position: Int64) -> String {
-            let codec = header.compressionType.map { "\($0)" } ?? "\(header.attributes & 7)"
-            return "baseOffset: \(header.baseOffset) lastOffset: \(header.lastOffset) count: \(header.recordCount) "
-                + "baseSequence: \(header.baseSequence) "
-                + "lastSequence: \(header.baseSequence < 0 ? -1 : header.lastSequence) "
-                + "producerId: \(header.producerID) producerEpoch: \(header.producerEpoch) "
-                + "partitionLeaderEpoch: \(header.partitionLeaderEpoch) isTransactional: \(header.isTransactional) "
-                + "isControl: \(header.isControl) position: \(position) "
-                + "\(header.isLogAppendTime ? "LogAppendTime" : "CreateTime"): \(header.maxTimestamp) "
-                + "size: \(header.sizeInBytes) magic: \(header.magic) "
-                + "compresscodec: \(codec) crc: \(header.crc) isvalid: true"
-        }
-
-        private func printRecords(_ header: RecordBatchHeader, _ inspector: LogInspector) throws {
-            guard !header.isCompressed else { return print("| compressed records are not shown") }
-            unsafe inspector.withBatch(header) { bytes in
-                do throws(RecordBatchError) {
-                    var reader = unsafe try RecordReader(bytes)
-                    while let record = try reader.next() { Self.printRecord(record) }
-                } catch { print("| DAMAGED \(error)") }
-            }
-        }
-
-        private static func printRecord(_ record: RecordView) {
-            func text(_ bytes: UnsafeRawBufferPointer?) -> String {
-                unsafe bytes.map { unsafe String(decoding: $0, as: UTF8.self) } ?? "null"
-            }
-            let keys = record.headers.map { unsafe String(decoding: $0.key, as: UTF8.self) }
-            print(
-                "| offset: \(record.offset) CreateTime: \(record.timestampMilliseconds) "
-                    + "keySize: \(unsafe record.key?.count ?? -1) valueSize: \(unsafe record.value?.count ?? -1) "
-                    + "headerKeys: [\(keys.joined(separator: ","))] key: \(unsafe text(record.key)) "
-                    + "payload: \(unsafe text(record.value))")
-        }
-    }
-
     struct Verify: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Check every batch and every record of every partition, changing nothing.",
@@ -146,6 +72,7 @@ struct LogCommand: ParsableCommand {
         ) throws -> Bool {
             var (batches, records, bytes) = (0, 0, Int64(0))
             var isSound = true
+            let contents = BatchContents()
             var next = segments.first?.base ?? .zero
             for (base, path) in segments {
                 if base != next && !compacted {
@@ -158,7 +85,7 @@ struct LogCommand: ParsableCommand {
                     case .batch(let header, let position):
                         batches += 1
                         records += Int(header.recordCount)
-                        if let reason = Self.damage(header, inspector) {
+                        if let reason = contents.damage(header, inspector) {
                             isSound = false
                             print("\(partition): DAMAGED: \(path) at byte \(position): \(reason)")
                         }
@@ -180,18 +107,6 @@ struct LogCommand: ParsableCommand {
                 "\(partition): \(isSound ? "ok" : "DAMAGED"), \(segments.count) segments, \(bytes) bytes, "
                     + "\(batches) batches, \(records) records, offsets \(start)..<\(next)")
             return isSound
-        }
-
-        /// What is wrong with a batch whose checksum is right: its producer wrote it so.
-        private static func damage(_ header: RecordBatchHeader, _ inspector: LogInspector) -> String? {
-            guard !header.isCompressed else { return nil }
-            return unsafe inspector.withBatch(header) { bytes in
-                do throws(RecordBatchError) {
-                    var reader = unsafe try RecordReader(bytes)
-                    while try reader.next() != nil {}
-                    return nil
-                } catch { return "\(error)" }
-            }
         }
     }
 }

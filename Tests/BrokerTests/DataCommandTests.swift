@@ -1,5 +1,6 @@
 import BrokerTestSupport
 import Foundation
+import RecordFormat
 import Testing
 
 /// `rdmad produce` and `rdmad consume`, as a person types them.
@@ -33,5 +34,37 @@ import Testing
             #expect(long.status == 1 && long.error.contains("at most 32 bytes"), "\(long)")
             #expect(try rdmad(broker, "\(command) t -X no.such=1").status == 64)
         }
+    }
+
+    /// `rdmad log dump` looks into compressed batches, in the format of kafka-dump-log, and says what is damaged in
+    /// them though their checksums are right.
+    @Test(arguments: ["gzip", "snappy", "lz4", "zstd"]) func compressedBatches(_ codec: String) throws {
+        let broker = try TestBroker()
+        #expect(try rdmad(broker, "topic create t").status == 0)
+        let lines = (0..<100).map { "k\($0):value \($0) " + String(repeating: "x", count: 50) + "\n" }.joined()
+        #expect(try rdmad(broker, "produce t -K : -H a=b -z \(codec)", input: lines).status == 0)
+        #expect(broker.stop() == 0)
+        let file = broker.dataPath + "/t-0/00000000000000000000.log"
+        let dump = try rdmad(broker, "log dump \(file) --print-data-log")
+        #expect(dump.status == 0 && dump.output.contains("compresscodec: \(codec) "), "\(dump)")
+        let records = dump.output.split(separator: "\n").filter { $0.hasPrefix("| offset: ") }
+        #expect(records.count == 100)
+        #expect(records.last?.hasPrefix("| offset: 99 CreateTime: ") == true)
+        let end = " keySize: 3 valueSize: 59 sequence: 99 headerKeys: [a] key: k99 payload: value 99 "
+        #expect(records.last?.contains(end) == true, "\(records.last ?? "")")
+        let deep = try rdmad(broker, "log dump \(file) --deep-iteration").output
+        #expect(deep.contains("| offset: 99 ") && !deep.contains("payload"))
+
+        // The first byte of the compressed records, and the checksum that goes with it.
+        var bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: file)))
+        bytes[61] ^= 0xff
+        let sum = unsafe bytes.withUnsafeBytes { unsafe CRC32C.checksum(.init(rebasing: $0[21...])) }
+        for place in 0..<4 { bytes[17 + place] = UInt8(truncatingIfNeeded: sum >> (24 - 8 * place)) }
+        try Data(bytes).write(to: URL(fileURLWithPath: file))
+        let damaged = try rdmad(broker, "log dump \(file) --records")
+        #expect(damaged.status == 1 && damaged.output.contains("DAMAGED at byte 0, though the"), "\(damaged)")
+        #expect(try rdmad(broker, "log dump \(file)").status == 0, "what is not looked at")
+        let verified = try rdmad(broker, "log verify \(broker.dataPath)")
+        #expect(verified.status == 1 && verified.output.contains("t-0: DAMAGED: "), "\(verified)")
     }
 }

@@ -21,7 +21,8 @@ enum ImportRules {
             "CLinux", "Compression", "Glibc", "RDMATransport", "RecordFormat", "Synchronization", "TopicProtocol",
         ],
         "rdmad": [
-            "ArgumentParser", "BrokerCore", "CLinux", "FabricFrontend", "Glibc", "Logging", "RDMATransport",
+            "ArgumentParser", "BrokerCore", "CLinux", "Compression", "FabricFrontend", "Glibc", "Logging",
+            "RDMATransport",
             "RdmadClient", "RecordFormat", "Synchronization", "TopicLog", "TopicProtocol", "TransportBench",
         ],
         "TransportBench": ["CLinux", "Glibc", "RDMATransport"],
