@@ -16,6 +16,7 @@ package enum Doors {
     private static func configuration(_ limits: DoorLimits) -> FabricConfiguration {
         var configuration = FabricConfiguration.broker
         configuration.connectionsMax = limits.connectionsMax + 24
+        configuration.messagesInFlight = limits.messagesInFlight
         return configuration
     }
 

@@ -337,6 +337,8 @@ package struct DoorLimits: Sendable {
     package var turnPushBytes = 1 << 20
     /// Bytes read from a log for one push.
     package var pushBytes = 256 << 10
+    /// Messages on their way, per connection and direction: a power of two. For tests.
+    package var messagesInFlight = FabricConfiguration.broker.messagesInFlight
     /// Longest ring that a client may open, in bytes (`--ring-bytes-max`).
     package var ringBytesMax: UInt64 = 1 << 30
     package init() {}

@@ -1,3 +1,5 @@
+internal import RDMATransport
+
 extension Consumer {
     /// Settings. Those of groups have Kafka's names and meanings.
     public struct Configuration: Sendable {
@@ -39,6 +41,8 @@ extension Consumer {
         /// Told of partitions that come and go. The consumer waits for it, at most half of the session time-out: seek
         /// or commit here. It must not wait for ``Consumer/next()``.
         public var onRebalance: (@Sendable (RebalanceEvent) async -> Void)?
+        /// Messages that the broker may have on their way: a power of two. For tests.
+        package var messagesInFlight = FabricConfiguration.client.messagesInFlight
         /// The defaults.
         public init() {}
 

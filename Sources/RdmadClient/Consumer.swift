@@ -1,3 +1,4 @@
+internal import RDMATransport
 internal import TopicProtocol
 
 /// Reads records of topics, where the broker puts them: into memory of this process.
@@ -62,11 +63,14 @@ public final class Consumer: Sendable, AsyncSequence {
         try Links.check(clientID: configuration.clientID)
         let agent = ConsumerAgent(interest, configuration)
         self.agent = agent
+        var fabric = FabricConfiguration.client
+        fabric.messagesInFlight = configuration.messagesInFlight
         link = Links.open(
             broker, agent: agent,
             patience: LinkPatience(
                 connectSeconds: configuration.connectTimeoutSeconds,
-                reconnectSeconds: configuration.reconnectTimeoutSeconds), clientID: configuration.clientID)
+                reconnectSeconds: configuration.reconnectTimeoutSeconds), clientID: configuration.clientID,
+            fabric: fabric)
         if let error = await withCheckedContinuation({ agent.whenReady($0) }) {
             link.close()
             throw error

@@ -5,7 +5,8 @@ internal import TopicProtocol
 enum Links {
     /// Starts the link's thread, which connects. The agent learns how it went.
     static func open(
-        _ address: BrokerAddress, agent: any LinkAgent, patience: LinkPatience, clientID: String = ""
+        _ address: BrokerAddress, agent: any LinkAgent, patience: LinkPatience, clientID: String = "",
+        fabric configuration: FabricConfiguration = .client
     ) -> LinkHandle {
         let handle = LinkHandle()
         agent.attach(handle)
@@ -13,12 +14,12 @@ enum Links {
         switch address {
         case .sharedMemory(let path):
             start(handle, agent, address, patience) { () throws(FabricError) in
-                let fabric = try SharedMemoryFabric(configuration: .client)
+                let fabric = try SharedMemoryFabric(configuration: configuration)
                 return (fabric, try fabric.connect(path: path, privateData: hello))
             }
         case .rdma(let host, let port):
             start(handle, agent, address, patience) { () throws(FabricError) in
-                let fabric = try VerbsFabric(towards: host, port: port, configuration: .client)
+                let fabric = try VerbsFabric(towards: host, port: port, configuration: configuration)
                 return (fabric, try fabric.connect(host: host, port: port, privateData: hello))
             }
         }

@@ -47,31 +47,42 @@ package func roundTrip(_ broker: BrokerAddress, records: Int) async throws {
     try expect(ends == (0..<4).map { offsets[$0, default: 0] }, "described ends are \(ends)")
 }
 
-/// A ring of three batches, released out of order; and a batch that no ring of this size can hold.
+/// A ring of three batches of up to half of it, released out of order, one partition paused for a while, two receives;
+/// and a batch that no ring of this size can hold.
 package func smallRing(_ broker: BrokerAddress) async throws {
     let admin = Admin(broker: broker)
     defer { admin.close() }
     try await admin.createTopic("ring", partitions: 2)
     var producing = Producer.Configuration()
-    producing.batchBytes = 16 << 10
+    let ringBytes = 48 << 10
+    producing.batchBytes = ringBytes / 2 - 64
     let producer = try await Producer(topic: "ring", broker: broker, configuration: producing)
     defer { producer.close() }
     for number in 0..<400 {
-        try await producer.send(value: filler(1 + (number * 911) % 14_000, number), partition: number % 2)
+        try await producer.send(value: filler(1 + (number * 911) % 24_400, number), partition: number % 2)
         if number % 3 == 0 { try await producer.flush() }
     }
     try await producer.flush()
     var configuration = Consumer.Configuration()
-    configuration.ringBytes = 48 << 10
+    configuration.ringBytes = ringBytes
+    configuration.messagesInFlight = 2
     let consumer = try await Consumer(topic: "ring", broker: broker, configuration: configuration)
     var next = [0: 0, 1: 1]
     var held: [ConsumedBatches] = []
+    var isPaused = false
     while next[0]! < 400 || next[1]! < 400 {
+        if next[1]! > 100, next[0]! < 400, !isPaused {
+            try consumer.pause([TopicPartition("ring", 1)])
+            isPaused = true
+        } else if next[0]! >= 400, isPaused {
+            try consumer.resume([TopicPartition("ring", 1)])
+            isPaused = false
+        }
         if let batches = try consumer.poll(timeoutMilliseconds: held.isEmpty ? 20_000 : 20) {
             try batches.forEachRecord { record in
                 let number = next[batches.partition]!
                 let value = unsafe Array(record.value!)
-                try expect(value == filler(1 + (number * 911) % 14_000, number), "record \(number) differs")
+                try expect(value == filler(1 + (number * 911) % 24_400, number), "record \(number) differs")
                 next[batches.partition] = number + 2
             }
             held.append(batches)
@@ -90,7 +101,7 @@ package func smallRing(_ broker: BrokerAddress) async throws {
     defer { other.close() }
     _ = try await other.sendAndWait(value: filler(100_000, 1), partition: 0)
     do {
-        _ = try await readAll("ring", of: broker, partitions: [0], ringBytes: 48 << 10)
+        _ = try await readAll("ring", of: broker, partitions: [0], ringBytes: ringBytes)
         throw ScenarioFailure("a batch of 100,000 bytes came through a ring of 49,152")
     } catch let error as ClientError {
         try expect(error.description.contains("raise ringBytes"), "\(error)")

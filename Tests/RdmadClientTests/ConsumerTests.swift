@@ -1,3 +1,4 @@
+import FabricFrontend
 import Testing
 import TopicProtocol
 import TransportTestSupport
@@ -90,10 +91,13 @@ import TransportTestSupport
         #expect(seen == Dictionary(uniqueKeysWithValues: names.map { ($0, Array(0..<500)) }))
     }
 
-    /// A ring of about three batches, sizes from one byte to half of it, released in any order, one partition paused.
+    /// A ring of about three batches, sizes from one byte to half of it, released in any order, one partition paused,
+    /// two messages on their way: no smaller ones are possible over shared memory.
     @Test(arguments: [UInt64(1), 2, 3, 4])
     func aRingOfThreeBatchesNeverStalls(seed: UInt64) async throws {
-        let broker = try InProcessBroker()
+        var limits = DoorLimits()
+        limits.messagesInFlight = 2
+        let broker = try InProcessBroker(limits)
         try await broker.createTopic("r", partitions: 3)
         var random = SplitMix(state: seed)
         let ringBytes = 12 << 10
@@ -110,6 +114,7 @@ import TransportTestSupport
         }
         var configuration = Consumer.Configuration()
         configuration.ringBytes = ringBytes
+        configuration.messagesInFlight = 2
         let consumer = try await Consumer(topics: ["r"], broker: broker.address, configuration: configuration)
         defer { consumer.close() }
         let paused = TopicPartition("r", Int(random.next() % 3))

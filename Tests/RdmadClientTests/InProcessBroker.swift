@@ -12,9 +12,11 @@ import TopicLog
 final class InProcessBroker: Sendable {
     let directory: String
     let address: BrokerAddress
+    private let limits: DoorLimits
     private let running = Mutex<(stopper: Stopper, ended: DispatchSemaphore)?>(nil)
 
-    init() throws {
+    init(_ limits: DoorLimits = DoorLimits()) throws {
+        self.limits = limits
         var template = Array("/tmp/rdmad-client-test-XXXXXX".utf8CString)
         directory = unsafe template.withUnsafeMutableBufferPointer { buffer in
             precondition(unsafe mkdtemp(buffer.baseAddress!) != nil, "no temporary directory")
@@ -46,7 +48,7 @@ final class InProcessBroker: Sendable {
         let ready = DispatchSemaphore(value: 0)
         let ended = DispatchSemaphore(value: 0)
         let outcome = Mutex<Result<Stopper, any Error>?>(nil)
-        let (directory, path) = (directory + "/data", directory + "/sock")
+        let (directory, path, limits) = (directory + "/data", directory + "/sock", limits)
         startThread {
             do {
                 var options = LogOptions()
@@ -56,7 +58,7 @@ final class InProcessBroker: Sendable {
                 var quiet = Logger(label: "broker") { StreamLogHandler.standardError(label: $0) }
                 quiet.logLevel = .critical
                 let door = try Doors.sharedMemory(
-                    path: path, number: 0, broker: broker, limits: DoorLimits(), arenaBytes: Doors.arenaBytesMin,
+                    path: path, number: 0, broker: broker, limits: limits, arenaBytes: Doors.arenaBytesMin,
                     log: quiet)
                 let loop = BrokerLoop(broker: broker, doors: [door], log: quiet)
                 outcome.withLock { $0 = .success(loop.stopper) }

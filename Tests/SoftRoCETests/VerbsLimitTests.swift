@@ -142,4 +142,38 @@ import TransportTestSupport
         _ = try driver.waitEstablished(1)
         for fabric in driver.fabrics { fabric.shutdown() }
     }
+
+    /// Two receives are enough where the other side has more. Messages go both ways, and once they have been answered
+    /// nothing more is sent: credits do not answer one another.
+    @Test(arguments: [2, 4]) func twoReceives(ofServer: Int) throws {
+        var few = FabricConfiguration.client
+        few.messagesInFlight = ofServer
+        let server = try VerbsFabric(listening: rxeHost, port: 0, configuration: few)
+        few.messagesInFlight = 2
+        let client = try VerbsFabric(towards: rxeHost, port: 1, configuration: few)
+        let driver = Driver(server, client)
+        defer { for fabric in driver.fabrics { fabric.shutdown() } }
+        let atClient = try client.connect(host: rxeHost, port: server.localPort, privateData: [])
+        guard ofServer > 2 else {
+            let failure = try driver.wait(1, for: "rejection") {
+                if case .rejected(_, let why) = $0 { why } else { nil }
+            }
+            return #expect(failure == .rejectedByPeer)
+        }
+        let atServer = try driver.waitRequest(0)
+        try server.accept(atServer, privateData: [])
+        _ = try driver.waitEstablished(1)
+        for number in 0..<200 as Range<UInt8> {
+            try driver.post(1) { send([number], on: atClient, of: $0) }
+            if number % 3 > 0 { try driver.post(0) { send([number], on: atServer, of: $0) } }
+            let (request, bytes) = try driver.waitMessage(0)
+            server.release(request)
+            #expect(bytes == [number])
+            if number % 3 > 0 { client.release(try driver.waitMessage(1).message) }
+        }
+        for _ in 0..<20_000 { driver.turn() }
+        let posted = client.statistics.requestsPosted + server.statistics.requestsPosted
+        for _ in 0..<20_000 { driver.turn() }
+        #expect(client.statistics.requestsPosted + server.statistics.requestsPosted == posted)
+    }
 }

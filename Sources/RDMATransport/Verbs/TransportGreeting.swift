@@ -10,6 +10,11 @@ struct TransportGreeting {
     static let byteCount = 12
     /// Every frame that must go out whole fits into so much: a peer with less cannot be talked to.
     static let messageBufferBytesMin = 1024
+    /// Fewest receives: one is kept for a message that only gives credits back.
+    static let messagesInFlightMin = 2
+    /// Fewest receives of the side that has more. Where both have two, a message that gives credits back calls for
+    /// another one, for it takes a receive itself.
+    static let messagesInFlightMinOfLarger = 4
 
     var messagesInFlight: Int
     var messageBufferBytes: Int
@@ -37,7 +42,7 @@ struct TransportGreeting {
         let greeting = TransportGreeting(
             messagesInFlight: word(6, 2), messageBufferBytes: word(8, 4),
             privateData: Array(bytes[byteCount...].prefix(Int(bytes[5]))))
-        guard greeting.messagesInFlight >= 4, greeting.messagesInFlight <= 4096,
+        guard greeting.messagesInFlight >= messagesInFlightMin, greeting.messagesInFlight <= 4096,
             greeting.messageBufferBytes >= messageBufferBytesMin, greeting.messageBufferBytes <= 1 << 20,
             Int(bytes[5]) <= bytes.count - byteCount
         else { return .garbage }

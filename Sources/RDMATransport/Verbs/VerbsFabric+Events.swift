@@ -63,6 +63,8 @@ extension VerbsFabric {
     private func requested(_ event: ConnectionEvent, into events: inout [FabricEvent]) {
         let identifier = event.request!
         guard case .greeting(let greeting) = TransportGreeting.parse(event.privateData),
+            max(greeting.messagesInFlight, configuration.messagesInFlight)
+                >= TransportGreeting.messagesInFlightMinOfLarger,
             unsafe identifier.raw.pointee.verbs == context.raw
         else { return identifier.reject(privateData: self.greeting([]).encoded) }
         let peer = identifier.describePeer()
