@@ -282,7 +282,7 @@ package import TopicProtocol
     private func publish(_ partition: Partition, upTo end: Offset) {
         guard end > partition.highWatermark else { return }
         partition.highWatermark = end
-        effects.isReadable = true
+        effects.readable.append(partition)
         var due = 0
         // In order of their offsets but for duplicates, which may be due earlier than they stand: they wait a little.
         while due < partition.awaiting.count, partition.awaiting[due].end <= end {

@@ -51,7 +51,9 @@ package struct BrokerEffects {
     package var appended: [[AppendedBatch]]
     /// Answers about groups, in order.
     package var answers: [GroupAnswer] = []
-    /// Some partition's high watermark moved, or a partition went away: consumers may have something to read.
+    /// Partitions whose high watermark moved: their consumers have something to read. One may stand here twice.
+    package var readable: [Partition] = []
+    /// A partition went away, or its log's start moved: all subscriptions are looked at.
     package var isReadable = false
     /// What an operator should know, by partition: a full disk, a failed sync, damage.
     package var troubles: [String: String] = [:]
@@ -73,6 +75,7 @@ package struct BrokerEffects {
         }
         hasDeletedFiles = false
         answers.removeAll(keepingCapacity: true)
+        readable.removeAll(keepingCapacity: true)
         isReadable = false
         if !troubles.isEmpty { troubles = [:] }
         if !maintenanceTroubles.isEmpty { maintenanceTroubles = [] }

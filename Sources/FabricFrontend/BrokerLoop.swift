@@ -79,9 +79,10 @@ package final class BrokerLoop {
             if !effects.changed[index].isEmpty { door.answer(effects.changed[index]) }
             if effects.hasDeletedFiles { door.filesWereDeleted() }
             count += effects.acks[index].count
-            if door.deliver(effects.acks[index], isReadable: effects.isReadable) { hasMore = true }
+            if effects.isReadable { door.lookAtAllSubscriptions() }
+            if door.deliver(effects.acks[index], readable: effects.readable) { hasMore = true }
         }
-        return count > 0 || effects.isReadable || hasMore
+        return count > 0 || !effects.readable.isEmpty || effects.isReadable || hasMore
     }
 
     private func say(_ troubles: [String: String]) {

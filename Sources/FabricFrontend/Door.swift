@@ -17,8 +17,11 @@ package protocol Door: AnyObject {
     /// Files of logs were removed: what is mapped of them goes.
     func filesWereDeleted()
     /// Sends acknowledgements and pushes what consumers can read, a turn's share to each.
+    /// - Parameter readable: Partitions whose high watermark moved.
     /// - Returns: Whether there is more that can be pushed in the next turn.
-    func deliver(_ acks: [(origin: ProduceOrigin, ack: ProduceAck)], isReadable: Bool) -> Bool
+    func deliver(_ acks: [(origin: ProduceOrigin, ack: ProduceAck)], readable: [Partition]) -> Bool
+    /// Partitions went away, or what can be read of them: their consumers are told when they are next delivered to.
+    func lookAtAllSubscriptions()
     /// When ``poll()`` is to be called again at the latest, in nanoseconds of the monotonic clock; nil: any time.
     var nextDeadline: UInt64? { get }
     /// Readable when there may be something to poll, after ``prepareToSleep()``.
@@ -36,6 +39,8 @@ package struct DoorCounters: Sendable {
     package var pulledBatches = 0
     package var eagerBatches = 0
     package var refusedBatches = 0
+    /// Subscriptions looked at for something to push.
+    package var looks = 0
     package var pushedEntries = 0
     package var pushedBytes = 0
     /// Reads of log files into send memory: one copy each.

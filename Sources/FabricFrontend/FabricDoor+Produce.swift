@@ -247,7 +247,10 @@ extension FabricDoor {
         stagedMessages.removeAll(keepingCapacity: true)
     }
 
-    func deliver(_ acks: [(origin: ProduceOrigin, ack: ProduceAck)], isReadable: Bool) -> Bool {
+    func deliver(_ acks: [(origin: ProduceOrigin, ack: ProduceAck)], readable: [Partition]) -> Bool {
+        for partition in readable {
+            readers[partition.address]?.values.forEach { $0.session.makeReady($0) }
+        }
         for (origin, ack) in acks { sessionsByNumber[origin.session]?.acks.append(ack) }
         // Each turn begins with another one, for whoever comes first finds the most memory: with the one that found
         // none.
@@ -257,7 +260,7 @@ extension FabricDoor {
         // Somebody waits for what is pushed; who produced it has more to do meanwhile.
         for place in order.indices {
             let session = order[(firstServed &+ place) % order.count]
-            if isReadable || session.mayPush, push(session) { hasMore = true }
+            if session.mayPush, push(session) { hasMore = true }
         }
         for session in order where !session.acks.isEmpty && session.answers.isEmpty { sendAcks(session) }
         fabric.flush()

@@ -15,7 +15,7 @@ extension FabricDoor {
         guard let ring = session.ring else { return false }
         let shareEnd = ring.written + UInt64(limits.turnPushBytes)
         var idle = 0
-        while idle < session.subscriptions.count {
+        while idle < session.ready.count {
             let written = session.ring!.written
             if written >= shareEnd {
                 session.mayPush = true
@@ -25,30 +25,37 @@ extension FabricDoor {
                 throttle(session, until: time)
                 return false
             }
-            let index = session.nextSubscription % session.subscriptions.count
-            switch pushOne(session, index) {
+            let index = session.nextReady % session.ready.count
+            let subscription = session.ready[index]
+            counters.looks += 1
+            switch pushOne(session, subscription) {
             case .pushed:
                 idle = 0
                 session.quota?.consume?.charge(Int(session.ring!.written - written), now: now)
-            case .nothing: idle += 1
+            case .waits: idle += 1
+            case .nothing:
+                subscription.isReady = false
+                session.ready.remove(at: index)
+                continue
             case .ended:
-                session.subscriptions.remove(at: index)
+                unsubscribe(session, subscription.partition.address)
                 continue
             case .blocked: return false
             }
-            session.nextSubscription = index + 1
+            session.nextReady = index + 1
         }
         return false
     }
 
     enum PushOutcome {
         case pushed, nothing, ended
+        /// For a window that is being prepared: others may have their turn.
+        case waits
         /// Goes on when credit, memory or room comes back.
         case blocked
     }
 
-    private func pushOne(_ session: Session, _ index: Int) -> PushOutcome {
-        let subscription = session.subscriptions[index]
+    private func pushOne(_ session: Session, _ subscription: Subscription) -> PushOutcome {
         let partition = subscription.partition
         if partition.isDeleted {
             return endSubscription(session, partition, .unknownTopicOrPartition, subscription.cursor.offset)
@@ -62,11 +69,11 @@ extension FabricDoor {
             batch.base >= partition.log.logStartOffset
         {
             return batch.byteCount <= room
-                ? pushHot(session, index, partition, unit, batch) : wrap(session, needs: batch.byteCount, partition)
+                ? pushHot(session, subscription, unit, batch) : wrap(session, needs: batch.byteCount, partition)
         }
         if room < RecordBatchHeader.byteCount { return wrap(session, needs: RecordBatchHeader.byteCount) }
-        return pushFromWindow(session, index, partition, room: room)
-            ?? read(session, index, partition, byteCountMax: min(limits.pushBytes, room))
+        return pushFromWindow(session, subscription, room: room)
+            ?? read(session, subscription, byteCountMax: min(limits.pushBytes, room))
     }
 
     /// All of our memory is in use: goes on when some comes back, with this session.
@@ -76,14 +83,15 @@ extension FabricDoor {
         return .blocked
     }
 
-    private func read(_ session: Session, _ index: Int, _ partition: Partition, byteCountMax: Int) -> PushOutcome {
+    private func read(_ session: Session, _ subscription: Subscription, byteCountMax: Int) -> PushOutcome {
+        let partition = subscription.partition
         let reserved = RingEntry.headerBytes + byteCountMax
         guard let offset = pushing.allocate(reserved) else {
             return awaitMemory(session)
         }
         let payload = offset + RingEntry.headerBytes
         let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[payload..<payload + byteCountMax])
-        var cursor = session.subscriptions[index].cursor
+        var cursor = subscription.cursor
         let outcome: LogRead
         do throws(LogError) {
             unsafe outcome = try partition.log.read(&cursor, below: partition.highWatermark, into: buffer)
@@ -106,7 +114,7 @@ extension FabricDoor {
         encodeHeader(partition, byteCount, from: firstBase, to: nextOffset, at: offset)
         let slice = LocalSlice(region: region, offset: offset, count: RingEntry.headerBytes + byteCount)
         let transfer = Transfer.push(session, offset: offset, byteCount: reserved)
-        guard write(session, index, cursor, slice, nil, byteCount, transfer) else {
+        guard write(session, subscription, cursor, slice, nil, byteCount, transfer) else {
             pushing.free(offset: offset, byteCount: reserved)
             return .blocked
         }
@@ -115,18 +123,18 @@ extension FabricDoor {
 
     /// From where the batch landed: header and batch are gathered by the device.
     private func pushHot(
-        _ session: Session, _ index: Int, _ partition: Partition, _ unit: Int, _ batch: HotCache.Batch
+        _ session: Session, _ subscription: Subscription, _ unit: Int, _ batch: HotCache.Batch
     ) -> PushOutcome {
         guard let header = headers.allocate(RingEntry.headerBytes) else {
             return awaitMemory(session)
         }
-        encodeHeader(partition, batch.byteCount, from: batch.base, to: batch.next, at: header)
-        var cursor = session.subscriptions[index].cursor
+        encodeHeader(subscription.partition, batch.byteCount, from: batch.base, to: batch.next, at: header)
+        var cursor = subscription.cursor
         cursor.skip(batch.byteCount, to: batch.next)
         let slice = LocalSlice(region: region, offset: header, count: RingEntry.headerBytes)
         let payload = LocalSlice(region: region, offset: batch.offset, count: batch.byteCount)
         let transfer = Transfer.hotPush(session, header: header, unit: unit)
-        guard write(session, index, cursor, slice, payload, batch.byteCount, transfer) else {
+        guard write(session, subscription, cursor, slice, payload, batch.byteCount, transfer) else {
             headers.free(offset: header, byteCount: RingEntry.headerBytes)
             return .blocked
         }
@@ -146,7 +154,8 @@ extension FabricDoor {
 
     /// Posts an entry and moves ring and cursor past it, or changes nothing when there is no room.
     func write(
-        _ session: Session, _ index: Int, _ cursor: LogCursor, _ first: LocalSlice, _ second: LocalSlice?,
+        _ session: Session, _ subscription: Subscription, _ cursor: LogCursor, _ first: LocalSlice,
+        _ second: LocalSlice?,
         _ byteCount: Int, _ transfer: Transfer
     ) -> Bool {
         var ring = session.ring!
@@ -159,7 +168,7 @@ extension FabricDoor {
         nextToken += 1
         transfers[token] = transfer
         session.ring = ring
-        session.subscriptions[index].cursor = cursor
+        subscription.cursor = cursor
         counters.pushedEntries += 1
         counters.pushedBytes += byteCount
         return true
@@ -175,8 +184,7 @@ extension FabricDoor {
             return endSubscription(session, partition, .messageTooLarge, 0)
         }
         if byteCount > limits.pushBytes, let partition, footprint <= min(ring.free, ring.contiguous) {
-            let index = session.subscriptions.firstIndex { $0.partition === partition }!
-            return read(session, index, partition, byteCountMax: byteCount)
+            return read(session, session.subscriptions[partition.address]!, byteCountMax: byteCount)
         }
         // A ring that is empty and in the middle may be begun again even for its full length.
         guard ring.contiguous < footprint, ring.free >= ring.contiguous, ring.position != 0 else { return .blocked }

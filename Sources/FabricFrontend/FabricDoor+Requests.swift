@@ -47,7 +47,7 @@ extension FabricDoor {
             openRing(session, id, RemoteRegion(key: key, address: address, byteCount: byteCount))
         case .subscribe(let partition, let offset): subscribe(session, id, partition, offset)
         case .unsubscribe(let partition):
-            session.subscriptions.removeAll { $0.partition.address == partition }
+            unsubscribe(session, partition)
             answer(session, id) { _ in }
         case .ringCredit(let position):
             guard let ring = session.ring, position >= ring.released, position <= ring.written,
@@ -102,11 +102,25 @@ extension FabricDoor {
                 session, id,
                 BrokerError(.offsetOutOfRange, "offset \(offset) of \(partition.topic) is outside \(range)"))
         }
-        session.subscriptions.removeAll { $0.partition.address == address }
-        session.subscriptions.append(Subscription(partition: partition, cursor: LogCursor(start)))
-        session.mayPush = true
+        unsubscribe(session, address)
+        let subscription = Subscription(session: session, partition: partition, cursor: LogCursor(start))
+        session.subscriptions[address] = subscription
+        readers[address, default: [:]][session.number] = subscription
+        session.makeReady(subscription)
         // The effective start, so that a consumer of "latest" knows it.
         answer(session, id) { $0.integer(start.rawValue) }
+    }
+
+    /// Nothing more is pushed of a partition.
+    func unsubscribe(_ session: Session, _ address: PartitionAddress) {
+        guard let subscription = session.subscriptions.removeValue(forKey: address) else { return }
+        readers[address]?[session.number] = nil
+        if readers[address]?.isEmpty == true { readers[address] = nil }
+        if subscription.isReady { session.ready.removeAll { $0 === subscription } }
+    }
+
+    func lookAtAllSubscriptions() {
+        for session in order { session.subscriptions.values.forEach(session.makeReady) }
     }
 
     // MARK: Answers

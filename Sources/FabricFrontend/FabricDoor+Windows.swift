@@ -10,23 +10,24 @@ extension FabricDoor {
     /// Pushes from the window at a subscription's cursor.
     /// - Parameter room: Bytes of batches that the ring has room for.
     /// - Returns: nil when there is no window, and there will be none soon: the file must be read.
-    func pushFromWindow(_ session: Session, _ index: Int, _ partition: Partition, room: Int) -> PushOutcome? {
+    func pushFromWindow(_ session: Session, _ subscription: Subscription, room: Int) -> PushOutcome? {
+        let partition = subscription.partition
         guard !windows.isOff,
             let written = partition.log.written(
-                at: session.subscriptions[index].cursor, below: partition.highWatermark)
+                at: subscription.cursor, below: partition.highWatermark)
         else { return nil }
         let number = written.position / WindowCache.stepBytes
         let key = WindowKey(partition: partition.address, segment: written.segment, number: number)
         guard let window = windows.find(key) else {
             guard prepareWindow(key, written, partition) else { return nil }
             session.awaitsWindow = true
-            return .nothing
+            return .waits
         }
         guard case .ready(let file, let region) = window.state else {
             session.awaitsWindow = true
-            return .nothing
+            return .waits
         }
-        let outcome = push(session, index, partition, window, file, region, from: written.position, room)
+        let outcome = push(session, subscription, window, file, region, from: written.position, room)
         if !window.wasUsed {
             window.wasUsed = true
             let next = WindowKey(partition: key.partition, segment: key.segment, number: number + 1)
@@ -43,13 +44,14 @@ extension FabricDoor {
     }
 
     private func push(
-        _ session: Session, _ index: Int, _ partition: Partition, _ window: Window, _ file: PinnedFile,
+        _ session: Session, _ subscription: Subscription, _ window: Window, _ file: PinnedFile,
         _ region: RegionID, from position: Int64, _ room: Int
     ) -> PushOutcome? {
+        let partition = subscription.partition
         let start = Int(position - window.range.lowerBound)
         let left = window.range.count - start
         guard left > 0 else { return nil }
-        var cursor = session.subscriptions[index].cursor
+        var cursor = subscription.cursor
         var outcome: LogRead
         var byteCountMax = min(left, room, limits.pushBytes)
         do throws(LogError) {
@@ -76,7 +78,7 @@ extension FabricDoor {
             let slice = LocalSlice(region: self.region, offset: header, count: RingEntry.headerBytes)
             let payload = LocalSlice(region: region, offset: start, count: byteCount)
             let transfer = Transfer.windowPush(session, header: header, window)
-            guard write(session, index, cursor, slice, payload, byteCount, transfer) else {
+            guard write(session, subscription, cursor, slice, payload, byteCount, transfer) else {
                 headers.free(offset: header, byteCount: RingEntry.headerBytes)
                 return .blocked
             }

@@ -32,6 +32,8 @@ final class FabricDoor<F: Fabric>: Door {
     var order: [Session] = []
     var firstServed = 0
     var nextServed: UInt64?
+    /// Who reads a partition, by the session's number.
+    var readers: [PartitionAddress: [UInt64: Subscription]] = [:]
     /// This turn's time, in nanoseconds of the monotonic clock.
     var now: UInt64 = 0
     /// When the first session that is throttled may go on.
@@ -294,6 +296,7 @@ final class FabricDoor<F: Fabric>: Door {
         order.removeAll { $0 === session }
         stalled.removeAll { $0 === session }
         fragmentBytes -= session.fragments.byteCount
+        for address in Array(session.subscriptions.keys) { unsubscribe(session, address) }
         // Its transfers have all completed; what had landed and not been staged was never acknowledged.
         for produce in session.produces {
             if case .eager(let message, _) = produce.state { fabric.release(message) }

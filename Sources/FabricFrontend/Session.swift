@@ -32,9 +32,11 @@ final class Session {
     var answerPosition = 0
     var answerBytes = 0
     var ring: Ring?
-    var subscriptions: [Subscription] = []
-    /// Where the next push starts looking, so that partitions take turns.
-    var nextSubscription = 0
+    var subscriptions: [PartitionAddress: Subscription] = [:]
+    /// Those that may have something to read: the others are not looked at. Where the next push starts among them, so
+    /// that partitions take turns.
+    var ready: [Subscription] = []
+    var nextReady = 0
     /// Something changed since the last look for readable partitions.
     var mayPush = false
     /// The account of its client; nil when nothing limits it.
@@ -46,6 +48,14 @@ final class Session {
 
     static let answersMax = 256
     static let answerBytesMax = 2 << 20
+
+    /// A subscription may have something to read.
+    func makeReady(_ subscription: Subscription) {
+        mayPush = true
+        guard !subscription.isReady else { return }
+        subscription.isReady = true
+        ready.append(subscription)
+    }
 
     init(connection: ConnectionID, number: UInt64, peer: String, version: UInt16, quota: ClientQuota? = nil) {
         self.quota = quota
@@ -82,9 +92,18 @@ struct PendingProduce {
 }
 
 /// What a consumer wants of one partition.
-struct Subscription {
+final class Subscription {
+    unowned let session: Session
     let partition: Partition
     var cursor: LogCursor
+    /// It stands among the session's ready ones.
+    var isReady = false
+
+    init(session: Session, partition: Partition, cursor: LogCursor) {
+        self.session = session
+        self.partition = partition
+        self.cursor = cursor
+    }
 }
 
 /// A consumer's ring, as the broker sees it. Positions count bytes ever written.

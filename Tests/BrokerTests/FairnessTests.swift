@@ -51,6 +51,32 @@ import TransportTestSupport
         }
     }
 
+    /// What others write costs nothing for each partition that a consumer has read to its end.
+    @Test func idleSubscriptionsAreNotLookedAt() throws {
+        let broker = try TurnedBroker(limits: DoorLimits())
+        try broker.broker.createTopic("wide", partitions: 100)
+        let id = try broker.broker.describeTopic("wide", firstPartition: 0).topicID
+        let client = try broker.connect()
+        let ring = try client.share(1 << 20, .write)
+        try client.send(.openRing(key: ring.key, address: ring.address, byteCount: ring.byteCount))
+        for partition in 0..<100 as Range<UInt32> {
+            try client.send(.subscribe(PartitionAddress(topicID: id, partition: partition), offset: -2))
+            try broker.turn(until: "answer") { client.answers.count == Int(partition) + 2 }
+        }
+        let before = broker.door.counters.looks
+        for number in 0..<20 {
+            _ = try broker.fill("other-\(number)", batches: 1, bytes: 100)
+            broker.turn()
+        }
+        #expect(broker.door.counters.looks == before)
+        // One that has something is found, and when it is gone, too.
+        try broker.append(PartitionAddress(topicID: id, partition: 77), batches: 1, bytes: 100)
+        try broker.turn(until: "push") { client.writtenBytes > 0 }
+        #expect(broker.door.counters.looks <= before + 3)
+        try broker.broker.deleteTopic("wide")
+        try broker.turn(until: "end of all") { client.ended == 100 }
+    }
+
     /// Four producers announce more than the landing memory holds: it is given out a batch at a time.
     @Test func producersShare() throws {
         let broker = try TurnedBroker(limits: DoorLimits())

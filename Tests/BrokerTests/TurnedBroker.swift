@@ -62,6 +62,12 @@ final class TurnedBroker {
         try broker.perform(.create(TopicCreation(topic, partitions: 1, configs: [])))
         let address = PartitionAddress(
             topicID: try broker.describeTopic(topic, firstPartition: 0).topicID, partition: 0)
+        try append(address, batches: batches, bytes: bytes)
+        return address
+    }
+
+    /// So many batches of about so many bytes.
+    func append(_ address: PartitionAddress, batches: Int, bytes: Int) throws {
         var batch = makeBatch(valueBytes: bytes)
         for number in 0..<batches {
             unsafe batch.withUnsafeMutableBytes {
@@ -71,7 +77,6 @@ final class TurnedBroker {
                 broker.commit(now: 1)
             }
         }
-        return address
     }
 }
 
@@ -95,6 +100,8 @@ final class TurnedClient {
     private(set) var writtenBytes = 0
     private(set) var answers: [ErrorCode] = []
     private(set) var acks: [ErrorCode] = []
+    /// Subscriptions that the broker ended.
+    private(set) var ended = 0
     private var events: [FabricEvent] = []
 
     init(path: String, clientID: String) throws {
@@ -117,6 +124,7 @@ final class TurnedClient {
                 switch unsafe try? Response.parse(UnsafeRawBufferPointer(fabric.bytes(of: message))) {
                 case .answer(_, let error, _, _): answers.append(error)
                 case .produceAcks(let more): acks += more.map(\.error)
+                case .subscriptionEnded: ended += 1
                 default: break
                 }
                 fabric.release(message)
