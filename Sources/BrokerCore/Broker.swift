@@ -15,7 +15,9 @@ package import TopicProtocol
     private let flusher: Flusher
     let compactor: Compactor?
     private let directoryThread: DirectoryThread?
-    var topics: [String: [Partition]] = [:]
+    var topics: [String: [Partition]] = [:] { didSet { topicNames = nil } }
+    /// In order, once asked for.
+    private var topicNames: [String]?
     /// The same by the topic's number: looked up for each batch.
     private var partitionsByID: [UInt32: [Partition]] = [:]
     private var nextTopicID: UInt32 = 1
@@ -126,15 +128,21 @@ package import TopicProtocol
 
     /// Names greater than `after`, in order, with their ids.
     package func listTopics(after: String, limit: Int) -> TopicList {
-        let names = topics.keys.filter { $0 > after }.sorted()
+        let names = topicNames ?? topics.keys.sorted()
+        topicNames = names
+        var (first, end) = (0, names.count)
+        while first < end {
+            let middle = (first + end) / 2
+            if names[middle] > after { end = middle } else { first = middle + 1 }
+        }
         var list = TopicList()
-        for name in names.prefix(limit) {
+        for name in names[first...].prefix(limit) {
             let partitions = topics[name]!
             list.topics.append(
                 TopicListing(
                     topicID: partitions[0].address.topicID, partitions: UInt32(partitions.count), name: name))
         }
-        list.isCut = names.count > limit
+        list.isCut = names.count - first > limit
         return list
     }
 

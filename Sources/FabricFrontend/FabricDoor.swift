@@ -48,6 +48,9 @@ final class FabricDoor<F: Fabric>: Door {
     /// Bytes of requests that are coming in fragments, and when the first of them must be whole.
     private var fragmentBytes = 0
     private var fragmentsDue = UInt64.max
+    /// Sessions whose requests wait for their turn, and how many requests this turn still takes.
+    private var backlogged: [Session] = []
+    private var requestsLeft = 0
     /// Sessions with announced produces that wait for memory or room.
     var stalled: [Session] = []
     private var events: [FabricEvent] = []
@@ -103,6 +106,8 @@ final class FabricDoor<F: Fabric>: Door {
         self.now = now
         if now >= throttledUntil { resumeThrottled() }
         if now >= fragmentsDue { giveUpLateFragments() }
+        requestsLeft = limits.turnRequests
+        serveBacklog()
         let count = fabric.poll(into: &events)
         for event in events { handle(event) }
         events.removeAll(keepingCapacity: true)
@@ -134,7 +139,7 @@ final class FabricDoor<F: Fabric>: Door {
     func prepareToSleep() -> Bool {
         dropIdleWindows()
         // WRITEs give memory back: that matters when somebody waits for it.
-        return fabric.prepareToSleep(awaitingWrites: !stalled.isEmpty || nextServed != nil)
+        return backlogged.isEmpty && fabric.prepareToSleep(awaitingWrites: !stalled.isEmpty || nextServed != nil)
     }
 
     func shutdown() {
@@ -194,8 +199,43 @@ final class FabricDoor<F: Fabric>: Door {
     }
 
     private func receive(_ message: ReceivedMessage) {
+        guard let session = sessions[message.connection] else { return fabric.release(message) }
+        if session.backlog.isEmpty {
+            if takes(message) { return serve(message, session) }
+            backlogged.append(session)
+        }
+        session.backlog.append(message)
+    }
+
+    /// Whether a message is served in this turn: of those that are not about data only so many are, for who floods the
+    /// broker with them must not hold up the others.
+    private func takes(_ message: ReceivedMessage) -> Bool {
+        let frame = unsafe fabric.bytes(of: message)
+        if let type = unsafe frame.first, Request.isAboutData(type: type) { return true }
+        guard requestsLeft > 0 else { return false }
+        requestsLeft -= 1
+        return true
+    }
+
+    /// A message of each session, round after round.
+    private func serveBacklog() {
+        guard !backlogged.isEmpty else { return }
+        var queue = backlogged
+        backlogged.removeAll(keepingCapacity: true)
+        var next = 0
+        while next < queue.count, let message = queue[next].backlog.first, takes(message) {
+            let session = queue[next]
+            session.backlog.removeFirst()
+            serve(message, session)
+            if !session.backlog.isEmpty { queue.append(session) }
+            next += 1
+        }
+        backlogged += queue[next...]
+    }
+
+    private func serve(_ message: ReceivedMessage, _ session: Session) {
         // Nothing after what broke the protocol can be trusted.
-        guard let session = sessions[message.connection], !session.isEnding else { return fabric.release(message) }
+        guard !session.isEnding else { return fabric.release(message) }
         do throws(FrameError) {
             let frame = unsafe fabric.bytes(of: message)
             if session.version >= 2, unsafe session.fragments.isPart(UnsafeRawBufferPointer(frame)) {
@@ -295,6 +335,9 @@ final class FabricDoor<F: Fabric>: Door {
         sessionsByNumber[session.number] = nil
         order.removeAll { $0 === session }
         stalled.removeAll { $0 === session }
+        backlogged.removeAll { $0 === session }
+        for message in session.backlog { fabric.release(message) }
+        session.backlog = []
         fragmentBytes -= session.fragments.byteCount
         for address in Array(session.subscriptions.keys) { unsubscribe(session, address) }
         // Its transfers have all completed; what had landed and not been staged was never acknowledged.
@@ -336,6 +379,8 @@ package struct DoorLimits: Sendable {
     package var fragmentTimeoutMilliseconds: UInt64 = 30_000
     /// Bytes of log files pinned at once, for pushing from them; 0 for none.
     package var windowBytesMax = 64 << 20
+    /// Requests that are not about data, of all connections, before the data has its turn.
+    package var turnRequests = 64
     /// Bytes pushed to one connection before the next has its turn.
     package var turnPushBytes = 1 << 20
     /// Bytes read from a log for one push.

@@ -15,6 +15,8 @@ final class Session {
     var fragments = FragmentAssembler()
     /// When it must be whole, in nanoseconds of the monotonic clock.
     var fragmentsDue: UInt64 = 0
+    /// Messages that wait for their turn, in order.
+    var backlog: [ReceivedMessage] = []
     /// It broke the protocol: what still comes of it is dropped.
     var isEnding = false
     /// Produce requests in the order in which they were announced: batches enter the log in this order, even when an

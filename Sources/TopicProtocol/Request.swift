@@ -67,6 +67,9 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether a frame of a type announces a batch, or gives back ring: what comes often and costs little.
+    package static func isAboutData(type: UInt8) -> Bool { [6, 7, 11].contains(type) }
+
     /// Parses one message: a frame, or what fragments were put together to.
     package static func parse(_ bytes: UnsafeMutableRawBufferPointer) throws(FrameError) -> (id: UInt32, Request) {
         var reader = unsafe FrameReader(UnsafeRawBufferPointer(bytes))

@@ -77,6 +77,36 @@ import TransportTestSupport
         try broker.turn(until: "end of all") { client.ended == 100 }
     }
 
+    /// Who floods the broker with requests gets some of each turn, in order; the others get theirs.
+    @Test func requestsAreServedInTurns() throws {
+        var limits = DoorLimits()
+        limits.turnRequests = 8
+        let broker = try TurnedBroker(limits: limits)
+        let target = try broker.fill("t", batches: 0, bytes: 0)
+        let (flooding, good) = (try broker.connect(), try broker.connect())
+        for number in 0..<60 {
+            try flooding.send(number % 2 == 0 ? .deleteTopic(name: "nowhere") : .listTopics(after: ""))
+        }
+        broker.turn()
+        #expect(flooding.answers.count == 8)
+        var batch = makeBatch(valueBytes: 100)
+        try good.send(.listTopics(after: ""))
+        unsafe try batch.withUnsafeMutableBytes { unsafe try good.send(.produceEager(target, batch: $0)) }
+        for turn in 2...8 {
+            broker.turn()
+            #expect(flooding.answers.count == min(8 * turn - (turn > 2 ? 1 : 0), 60), "turn \(turn)")
+            #expect(good.answers.count == (turn > 2 ? 1 : 0) && good.acks.count == (turn > 2 ? 1 : 0), "turn \(turn)")
+        }
+        try broker.turn(until: "all answers") { flooding.answers.count == 60 }
+        #expect(flooding.answers == (0..<60).map { $0 % 2 == 0 ? .unknownTopicOrPartition : .none })
+        // What waited of a client that is gone is forgotten.
+        for _ in 0..<30 { try flooding.send(.listTopics(after: "")) }
+        broker.turn()
+        flooding.fabric.shutdown()
+        unsafe try batch.withUnsafeMutableBytes { unsafe try good.send(.produceEager(target, batch: $0)) }
+        try broker.turn(until: "acknowledgement") { good.acks.count == 2 }
+    }
+
     /// Four producers announce more than the landing memory holds: it is given out a batch at a time.
     @Test func producersShare() throws {
         let broker = try TurnedBroker(limits: DoorLimits())
