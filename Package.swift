@@ -33,6 +33,7 @@ let package = Package(
         .target(name: "RecordFormat", dependencies: ["CLinux"], swiftSettings: settings),
         .target(name: "Compression", dependencies: ["CCodecs", "RecordFormat"], swiftSettings: settings),
         .target(name: "TopicProtocol", swiftSettings: settings),
+        .target(name: "KafkaProtocol", swiftSettings: settings),
         .target(name: "TopicLog", dependencies: ["CLinux", "RecordFormat"], swiftSettings: settings),
         .target(
             name: "BrokerCore", dependencies: ["RecordFormat", "TopicLog", "TopicProtocol"], swiftSettings: settings),
@@ -107,6 +108,8 @@ let package = Package(
             name: "log-crash-sim", dependencies: ["LogSimulation", "TopicLog", "RecordFormat"],
             path: "Tests/LogCrashSim", swiftSettings: settings),
         .testTarget(name: "TopicProtocolTests", dependencies: ["TopicProtocol"], swiftSettings: settings),
+        .testTarget(
+            name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["golden"], swiftSettings: settings),
         .testTarget(
             name: "BrokerCoreTests", dependencies: ["BrokerCore", "TopicLog", "TopicProtocol", "RecordFormat"],
             swiftSettings: settings),

@@ -11,6 +11,7 @@ enum ImportRules {
         "RecordFormat": ["CLinux"],
         "Compression": ["CCodecs", "RecordFormat"],
         "TopicProtocol": [],
+        "KafkaProtocol": [],
         "TopicLog": ["CLinux", "Glibc", "RecordFormat", "Synchronization"],
         "BrokerCore": ["RecordFormat", "TopicLog", "TopicProtocol"],
         "FabricFrontend": [

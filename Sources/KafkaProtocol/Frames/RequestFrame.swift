@@ -1,0 +1,41 @@
+/// A received request: its header is read at once, its body when the API is known to be served.
+///
+/// A request whose version is not served has a header that can be answered: ApiVersions is, in version 0, with
+/// ``KafkaError/unsupportedVersion``; with any other the connection ends.
+/// - Ownership: borrows the frame, which must stay and not change until the body is read.
+package struct RequestFrame {
+    package let header: RequestHeader
+    private var reader: FieldReader
+
+    /// - Parameter frame: What follows the length prefix.
+    package init(_ frame: UnsafeRawBufferPointer) throws(WireError) {
+        reader = unsafe FieldReader(frame)
+        var header = RequestHeader(apiKey: 0, apiVersion: 0, correlationId: 0, clientId: nil)
+        reader.fieldName = "header.apiKey"
+        try reader.integer(&header.apiKey)
+        reader.fieldName = "header.apiVersion"
+        try reader.integer(&header.apiVersion)
+        reader.fieldName = "header.correlationId"
+        try reader.integer(&header.correlationId)
+        reader.fieldName = "header.clientId"
+        try reader.string(&header.clientId)
+        self.header = header
+        reader.api = header.api
+        reader.version = header.apiVersion
+        guard let api = header.api, header.isKnown, api.isFlexible(header.apiVersion) else { return }
+        reader.isFlexible = true
+        reader.fieldName = "header.tags"
+        try reader.unknownTags()
+    }
+
+    /// The body, of which nothing may be left over.
+    package consuming func body<M: KafkaRequest>(_: M.Type = M.self) throws(WireError) -> M {
+        precondition(header.api == M.apiKey, "the body of another API")
+        reader.fieldName = "body"
+        guard header.isKnown else { throw reader.error(.unsupportedVersion) }
+        var message = M()
+        try message.read(from: &reader)
+        try reader.finish()
+        return message
+    }
+}

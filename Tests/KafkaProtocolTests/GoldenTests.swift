@@ -1,0 +1,59 @@
+import KafkaProtocol
+import Testing
+
+/// Frames of other implementations are read and written byte for byte.
+@Suite struct GoldenTests {
+    /// Where kafka-python knows no such message.
+    static let withoutGolden: Set<ApiKey> = [.consumerGroupHeartbeat, .consumerGroupDescribe]
+
+    @Test func everyFrameIsReadAndWritten() throws {
+        let frames = try GoldenFrame.load("kafka-python.txt")
+        #expect(frames.count > 700)
+        for golden in frames {
+            do {
+                let decoded = try golden.decode(golden.bytes)
+                #expect(decoded.fields == golden.fields, "\(golden)")
+                #expect(decoded.encodedAgain == golden.bytes, "\(golden)")
+            } catch {
+                Issue.record("\(golden): \(error)")
+            }
+        }
+    }
+
+    @Test func everyVersionHasFrames() throws {
+        let frames = try GoldenFrame.load("kafka-python.txt")
+        for api in ApiKey.allCases where !Self.withoutGolden.contains(api) {
+            for version in api.versions {
+                let ofVersion = frames.filter { $0.api == api && $0.version == version }
+                #expect(ofVersion.filter(\.isRequest).count == 2, "\(api.name) v\(version)")
+                #expect(ofVersion.filter { !$0.isRequest }.count == 2, "\(api.name) v\(version)")
+            }
+        }
+    }
+
+    @Test func everyMessageIsListed() {
+        #expect(Set(Messages.requests.map { $0.apiKey }) == Set(ApiKey.allCases))
+        #expect(Messages.requests.count == ApiKey.allCases.count)
+    }
+
+    /// A frame that ends early anywhere is an error that says where.
+    @Test func everyCutIsRefused() throws {
+        for golden in try GoldenFrame.load("kafka-python.txt") {
+            let step = TestLength.isLong ? 1 : max(1, golden.bytes.count / 12)
+            for end in stride(from: 4, to: golden.bytes.count, by: step) {
+                let error = #expect(throws: WireError.self, "\(golden) cut at \(end)") {
+                    try golden.decode(Array(golden.bytes[..<end]))
+                }
+                if case .endsEarly = error?.problem { continue }
+                Issue.record("\(golden), cut at \(end): \(String(describing: error))")
+            }
+        }
+    }
+
+    @Test func whatFollowsIsRefused() throws {
+        for golden in try GoldenFrame.load("kafka-python.txt") {
+            let error = #expect(throws: WireError.self) { try golden.decode(golden.bytes + [0]) }
+            #expect(error?.problem == .trailingBytes(1), "\(golden)")
+        }
+    }
+}
