@@ -41,12 +41,12 @@ struct DumpCoder: FieldCoder {
         text += "}"
     }
 
-    mutating func taggedValue<V: WireValue>(_ tag: UInt32, _ value: inout V, default: V) throws(WireError) {
+    mutating func taggedValue<V: WireValue & Equatable>(_ tag: UInt32, _ value: inout V, default: V) throws(WireError) {
         if value != `default` { try value.code(&self) }
     }
 
     func error(_ problem: WireError.Problem) -> WireError {
-        WireError(api: nil, version: version, field: "\(fieldName)", problem: problem)
+        WireError(api: nil, version: version, field: fieldName, problem: problem)
     }
 
     private mutating func emit(_ value: String) {

@@ -36,7 +36,8 @@ func encode<M: KafkaRequest>(
     var writer = FieldWriter(M.apiKey, version: version)
     for byte in header.bytes { writer.append(byte) }
     if writer.isFlexible { writer.varint(0) }
-    try request.write(to: &writer)
+    var request = request
+    try writer.structure(&request)
     return try writer.frame()
 }
 
@@ -52,7 +53,7 @@ func decode<M: KafkaResponse>(
     reader.isFlexible = M.apiKey.isFlexible(version)
     if reader.isFlexible, M.apiKey != .apiVersions { try reader.unknownTags() }
     var response = M()
-    try response.read(from: &reader)
+    try reader.structure(&response)
     try reader.finish()
     return (correlationId, response)
 }

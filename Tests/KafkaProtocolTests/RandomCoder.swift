@@ -46,12 +46,12 @@ struct RandomCoder: FieldCoder {
         try value.taggedFields(&self)
     }
 
-    mutating func taggedValue<V: WireValue>(_ tag: UInt32, _ value: inout V, default: V) throws(WireError) {
+    mutating func taggedValue<V: WireValue & Equatable>(_ tag: UInt32, _ value: inout V, default: V) throws(WireError) {
         if numbers.next() % 2 == 0 { try value.code(&self) }
     }
 
     func error(_ problem: WireError.Problem) -> WireError {
-        WireError(api: nil, version: version, field: "\(fieldName)", problem: problem)
+        WireError(api: nil, version: version, field: fieldName, problem: problem)
     }
 
     /// What is null by default may be; of what is not, null is not allowed in every version.

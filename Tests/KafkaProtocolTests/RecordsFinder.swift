@@ -28,9 +28,9 @@ struct RecordsFinder: FieldCoder {
     }
 
     mutating func structure<S: WireStructure>(_ value: inout S) throws(WireError) { try value.fields(&self) }
-    mutating func taggedValue<V: WireValue>(_ tag: UInt32, _ value: inout V, default: V) {}
+    mutating func taggedValue<V: WireValue & Equatable>(_ tag: UInt32, _ value: inout V, default: V) {}
 
     func error(_ problem: WireError.Problem) -> WireError {
-        WireError(api: nil, version: version, field: "\(fieldName)", problem: problem)
+        WireError(api: nil, version: version, field: fieldName, problem: problem)
     }
 }

@@ -54,7 +54,7 @@ package struct ApiVersionsResponse: KafkaResponse {
         }
     }
 
-    package struct SupportedFeatureKey: WireStructure {
+    package struct SupportedFeatureKey: WireStructure, Equatable {
         package var name = ""
         package var minVersion: Int16 = 0
         package var maxVersion: Int16 = 0
@@ -68,7 +68,7 @@ package struct ApiVersionsResponse: KafkaResponse {
         }
     }
 
-    package struct FinalizedFeatureKey: WireStructure {
+    package struct FinalizedFeatureKey: WireStructure, Equatable {
         package var name = ""
         package var maxVersionLevel: Int16 = 0
         package var minVersionLevel: Int16 = 0

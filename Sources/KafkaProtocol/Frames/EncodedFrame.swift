@@ -25,15 +25,33 @@ package struct EncodedFrame: Equatable, Sendable {
     ///
     /// The header is the correlation id, and in flexible versions no tags; but never tags for ApiVersions, whose client
     /// may not know the version that it is answered in (KIP-511).
-    package init<M: KafkaResponse>(
-        _ response: M, version: Int16, correlationId: Int32
-    ) throws(WireError) {
+    package init<M: KafkaResponse>(_ response: M, version: Int16, correlationId: Int32) throws(WireError) {
+        self = try Self.encode(response, version, correlationId)
+    }
+
+    // The responses that move data, and the one with the most fields, are compiled for themselves (``RequestFrame``).
+    package init(_ response: ProduceResponse, version: Int16, correlationId: Int32) throws(WireError) {
+        self = try Self.encode(response, version, correlationId)
+    }
+
+    package init(_ response: FetchResponse, version: Int16, correlationId: Int32) throws(WireError) {
+        self = try Self.encode(response, version, correlationId)
+    }
+
+    package init(_ response: MetadataResponse, version: Int16, correlationId: Int32) throws(WireError) {
+        self = try Self.encode(response, version, correlationId)
+    }
+
+    private static func encode<M: KafkaResponse>(
+        _ response: M, _ version: Int16, _ correlationId: Int32
+    ) throws(WireError) -> EncodedFrame {
         precondition(M.apiKey.versions.contains(version), "a response in a version that the codec does not know")
         var writer = FieldWriter(M.apiKey, version: version)
         writer.append(Int32(0))
         writer.append(correlationId)
         if writer.isFlexible, M.apiKey != .apiVersions { writer.varint(0) }
-        try response.write(to: &writer)
-        self = try writer.frame()
+        var response = response
+        try writer.structure(&response)
+        return try writer.frame()
     }
 }

@@ -35,7 +35,7 @@ package struct FetchRequest: KafkaRequest {
         try c.tagged(1, "replicaState", &replicaState, since: 15)
     }
 
-    package struct ReplicaState: WireStructure {
+    package struct ReplicaState: WireStructure, Equatable {
         package var replicaId: Int32 = -1
         package var replicaEpoch: Int64 = -1
 
@@ -173,7 +173,7 @@ package struct FetchResponse: KafkaResponse {
         }
     }
 
-    package struct EpochEndOffset: WireStructure {
+    package struct EpochEndOffset: WireStructure, Equatable {
         package var epoch: Int32 = -1
         package var endOffset: Int64 = -1
 
@@ -185,7 +185,7 @@ package struct FetchResponse: KafkaResponse {
         }
     }
 
-    package struct SnapshotId: WireStructure {
+    package struct SnapshotId: WireStructure, Equatable {
         package var endOffset: Int64 = -1
         package var epoch: Int32 = -1
 

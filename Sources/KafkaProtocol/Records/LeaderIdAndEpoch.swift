@@ -1,5 +1,5 @@
 /// Who leads a partition, told to a client that asked someone else.
-package struct LeaderIdAndEpoch: WireStructure {
+package struct LeaderIdAndEpoch: WireStructure, Equatable {
     package var leaderId: Int32 = -1
     package var leaderEpoch: Int32 = -1
 

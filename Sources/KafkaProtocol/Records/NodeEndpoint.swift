@@ -1,5 +1,5 @@
 /// Where a broker can be reached that an answer names.
-package struct NodeEndpoint: WireStructure {
+package struct NodeEndpoint: WireStructure, Equatable {
     package var nodeId: Int32 = 0
     package var host = ""
     package var port: Int32 = 0

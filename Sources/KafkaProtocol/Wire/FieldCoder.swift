@@ -14,7 +14,7 @@ package protocol FieldCoder {
     mutating func array<Element: WireValue>(_ value: inout [Element]?) throws(WireError)
     mutating func structure<S: WireStructure>(_ value: inout S) throws(WireError)
     /// A field of ``WireStructure/taggedFields(_:)``, if the version has it.
-    mutating func taggedValue<V: WireValue>(_ tag: UInt32, _ value: inout V, default: V) throws(WireError)
+    mutating func taggedValue<V: WireValue & Equatable>(_ tag: UInt32, _ value: inout V, default: V) throws(WireError)
     /// An error about the field that is being coded.
     func error(_ problem: WireError.Problem) -> WireError
 }
@@ -52,7 +52,7 @@ extension FieldCoder {
     }
 
     /// A field with a tag, of flexible versions from `since` on. It is not written when it holds its default.
-    package mutating func tagged<V: WireValue>(
+    package mutating func tagged<V: WireValue & Equatable>(
         _ tag: UInt32, _ name: StaticString, _ value: inout V, default: V = V(), since: Int16
     ) throws(WireError) {
         guard version >= since else { return }

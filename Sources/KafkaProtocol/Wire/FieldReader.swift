@@ -30,6 +30,7 @@
         value = unsafe T(bigEndian: frame.loadUnaligned(fromByteOffset: start, as: T.self))
     }
 
+    @inline(never)
     package mutating func string(_ value: inout String?) throws(WireError) {
         guard let count = try length(of: Int16.self) else {
             value = nil
@@ -42,6 +43,7 @@
         value = text
     }
 
+    @inline(never)
     package mutating func bytes(_ value: inout [UInt8]?) throws(WireError) {
         guard let count = try length(of: Int32.self) else {
             value = nil
@@ -50,6 +52,7 @@
         value = unsafe Array(try run(count))
     }
 
+    @inline(never)
     package mutating func records(_ value: inout Records?) throws(WireError) {
         guard let count = try length(of: Int32.self) else {
             value = nil
@@ -65,7 +68,7 @@
             return
         }
         // An element has at least a byte.
-        guard count <= end - position else { throw error(.endsEarly(missing: count - (end - position))) }
+        guard count <= end - position else { throw endsEarly(needing: count) }
         guard count <= elementsLeft else { throw error(.tooManyElements(count, max: elementsLeft)) }
         elementsLeft -= count
         var list: [Element] = []
@@ -83,7 +86,7 @@
         if isFlexible { try tags(of: &value) }
     }
 
-    package mutating func taggedValue<V: WireValue>(
+    package mutating func taggedValue<V: WireValue & Equatable>(
         _ tag: UInt32, _ value: inout V, default: V
     ) throws(WireError) {
         guard wantedTag == tag else { return }
@@ -103,8 +106,9 @@
         guard position == end else { throw error(.trailingBytes(end - position)) }
     }
 
+    @inline(never)
     package func error(_ problem: WireError.Problem) -> WireError {
-        WireError(api: api, version: version, field: "\(fieldName)", problem: problem)
+        WireError(api: api, version: version, field: fieldName, problem: problem)
     }
 
     private mutating func tags<S: WireStructure>(of value: inout S) throws(WireError) {
@@ -113,7 +117,7 @@
         for _ in 0..<(try varint()) {
             let tag = try varint()
             let size = Int(try varint())
-            guard size <= end - position else { throw error(.endsEarly(missing: size - (end - position))) }
+            guard size <= end - position else { throw endsEarly(needing: size) }
             end = position + size
             wantedTag = tag
             try value.taggedFields(&self)
@@ -136,6 +140,7 @@
         return count == -1 ? nil : Int(count)
     }
 
+    @inline(never)
     private mutating func varint() throws(WireError) -> UInt32 {
         var value: UInt64 = 0
         for shift in stride(from: UInt64(0), to: 35, by: 7) {
@@ -157,9 +162,12 @@
     }
 
     private mutating func skip(_ count: Int) throws(WireError) {
-        guard count <= end - position else { throw error(.endsEarly(missing: count - (end - position))) }
+        guard count <= end - position else { throw endsEarly(needing: count) }
         position += count
     }
+
+    @inline(never)
+    private func endsEarly(needing count: Int) -> WireError { error(.endsEarly(missing: count - (end - position))) }
 
     private struct NoFields: WireStructure {
         func fields<C: FieldCoder>(_ c: inout C) throws(WireError) {}

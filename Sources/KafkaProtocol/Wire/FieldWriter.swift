@@ -15,10 +15,12 @@ package struct FieldWriter: FieldCoder {
         self.api = api
         self.version = version
         isFlexible = api.isFlexible(version)
+        bytes.reserveCapacity(256)
     }
 
     package mutating func integer<T: FixedWidthInteger>(_ value: inout T) throws(WireError) { append(value) }
 
+    @inline(never)
     package mutating func string(_ value: inout String?) throws(WireError) {
         guard var text = value else { return length(nil, as: Int16.self) }
         let count = text.utf8.count
@@ -29,11 +31,13 @@ package struct FieldWriter: FieldCoder {
         text.withUTF8 { unsafe bytes.append(contentsOf: $0) }
     }
 
+    @inline(never)
     package mutating func bytes(_ value: inout [UInt8]?) throws(WireError) {
         length(value?.count, as: Int32.self)
         if let value { bytes.append(contentsOf: value) }
     }
 
+    @inline(never)
     package mutating func records(_ value: inout Records?) throws(WireError) {
         length(value?.count, as: Int32.self)
         if let count = value?.count, count > 0 { gaps.append(EncodedFrame.Gap(position: bytes.count, count: count)) }
@@ -57,7 +61,7 @@ package struct FieldWriter: FieldCoder {
         (tagPass, tagCount) = outer
     }
 
-    package mutating func taggedValue<V: WireValue>(
+    package mutating func taggedValue<V: WireValue & Equatable>(
         _ tag: UInt32, _ value: inout V, default: V
     ) throws(WireError) {
         guard value != `default` else { return }
@@ -75,14 +79,16 @@ package struct FieldWriter: FieldCoder {
         bytes += content
     }
 
+    @inline(never)
     package func error(_ problem: WireError.Problem) -> WireError {
-        WireError(api: api, version: version, field: "\(fieldName)", problem: problem)
+        WireError(api: api, version: version, field: fieldName, problem: problem)
     }
 
     package mutating func append<T: FixedWidthInteger>(_ value: T) {
         unsafe withUnsafeBytes(of: value.bigEndian) { unsafe bytes.append(contentsOf: $0) }
     }
 
+    @inline(never)
     package mutating func varint(_ value: UInt32) {
         var rest = value
         while rest >= 0x80 {

@@ -2,7 +2,7 @@
 ///
 /// Read, it is the place in the received frame. Written, it is a gap of `count` bytes (``EncodedFrame/gaps``), which
 /// the sender fills from a file or from memory.
-package struct Records: NullableWireValue {
+package struct Records: NullableWireValue, Equatable {
     /// From the start of the frame that was read, behind its length prefix.
     package var offset: Int
     package var count: Int

@@ -1,17 +1,22 @@
 /// A message that breaks the protocol, or cannot be said in the version that it is to be written in.
+///
+/// One pointer wide: it travels through every function that codes a field.
 package struct WireError: Error, Equatable, CustomStringConvertible {
-    /// Nil for what comes before the API is known.
-    package let api: ApiKey?
-    package let version: Int16
-    /// The name of the field, or of the part of the frame.
-    package let field: String
-    package let problem: Problem
+    private let details: Details
 
-    package init(api: ApiKey?, version: Int16, field: String, problem: Problem) {
-        self.api = api
-        self.version = version
-        self.field = field
-        self.problem = problem
+    /// Nil for what comes before the API is known.
+    package var api: ApiKey? { details.api }
+    package var version: Int16 { details.version }
+    /// The name of the field, or of the part of the frame.
+    package var field: String { "\(details.field)" }
+    package var problem: Problem { details.problem }
+
+    package init(api: ApiKey?, version: Int16, field: StaticString, problem: Problem) {
+        details = Details(api: api, version: version, field: field, problem: problem)
+    }
+
+    package static func == (a: WireError, b: WireError) -> Bool {
+        a.api == b.api && a.version == b.version && a.field == b.field && a.problem == b.problem
     }
 
     package var description: String {
@@ -19,7 +24,7 @@ package struct WireError: Error, Equatable, CustomStringConvertible {
         return "\(message), \(field): \(problem)"
     }
 
-    package enum Problem: Equatable, CustomStringConvertible {
+    package enum Problem: Equatable, Sendable, CustomStringConvertible {
         case endsEarly(missing: Int)
         case trailingBytes(Int)
         case null
@@ -44,6 +49,20 @@ package struct WireError: Error, Equatable, CustomStringConvertible {
             case .tagOfOtherSize(let tag): "tag \(tag) does not have the size that it announces"
             case .unsupportedVersion: "the version is not served"
             }
+        }
+    }
+
+    private final class Details: Sendable {
+        let api: ApiKey?
+        let version: Int16
+        let field: StaticString
+        let problem: Problem
+
+        init(api: ApiKey?, version: Int16, field: StaticString, problem: Problem) {
+            self.api = api
+            self.version = version
+            self.field = field
+            self.problem = problem
         }
     }
 }

@@ -1,5 +1,5 @@
 /// What a field can hold.
-package protocol WireValue: Equatable, Sendable {
+package protocol WireValue: Sendable {
     init()
     mutating func code<C: FieldCoder>(_ c: inout C) throws(WireError)
 }
