@@ -20,6 +20,20 @@ import Testing
         }
     }
 
+    /// What librdkafka and aiokafka really sent, and what librdkafka's mock cluster answered.
+    @Test func whatClientsSendIsReadAndWritten() throws {
+        let frames = try GoldenFrame.load("recorded.txt")
+        #expect(Set(frames.map(\.api)).count >= 18)
+        for recorded in frames {
+            do {
+                let decoded = try recorded.decode(recorded.bytes)
+                #expect(decoded.encodedAgain == recorded.bytes, "\(recorded)")
+            } catch {
+                Issue.record("\(recorded): \(error)")
+            }
+        }
+    }
+
     @Test func everyVersionHasFrames() throws {
         let frames = try GoldenFrame.load("kafka-python.txt")
         for api in ApiKey.allCases where !Self.withoutGolden.contains(api) {
