@@ -4,7 +4,7 @@ import Testing
 /// Golden frames with random damage are refused, or read as something that is written and read again.
 @Suite struct MutationTests {
     @Test func damagedFramesNeverTrap() throws {
-        let frames = try GoldenFrame.load("kafka-python.txt")
+        let frames = try GoldenTests.frames.get()
         var numbers = SplitMix(seed: 0x6b61_666b)
         var refused = 0
         var read = 0

@@ -99,7 +99,7 @@ package enum ApiKey: Int16, CaseIterable, Sendable {
         case .describeTransactions: Row("DescribeTransactions", 0...0, flexibleSince: 0)
         case .listTransactions: Row("ListTransactions", 0...1, flexibleSince: 0)
         case .consumerGroupHeartbeat: Row("ConsumerGroupHeartbeat", 0...1, flexibleSince: 0, advertised: nil)
-        case .consumerGroupDescribe: Row("ConsumerGroupDescribe", 0...0, flexibleSince: 0, advertised: nil)
+        case .consumerGroupDescribe: Row("ConsumerGroupDescribe", 0...1, flexibleSince: 0, advertised: nil)
         }
     }
 

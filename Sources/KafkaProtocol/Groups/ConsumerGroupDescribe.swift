@@ -64,6 +64,7 @@ package struct ConsumerGroupDescribeResponse: KafkaResponse {
         package var subscribedTopicRegex: String?
         package var assignment = Assignment()
         package var targetAssignment = Assignment()
+        package var memberType: Int8 = -1
 
         package init() {}
 
@@ -78,6 +79,7 @@ package struct ConsumerGroupDescribeResponse: KafkaResponse {
             try c.field("subscribedTopicRegex", &subscribedTopicRegex)
             try c.field("assignment", &assignment)
             try c.field("targetAssignment", &targetAssignment)
+            try c.field("memberType", &memberType, since: 1)
         }
     }
 

@@ -4,8 +4,8 @@
     pip install kafka-python==3.0.12
     python3 generate.py > kafka-python.txt
 
-A line is `API kind version frame fields`: the frame in hex with its length prefix, and what its fields hold, so that two
-fields of one type cannot be mistaken for each other. Of each version there is a message with everything set, every
+A line is `API kind version frame fields`: the frame in hex with its length prefix, and what its fields hold, so that
+two fields of one type cannot be mistaken for each other. Of each version there is a message with everything set, every
 number and text another one, and one with null, empty or zero wherever that is allowed.
 """
 import importlib
@@ -19,8 +19,8 @@ from kafka.protocol.api_message import ApiMessage
 APIS = """
     Produce Fetch ListOffsets Metadata OffsetCommit OffsetFetch FindCoordinator JoinGroup Heartbeat LeaveGroup SyncGroup
     DescribeGroups ListGroups SaslHandshake ApiVersions CreateTopics DeleteTopics DeleteRecords InitProducerId
-    OffsetForLeaderEpoch AddPartitionsToTxn AddOffsetsToTxn EndTxn WriteTxnMarkers TxnOffsetCommit DescribeAcls CreateAcls
-    DeleteAcls DescribeConfigs AlterConfigs DescribeLogDirs SaslAuthenticate CreatePartitions DeleteGroups
+    OffsetForLeaderEpoch AddPartitionsToTxn AddOffsetsToTxn EndTxn WriteTxnMarkers TxnOffsetCommit DescribeAcls
+    CreateAcls DeleteAcls DescribeConfigs AlterConfigs DescribeLogDirs SaslAuthenticate CreatePartitions DeleteGroups
     IncrementalAlterConfigs OffsetDelete DescribeCluster DescribeProducers DescribeTransactions ListTransactions
 """.split()
 # The codec writes an array where null would be allowed: a client trips over null.

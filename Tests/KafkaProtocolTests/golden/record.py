@@ -4,8 +4,9 @@
     pip install confluent-kafka==2.16.1 aiokafka==0.14.0     # and strace, from the distribution
     python3 record.py > recorded.txt
 
-The clients talk to the mock cluster inside confluent-kafka, all under strace, whose output has every frame. Of each API,
-version and direction the two shortest frames of different lengths are kept. A line is `API kind version frame sender`.
+The clients talk to the mock cluster inside confluent-kafka, all under strace, whose output has every frame. Of each
+API, version and direction the two shortest frames of different lengths are kept. A line is `API kind version frame
+sender`.
 """
 import asyncio
 import collections
