@@ -31,7 +31,7 @@ package struct RequestFrame {
     /// The body, of which nothing may be left over.
     package consuming func body<M: KafkaRequest>(_: M.Type = M.self) throws(WireError) -> M { try read() }
 
-    // The requests that move data are compiled for themselves, three times as fast; all others share the code above.
+    // The requests that move data are compiled for themselves: several times as fast. All others share the code above.
     package consuming func body(_: ProduceRequest.Type = ProduceRequest.self) throws(WireError) -> ProduceRequest {
         try read()
     }
