@@ -54,7 +54,7 @@ import TransportTestSupport
     /// What others write costs nothing for each partition that a consumer has read to its end.
     @Test func idleSubscriptionsAreNotLookedAt() throws {
         let broker = try TurnedBroker(limits: DoorLimits())
-        try broker.broker.createTopic("wide", partitions: 100)
+        try broker.broker.perform(.create(TopicCreation("wide", partitions: 100, configs: [])))
         let id = try broker.broker.describeTopic("wide", firstPartition: 0).topicID
         let client = try broker.connect()
         let ring = try client.share(1 << 20, .write)
@@ -73,7 +73,7 @@ import TransportTestSupport
         try broker.append(PartitionAddress(topicID: id, partition: 77), batches: 1, bytes: 100)
         try broker.turn(until: "push") { client.writtenBytes > 0 }
         #expect(broker.door.counters.looks <= before + 3)
-        try broker.broker.deleteTopic("wide")
+        try broker.broker.perform(.delete("wide"))
         try broker.turn(until: "end of all") { client.ended == 100 }
     }
 
