@@ -67,8 +67,9 @@ import Testing
         let writer = try DirectoryThread()
         writer.submit(data.takeRecoveryPoints())
         for _ in 0..<10_000 where !isStoring.load(ordering: .acquiring) { usleep(1000) }
-        writer.submit(data.takeRecoveryPoints())
+        let points = data.takeRecoveryPoints()
         let wasQuick = isStoring.load(ordering: .acquiring)
+        writer.submit(points)
         #expect(wasQuick, "it waited until the file was written")
         mayGoOn.store(true, ordering: .releasing)
         writer.stop()
