@@ -171,6 +171,7 @@ extension ConsumerAgent {
             partition.highWatermark = entry.highWatermark
             guard let waiter = state.waiter else {
                 state.queue.append((batches, partition))
+                defer { state.isAsleep = false }
                 return (nil, state.isAsleep)
             }
             state.waiter = nil

@@ -119,7 +119,7 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
             if now == nil { state.waiter = continuation }
             return now
         }
-        if let now { continuation.resume(returning: now) } else { link.endStandby() }
+        if let now { continuation.resume(returning: now) } else { link.ensureRun() }
     }
 
     /// Answers the one that waits with nil: its task was cancelled.
@@ -161,11 +161,16 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
             return state.isAsleep
         }
         guard sleeps else { return }
+        link.ensureRun()
         var entry = pollfd(fd: available, events: Int16(POLLIN), revents: 0)
         _ = unsafe Glibc.poll(&entry, 1, Int32(clamping: (end - time) / 1_000_000 + 1))
         state.withLock { $0.isAsleep = false }
         var count: UInt64 = 0
         _ = unsafe read(available, &count, 8)
+    }
+
+    var hasWaiters: Bool {
+        state.withLock { $0.waiter != nil || $0.isAsleep || $0.readyWaiter != nil || !$0.commits.isEmpty }
     }
 
     /// Wakes a reader in `poll`.

@@ -18,6 +18,8 @@ protocol LinkAgent: AnyObject, Sendable {
     func turn(_ link: any LinkPort, now: UInt64) -> UInt64?
     /// Whether a turn would post something: asked before sleeping.
     var hasWork: Bool { get }
+    /// Whether somebody waits for what comes of the broker, and does not run the link meanwhile.
+    var hasWaiters: Bool { get }
     /// The link was closed: says goodbye to the broker. Called until it returns true, or some seconds long.
     func finish(_ link: any LinkPort, now: UInt64) -> Bool
     /// The connection is gone; another will be made.
@@ -28,6 +30,7 @@ protocol LinkAgent: AnyObject, Sendable {
 
 extension LinkAgent {
     func attach(_ link: LinkHandle) {}
+    var hasWaiters: Bool { false }
     func finish(_ link: any LinkPort, now: UInt64) -> Bool { true }
 }
 

@@ -101,7 +101,7 @@ extension Link {
         isDropping = false
         outgoing = nil
         incoming = FragmentAssembler()
-        fabric?.shutdown()
+        if isOnItsThread { fabric?.shutdown() } else { retired = fabric }
         fabric = nil
         endRequests(ClientError(.connection, lastFailure.description))
         agent.disconnected()

@@ -45,7 +45,9 @@ final class Link<F: Fabric>: LinkPort, RunnableLink, @unchecked Sendable {
     var hasEnded = false
     private var closingSince: UInt64?
     /// Its own thread has the turn.
-    private var isOnItsThread = false
+    var isOnItsThread = false
+    /// Of a connection that was lost in a caller's turn: its end takes time that callers did not ask for.
+    var retired: F?
     private var lastEvent = monotonicNanoseconds()
     /// When the agent wants its next turn at the latest.
     private var deadline: UInt64?
@@ -78,7 +80,13 @@ final class Link<F: Fabric>: LinkPort, RunnableLink, @unchecked Sendable {
     func run() {
         while true {
             isOnItsThread = true
-            run(until: .max) { handle.isWanted.exchange(false, ordering: .relaxed) }
+            retired?.shutdown()
+            retired = nil
+            run(until: .max) {
+                guard handle.isWanted.load(ordering: .relaxed), servesCallers, !hasWaiters else { return false }
+                handle.isWanted.store(false, ordering: .relaxed)
+                return true
+            }
             isOnItsThread = false
             if hasEnded { break }
             handle.endTurn()
@@ -86,6 +94,7 @@ final class Link<F: Fabric>: LinkPort, RunnableLink, @unchecked Sendable {
         }
         handle.link = nil
         handle.endTurn()
+        retired?.shutdown()
         fabric?.shutdown()
         fabric = nil
     }
@@ -133,6 +142,8 @@ final class Link<F: Fabric>: LinkPort, RunnableLink, @unchecked Sendable {
         if happened { lastEvent = now }
         return now
     }
+
+    var hasWaiters: Bool { agent.hasWaiters || !pending.isEmpty || !waiting.isEmpty || !unposted.isEmpty }
 
     var servesCallers: Bool { isEstablished && !hasEnded && closingSince == nil }
 

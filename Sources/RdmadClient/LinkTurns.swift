@@ -11,6 +11,8 @@ protocol RunnableLink: AnyObject, Sendable {
     func run(until limit: UInt64, _ isDone: () -> Bool)
     /// It is connected, and nobody has closed it. Anything else is its own thread's.
     var servesCallers: Bool { get }
+    /// Somebody waits for an answer or a record and does not run the link: its own thread has to.
+    var hasWaiters: Bool { get }
 }
 
 // Whose turn it is to run the link.
@@ -35,14 +37,22 @@ extension LinkHandle {
 
     /// Gives the turn back. Who called meanwhile relied on its owner.
     func endTurn() {
+        let isNeeded = link.map { $0.hasWaiters || !$0.servesCallers } ?? false
         isTaken.store(false, ordering: .sequentiallyConsistent)
-        if hasNews { endStandby() }
+        if isNeeded || hasNews { endStandby() }
     }
 
     /// Has the link's thread take the turn again.
     func endStandby() {
         isWanted.store(false, ordering: .relaxed)
         if isStandingBy.exchange(false, ordering: .sequentiallyConsistent) { Self.signal(standbyDescriptor) }
+    }
+
+    /// Has somebody run the link until the caller, which is about to sleep, is served.
+    func ensureRun() {
+        // Who has the turn looks at this, or at the waiters, when it gives it back.
+        isWoken.store(true, ordering: .sequentiallyConsistent)
+        if !isTaken.load(ordering: .sequentiallyConsistent) { endStandby() }
     }
 
     /// Runs the link on this thread, waiting for events, until `isDone` or the time limit.
@@ -53,13 +63,9 @@ extension LinkHandle {
             return false
         }
         defer { endTurn() }
-        guard let link, link.servesCallers else {
-            endStandby()
-            return false
-        }
+        guard let link, link.servesCallers else { return false }
         callersTurns.add(1, ordering: .relaxed)
         link.run(until: limit) { isDone() || !link.servesCallers }
-        if !link.servesCallers { endStandby() }
         return true
     }
 
@@ -74,8 +80,6 @@ extension LinkHandle {
         if let link, link.servesCallers {
             callersTurns.add(1, ordering: .relaxed)
             link.round()
-        } else {
-            endStandby()
         }
         endTurn()
     }
@@ -84,22 +88,30 @@ extension LinkHandle {
     /// this thread, or the link ends.
     func waitForTurn() {
         var milliseconds = Self.standbyMillisecondsMin
+        var (isCalled, isBusy) = (false, false)
         var seen = callersTurns.load(ordering: .relaxed)
         while true {
             isStandingBy.store(true, ordering: .sequentiallyConsistent)
-            let isCalled = hasNews || waitForCall(milliseconds)
+            isCalled = isCalled || hasNews
+            if !isCalled || isBusy, waitForCall(milliseconds) { isCalled = true }
             let turns = callersTurns.load(ordering: .relaxed)
             let isLeft = turns == seen
             seen = turns
             guard tryTurn() else {
                 // A caller has it, perhaps asleep: who needs the link wakes that one.
+                // One that was busy for a moment only is tried again at once.
+                isCalled = isCalled && !isBusy
                 milliseconds = isCalled ? 1 : min(milliseconds * 2, Self.standbyMillisecondsMax)
+                isBusy = true
                 continue
             }
             if isCalled || isLeft || link?.servesCallers != true { break }
+            // As if called: the round is to look at everything.
+            isWoken.store(true, ordering: .sequentiallyConsistent)
             link?.round()
             endTurn()
             milliseconds = Self.standbyMillisecondsMin
+            isBusy = false
         }
         isStandingBy.store(false, ordering: .sequentiallyConsistent)
     }

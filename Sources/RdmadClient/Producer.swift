@@ -32,8 +32,8 @@ public final class Producer: Sendable {
 
     /// The topic that is written.
     public let topic: String
-    /// Partitions of the topic.
-    public let partitionCount: Int
+    /// Partitions of the topic, as far as this producer knows: those that are added are found with the next connection.
+    public var partitionCount: Int { agent.state.withLock { $0.partitions.count } }
     private let agent: ProducerAgent
     private let link: LinkHandle
 
@@ -57,7 +57,7 @@ public final class Producer: Sendable {
             broker, agent: agent, patience: LinkPatience(connectSeconds: min(timeout, 10), reconnectSeconds: timeout),
             clientID: configuration.clientID)
         switch await withCheckedContinuation({ agent.whenReady($0) }) {
-        case .success(let count): partitionCount = count
+        case .success: break
         case .failure(let error):
             link.close()
             throw error

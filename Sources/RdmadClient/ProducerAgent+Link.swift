@@ -51,21 +51,22 @@ extension ProducerAgent {
     private func adopt(_ description: TopicDescription) throws(ClientError) {
         let count = Int(description.partitionCount)
         let known = state.withLock { $0.partitions.count }
-        guard count > 0, known == 0 || known == count else {
+        // A topic grows, but never shrinks.
+        guard count > 0, count >= known else {
             throw ClientError(
                 .broker, "topic \(topic) has \(count) partitions now, it had \(known): it is another topic")
         }
         let ready = state.withLock { state in
-            if known == 0 {
-                state.partitions = Array(repeating: ProducerPartition(), count: count)
-                state.nextChoice = Int.random(in: 0..<count)
-            }
+            state.partitions += Array(repeating: ProducerPartition(), count: count - known)
+            if known == 0 { state.nextChoice = Int.random(in: 0..<count) }
             state.topicID = description.topicID
             defer { state.readyWaiter = nil }
             return state.readyWaiter
         }
         ready?.resume(returning: .success(count))
     }
+
+    var hasWaiters: Bool { state.withLock { $0.awaited > 0 || !$0.spaceWaiters.isEmpty } }
 
     var hasWork: Bool { hasNews.load(ordering: .sequentiallyConsistent) }
 

@@ -151,6 +151,7 @@ extension ProducerAgent {
                 if batch.flushes.isEmpty { state.firstError = state.firstError ?? error }
                 for flush in batch.flushes { flush.error = flush.error ?? error }
             }
+            state.awaited -= batch.waiters.count + batch.flushes.count
             for flush in batch.flushes { flush.remaining -= 1 }
             let flushed = batch.flushes.filter { $0.remaining == 0 }
             return (takeSpaceWaiters(&state), flushed)

@@ -43,6 +43,8 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         var producerEpoch: Int16 = 0
         var batchBytesMax = Int.max
         var inFlightMax = 1
+        /// Waiters and flushes of all batches.
+        var awaited = 0
         /// Where announcing begins in the next turn, so that partitions share what the broker lets be in flight.
         var nextPartition = 0
         /// For the connection of now; nil while there is none or it is not ready.
@@ -105,6 +107,7 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
             guard !batches.isEmpty else { return .some(state.firstError ?? state.failure) }
             let flush = ProducerFlush(remaining: batches.count, error: state.firstError, continuation)
             for batch in batches { batch.flushes.append(flush) }
+            state.awaited += batches.count
             return nil
         }
         if let answer { continuation.resume(returning: answer) } else { callLink() }
@@ -206,6 +209,7 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     private func addWaiter(_ waiter: ProducerBatch.Waiter, _ index: Int, _ state: inout State) {
         let last = (state.partitions[index].builder?.recordCount ?? 0) - 1
         state.partitions[index].open?.waiters.append((last, waiter))
+        state.awaited += 1
     }
 
     private func tooLarge(

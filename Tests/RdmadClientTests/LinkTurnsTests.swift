@@ -115,6 +115,7 @@ private final class CountingLink: RunnableLink {
     var isCaughtUp: Bool {
         seen.load(ordering: .sequentiallyConsistent) == posted.load(ordering: .sequentiallyConsistent)
     }
+    var hasWaiters: Bool { false }
     var servesCallers: Bool { serves && !hasEnded.load(ordering: .sequentiallyConsistent) }
 
     func end() {

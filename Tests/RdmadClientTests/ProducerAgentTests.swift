@@ -110,6 +110,18 @@ import TopicProtocol
         try harness.send("another partition", partition: 1)
     }
 
+    /// Partitions that were added are there with the next connection; a topic with fewer is another one.
+    @Test func aTopicMayGrow() throws {
+        let harness = try ProducerHarness(partitions: 2)
+        #expect(throws: ClientError.self) { try harness.send("too early", partition: 2) }
+        harness.agent.disconnected()
+        harness.connect(partitions: 3)
+        #expect(try harness.announce(1, partition: 2).map(\.partition) == [2])
+        harness.agent.disconnected()
+        harness.connect(partitions: 2)
+        #expect("\(harness.port.failure as Any)".contains("it is another topic"))
+    }
+
     @Test func afterALostConnectionUnansweredBatchesGoFirst() throws {
         let harness = try ProducerHarness()
         let first = try harness.announce(7)

@@ -103,6 +103,32 @@ import TransportTestSupport
         server.shutdown()
     }
 
+    /// The event of a completion that was waited for is taken off, even when nothing is waited for any more.
+    @Test func whatWasAwaitedEndsOneSleepOnly() throws {
+        let (driver, atServer, atClient) = try pair()
+        let (server, client) = (driver.fabrics[0], driver.fabrics[1])
+        let theirs = try client.register(MemoryBlock(byteCount: 4096, name: "source"), access: .read)
+        let remote = try client.share(theirs, on: atClient)
+        let ours = try server.register(MemoryBlock(byteCount: 4096, name: "target"), access: .none)
+        let slice = LocalSlice(region: ours, offset: 0, count: 4096)
+        #expect(server.read(on: atServer, from: RemoteSlice(key: remote.key, address: remote.address), into: slice, token: 7) == .posted)
+        // Asleep for the READ: it is what wakes up.
+        var events: [FabricEvent] = []
+        while !server.prepareToSleep(awaitingWrites: false) { _ = server.poll(into: &events) }
+        if events.isEmpty {
+            #expect(becomesReadable(server.pollDescriptor))
+            while events.isEmpty { _ = server.poll(into: &events) }
+        }
+        guard case .completed(atServer, token: 7, .success)? = events.first else {
+            Issue.record("\(events)")
+            return
+        }
+        while !server.prepareToSleep(awaitingWrites: false) { _ = server.poll(into: &events) }
+        var entry = pollfd(fd: server.pollDescriptor, events: Int16(POLLIN), revents: 0)
+        #expect(unsafe Glibc.poll(&entry, 1, 100) == 0)
+        for fabric in driver.fabrics { fabric.shutdown() }
+    }
+
     /// An idle connection's peer is asked for a sign of life: nobody sees it but the devices, and a sleeper wakes for
     /// it.
     @Test func anIdleConnectionIsProbed() throws {

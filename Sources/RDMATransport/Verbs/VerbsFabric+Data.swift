@@ -136,7 +136,11 @@ extension VerbsFabric {
             let status = isSuccess ? .success : TransferStatus(completion.status)
             unsafe lane.pointee.completed(sequence: number, status, into: &events)
         }
-        guard isSuccess else { return endAfterFailure(id, completion.status) }
+        guard isSuccess else {
+            // Why a receive was flushed stands in the other queue, if this side knows it.
+            if workID >> 63 == 1, completion.status == .flushed { poll(sends, into: &events) }
+            return endAfterFailure(id, completion.status)
+        }
         if unsafe lane.pointee.becameWritable() { events.append(.writable(id)) }
         if unsafe lane.pointee.needsFlush { unsafe lanes.pointee.table.markDirty(lane) }
     }
@@ -188,7 +192,8 @@ extension VerbsFabric {
         flush()
         unsafe lanes.pointee.hasSlept = true
         arm(receives)
-        if unsafe awaitingWrites || lanes.pointee.awaited.pointee > 0 { arm(sends) }
+        // Events of what is not awaited any more would end every sleep.
+        if unsafe awaitingWrites || lanes.pointee.awaited.pointee > 0 { arm(sends) } else { sends.takeEvents() }
         guard unsafe lanes.pointee.pending.isEmpty, draining.isEmpty else { return false }
         // What came before the queue was armed makes no event.
         unsafe pollCompletions(into: &lanes.pointee.pending)

@@ -242,8 +242,12 @@ internal import CVerbs
     @inline(__always) mutating func flush(_ statistics: inout VerbsStatistics) -> Bool {
         guard unsafe isFlowing, let queuePair = unsafe queuePair else { return true }
         guard unsafe postReceives() else { return false }
-        if unsafe owesCredits && state == .established && hasRoom && credits > 0 && freeSlotCount > 0 {
-            unsafe publish(kind: 2, byteCount: 0)
+        if unsafe owesCredits && state == .established {
+            if unsafe hasRoom && credits > 0 && freeSlotCount > 0 {
+                unsafe publish(kind: 2, byteCount: 0)
+            } else {
+                unsafe oweWritable(true)
+            }
         }
         guard unsafe sends.count > 0 else { return true }
         // A message alone needs none: nobody is woken to learn that it was sent.
