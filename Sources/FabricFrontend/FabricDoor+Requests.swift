@@ -170,6 +170,22 @@ extension FabricDoor {
         }
         session.answers.append(message)
         session.answerBytes += message.count
+        answerBytes += message.count
+        // Those who do not listen together take no more than this, whatever their number.
+        while answerBytes > limits.answerBytesMax, let worst = order.max(by: { $0.answerBytes < $1.answerBytes }) {
+            end(
+                worst.connection,
+                "answers of \(worst.answerBytes) bytes wait, the most of all that have more than "
+                    + "\(limits.answerBytesMax): the client asks and does not listen")
+            forgetAnswers(worst)
+        }
+    }
+
+    func forgetAnswers(_ session: Session) {
+        answerBytes -= session.answerBytes
+        session.answers = []
+        session.answerPosition = 0
+        session.answerBytes = 0
     }
 
     private func sendAnswers(_ session: Session) {
@@ -184,6 +200,7 @@ extension FabricDoor {
             guard result != .posted || session.answerPosition == message.count else { continue }
             session.answerPosition = 0
             session.answerBytes -= message.count
+            answerBytes -= message.count
             sent += 1
         }
         session.answers.removeFirst(sent)

@@ -45,6 +45,8 @@ final class FabricDoor<F: Fabric>: Door {
     /// Memory of the batches staged in this turn.
     var stagedRuns: [(offset: Int, byteCount: Int)] = []
     var stagedMessages: [ReceivedMessage] = []
+    /// Bytes of answers that wait for their clients.
+    var answerBytes = 0
     /// Bytes of requests that are coming in fragments, and when the first of them must be whole.
     private var fragmentBytes = 0
     private var fragmentsDue = UInt64.max
@@ -336,6 +338,7 @@ final class FabricDoor<F: Fabric>: Door {
         order.removeAll { $0 === session }
         stalled.removeAll { $0 === session }
         backlogged.removeAll { $0 === session }
+        forgetAnswers(session)
         for message in session.backlog { fabric.release(message) }
         session.backlog = []
         fragmentBytes -= session.fragments.byteCount
@@ -373,6 +376,8 @@ package struct DoorLimits: Sendable {
     /// Shorter hot batches are pushed from there only to who has everything else: for a backlog of them one read and
     /// one WRITE of many are cheaper (measured: docs/adr/0013-hot-batches-and-windows.md).
     package var hotBacklogBytesMin = 32 << 10
+    /// Bytes of answers that wait for their clients, of all connections.
+    package var answerBytesMax = 64 << 20
     /// Bytes of requests that are coming in fragments, of all connections.
     package var fragmentBytesMax = 64 << 20
     /// How long such a request may take to become whole (`--fragment-timeout-ms`).

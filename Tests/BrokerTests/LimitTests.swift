@@ -5,6 +5,7 @@ import Foundation
 import RDMATransport
 import RdmadClient
 import Testing
+import TopicLog
 import TopicProtocol
 import TransportTestSupport
 
@@ -151,6 +152,29 @@ import TransportTestSupport
         try broker.turn(until: "end of the oldest") { clients.count { $0.isDisconnected } == 2 }
         #expect(clients.map(\.isDisconnected) == [true, true, false, false])
         #expect(clients.map(\.answers) == [[.limitReached], [.limitReached], [], []])
+    }
+
+    /// Clients that do not listen: the one that has the most waiting goes.
+    @Test func answersOfAllConnections() throws {
+        var limits = DoorLimits()
+        limits.answerBytesMax = 100_000
+        let broker = try TurnedBroker(limits: limits)
+        try broker.broker.perform(.create(TopicCreation("wide", partitions: 1000, configs: [])))
+        let clients = try (0..<3).map { _ in try broker.connect() }
+        // 64 answers of 8 kB find room, the others wait: together too many.
+        for (client, count) in zip(clients, [66, 68, 74]) {
+            client.isDeaf = true
+            for number in 0..<count {
+                try client.send(.describeTopic(name: "wide", firstPartition: 0))
+                if number % 32 == 31 { broker.turn() }
+            }
+            broker.turn()
+        }
+        for client in clients { client.isDeaf = false }
+        try broker.turn(until: "the others' answers") {
+            clients[2].isDisconnected && clients[0].answers.count == 66 && clients[1].answers.count == 68
+        }
+        #expect(broker.door.counters.protocolErrors == 1)
     }
 
     /// What comes behind a frame that broke the protocol is not served.

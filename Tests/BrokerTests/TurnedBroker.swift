@@ -102,6 +102,8 @@ final class TurnedClient {
     private(set) var acks: [ErrorCode] = []
     /// Subscriptions that the broker ended.
     private(set) var ended = 0
+    /// Takes nothing that comes.
+    var isDeaf = false
     private var events: [FabricEvent] = []
 
     init(path: String, clientID: String) throws {
@@ -112,6 +114,7 @@ final class TurnedClient {
     deinit { fabric.shutdown() }
 
     func turn() {
+        guard !isDeaf else { return }
         fabric.flush()
         events.removeAll(keepingCapacity: true)
         _ = fabric.poll(into: &events)
