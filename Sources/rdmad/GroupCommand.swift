@@ -94,7 +94,7 @@ struct GroupCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await TopicCommand.withAdmin(options.broker) { admin in
-                for group in groups {
+                try await TopicCommand.each(of: groups) { group in
                     try await admin.deleteGroup(group)
                     options.say("deleted group \(group)", [("deleted", .text(group))])
                 }

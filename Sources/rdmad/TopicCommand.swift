@@ -28,6 +28,18 @@ struct TopicCommand: AsyncParsableCommand {
         try await body(admin)
     }
 
+    /// Calls `body` with each name, whatever becomes of the others. The errors are said, the last one thrown.
+    static func each(of names: [String], _ body: (String) async throws -> Void) async throws {
+        var failure: ClientError?
+        for name in names {
+            do { try await body(name) } catch let error as ClientError {
+                if let failure { complain("\(failure)") }
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+    }
+
     struct Create: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Create topics.")
         @OptionGroup var output: AdminOptions
@@ -117,7 +129,7 @@ struct TopicCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await withAdmin(output.broker) { admin in
-                for name in names {
+                try await each(of: names) { name in
                     do {
                         try await admin.deleteTopic(name)
                         output.say("deleted topic \(name)", [("deleted", .text(name))])

@@ -30,6 +30,13 @@ import TransportTestSupport
         #expect(try rdmad(broker, "topic delete b c").output == "deleted topic b\ndeleted topic c\n")
         let gone = try rdmad(broker, "topic delete b")
         #expect(gone.status == 1 && gone.error.contains("UNKNOWN_TOPIC_OR_PARTITION"))
+        // What cannot be deleted does not keep the others.
+        #expect(try rdmad(broker, "topic create d e").status == 0)
+        let some = try rdmad(broker, "topic delete nope d none e")
+        #expect(some.status == 1 && some.output == "deleted topic d\ndeleted topic e\n", "\(some)")
+        #expect(some.error.split(separator: "\n").count == 2, "\(some)")
+        let groups = try rdmad(broker, "group delete one two")
+        #expect(groups.status == 1 && groups.error.split(separator: "\n").count == 2, "\(groups)")
         #expect(try rdmad(broker, "topic delete b --if-exists").status == 0)
 
         let fewer = try rdmad(broker, "topic add-partitions a --partitions 2")
