@@ -24,7 +24,10 @@ package struct QuotaLimits: Sendable {
 package final class ClientQuotas {
     private let limits: QuotaLimits
     private var clients: [String: ClientQuota] = [:]
-    /// Clients that are remembered; beyond it those that owe nothing are forgotten.
+    /// When those that owe nothing may be looked for again: not for each connection.
+    private var nextSweep: UInt64 = 0
+    /// Clients that are remembered; beyond it those that owe nothing are forgotten. When all owe something, those that
+    /// come with another id, and have no rates of their own, share the account of those without one.
     package static let clientsMax = 10_000
 
     package init(_ limits: QuotaLimits) { self.limits = limits }
@@ -40,10 +43,12 @@ package final class ClientQuotas {
         let produce = own?.produce ?? limits.standard.produce
         let consume = own?.consume ?? limits.standard.consume
         guard produce != nil || consume != nil else { return nil }
-        if clients.count >= Self.clientsMax {
+        if clients.count >= Self.clientsMax, now >= nextSweep {
             // One that is still connected and owes nothing loses at most its burst.
             clients = clients.filter { !$0.value.owesNothing(now: now) }
+            nextSweep = now + 1_000_000_000
         }
+        if clients.count >= Self.clientsMax, own == nil, !id.isEmpty { return client("", now: now) }
         let quota = ClientQuota(produce: produce.map { ByteRate($0) }, consume: consume.map { ByteRate($0) })
         clients[id] = quota
         return quota

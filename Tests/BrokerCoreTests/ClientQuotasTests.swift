@@ -61,5 +61,12 @@ import Testing
         for number in 0..<25_000 { _ = quotas.client("\(number)", now: 2 * second) }
         #expect(quotas.client("debtor", now: 2 * second) === debtor)
         #expect(quotas.count <= ClientQuotas.clientsMax + 1)
+        // A new id for each connection, and all of them owe something: bounded, and they share what is left.
+        for number in 0..<25_000 {
+            quotas.client("stranger \(number)", now: 4 * second)?.produce?.charge(100_000, now: 4 * second)
+        }
+        #expect(quotas.count <= ClientQuotas.clientsMax + 1)
+        let shared = quotas.client("yet another", now: 4 * second)
+        #expect(shared === quotas.client("", now: 4 * second) && shared?.produce?.wait(now: 4 * second) != nil)
     }
 }
