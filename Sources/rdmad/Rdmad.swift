@@ -28,6 +28,10 @@ import RdmadClient
         do {
             var command = try parseAsRoot()
             if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
+            // What was printed may still wait in memory.
+            guard fflush(nil) == 0 else {
+                throw Failure("cannot write: \(unsafe String(cString: strerror(errno)))")
+            }
         } catch let error as Failure {
             complain("\(error)")
             exit(withError: ExitCode(1))

@@ -52,6 +52,18 @@ import TransportTestSupport
         #expect(broker.stop() == 0)
     }
 
+    /// Results that nobody can have are an error, not a success.
+    @Test func aFullDiskBehindStandardOutput() throws {
+        let broker = try TestBroker()
+        let (full, error) = (unsafe open("/dev/full", O_WRONLY), try makePipe())
+        let program = ChildProcess.programs.appendingPathComponent("rdmad").path
+        let child = try ChildProcess(
+            [program, "topic", "list", "--broker", broker.url], output: full, error: error.write)
+        close(full)
+        close(error.write)
+        #expect(readToEnd(error.read) == "rdmad: cannot write: No space left on device\n" && child.wait() == 1)
+    }
+
     @Test func configsOfTopicsAndOfTheBroker() throws {
         let broker = try TestBroker(options: ["--log-retention-bytes", "123456", "--topics-max", "7"])
         #expect(try rdmad(broker, "topic create t --config segment.bytes=4096").status == 0)
