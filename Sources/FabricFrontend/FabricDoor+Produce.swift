@@ -249,7 +249,8 @@ extension FabricDoor {
 
     func deliver(_ acks: [(origin: ProduceOrigin, ack: ProduceAck)], readable: [Partition]) -> Bool {
         for partition in readable {
-            readers[partition.address]?.values.forEach { $0.session.makeReady($0) }
+            guard let readers = readers[partition.address] else { continue }
+            for reader in readers.values { reader.session.makeReady(reader) }
         }
         for (origin, ack) in acks { sessionsByNumber[origin.session]?.acks.append(ack) }
         // Each turn begins with another one, for whoever comes first finds the most memory: with the one that found

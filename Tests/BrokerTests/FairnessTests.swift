@@ -85,7 +85,8 @@ import TransportTestSupport
         let target = try broker.fill("t", batches: 0, bytes: 0)
         let (flooding, good) = (try broker.connect(), try broker.connect())
         for number in 0..<60 {
-            try flooding.send(number % 2 == 0 ? .deleteTopic(name: "nowhere") : .listTopics(after: ""))
+            let missing = Request.describeTopic(name: "nowhere", firstPartition: 0)
+            try flooding.send(number % 2 == 0 ? missing : .listTopics(after: ""))
         }
         broker.turn()
         #expect(flooding.answers.count == 8)
