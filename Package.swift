@@ -20,6 +20,10 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        // Exactly this one: the Kafka door has SwiftNIO read into its memory, by an interface that may change (adr/0017).
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     ],
     targets: [
         .systemLibrary(name: "CLinux"),
@@ -38,10 +42,23 @@ let package = Package(
         .target(
             name: "BrokerCore", dependencies: ["RecordFormat", "TopicLog", "TopicProtocol"], swiftSettings: settings),
         .target(
+            name: "Reactor",
+            dependencies: ["CLinux", "BrokerCore", "TopicProtocol", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: settings),
+        .target(
             name: "FabricFrontend",
             dependencies: [
-                "CLinux", "RDMATransport", "RecordFormat", "TopicProtocol", "TopicLog", "BrokerCore",
+                "CLinux", "RDMATransport", "RecordFormat", "TopicProtocol", "TopicLog", "BrokerCore", "Reactor",
                 .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "KafkaFrontend",
+            dependencies: [
+                "CLinux", "RecordFormat", "KafkaProtocol", "TopicProtocol", "TopicLog", "BrokerCore", "Reactor",
+                .product(name: "Logging", package: "swift-log"), .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: settings),
         .target(
@@ -53,8 +70,7 @@ let package = Package(
             name: "rdmad",
             dependencies: [
                 "TransportBench", "RDMATransport", "RecordFormat", "Compression", "TopicProtocol", "TopicLog",
-                "BrokerCore",
-                "FabricFrontend", "RdmadClient", "CLinux",
+                "BrokerCore", "Reactor", "FabricFrontend", "KafkaFrontend", "RdmadClient", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -114,6 +130,14 @@ let package = Package(
             name: "BrokerCoreTests", dependencies: ["BrokerCore", "TopicLog", "TopicProtocol", "RecordFormat"],
             swiftSettings: settings),
         .testTarget(
+            name: "KafkaFrontendTests",
+            dependencies: [
+                "KafkaFrontend", "KafkaProtocol", "BrokerCore", "Reactor", "TopicLog", "TopicProtocol", "RecordFormat",
+                .product(name: "Logging", package: "swift-log"), .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "CompileFailTests", dependencies: ["RDMATransport", "TransportTestSupport"],
             swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
@@ -122,7 +146,7 @@ let package = Package(
             name: "RdmadClientTests",
             dependencies: [
                 "RdmadClient", "RDMATransport", "RecordFormat", "TopicProtocol", "TopicLog", "BrokerCore",
-                "FabricFrontend", "TransportTestSupport", .product(name: "Logging", package: "swift-log"),
+                "FabricFrontend", "Reactor", "TransportTestSupport", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .testTarget(
@@ -140,7 +164,7 @@ let package = Package(
             name: "BrokerTests",
             dependencies: [
                 "BrokerTestSupport", "RdmadClient", "RDMATransport", "TopicProtocol", "RecordFormat", "CLinux", "rdmad",
-                "group-chaos", "TransportTestSupport", "FabricFrontend", "TopicLog", "BrokerCore",
+                "group-chaos", "TransportTestSupport", "FabricFrontend", "Reactor", "TopicLog", "BrokerCore",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),

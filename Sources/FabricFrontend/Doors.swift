@@ -1,6 +1,7 @@
 package import BrokerCore
 package import Logging
 package import RDMATransport
+internal import Reactor
 
 /// Opens the fabric doors. Each has an arena of its own, registered once.
 package enum Doors {
@@ -23,7 +24,7 @@ package enum Doors {
     /// Listens on a Unix socket for clients on this node.
     package static func sharedMemory(
         path: String, number: Int, broker: Broker, limits: DoorLimits, arenaBytes: Int, log: Logger
-    ) throws(FabricError) -> any Door {
+    ) throws(FabricError) -> any CountedDoor {
         let fabric = try SharedMemoryFabric(configuration: configuration(limits))
         try fabric.listen(path: path)
         return try FabricDoor(
@@ -34,7 +35,7 @@ package enum Doors {
     /// Listens at an address of an RDMA device.
     package static func verbs(
         host: String, port: UInt16, number: Int, broker: Broker, limits: DoorLimits, arenaBytes: Int, log: Logger
-    ) throws(FabricError) -> any Door {
+    ) throws(FabricError) -> any CountedDoor {
         let fabric = try VerbsFabric(listening: host, port: port, configuration: configuration(limits))
         return try FabricDoor(
             fabric: fabric, address: "rdma://\(host):\(fabric.localPort) on \(fabric.context.name)", number: number,

@@ -9,7 +9,7 @@ internal import TopicProtocol
 ///
 /// The broker owns every transfer: clients never reach its memory. Memory is one arena, registered once: three
 /// quarters for landing batches and keeping the youngest of them, one for pushing what is read from files.
-final class FabricDoor<F: Fabric>: Door {
+final class FabricDoor<F: Fabric> {
     let fabric: F
     let address: String
     let number: Int

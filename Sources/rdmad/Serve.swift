@@ -5,6 +5,7 @@ import FabricFrontend
 import Glibc
 import Logging
 import RDMATransport
+import Reactor
 import TopicLog
 
 /// `rdmad serve`: runs a broker until SIGTERM or SIGINT.
@@ -227,21 +228,6 @@ struct Serve: ParsableCommand {
                 log.error("partition fenced", metadata: ["partition": "\(name)", "why": "\(fence)"])
             }
         }
-    }
-}
-
-extension Door {
-    var metadata: Logger.Metadata {
-        let counters = counters
-        return [
-            "on": "\(address)", "connections": "\(counters.connections)", "pulled": "\(counters.pulledBatches)",
-            "eager": "\(counters.eagerBatches)", "refused": "\(counters.refusedBatches)",
-            "pushed-entries": "\(counters.pushedEntries)", "pushed-bytes": "\(counters.pushedBytes)",
-            "hot-pushes": "\(counters.hotPushes)", "window-pushes": "\(counters.windowPushes)",
-            "file-reads": "\(counters.fileReads)",
-            "file-read-bytes": "\(counters.fileReadBytes)", "protocol-errors": "\(counters.protocolErrors)",
-            "throttles": "\(counters.throttles)",
-        ]
     }
 }
 

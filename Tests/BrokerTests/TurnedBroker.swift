@@ -3,6 +3,7 @@ import FabricFrontend
 import Foundation
 import Logging
 import RDMATransport
+import Reactor
 import RecordFormat
 import TopicLog
 import TopicProtocol
@@ -12,7 +13,7 @@ import TransportTestSupport
 final class TurnedBroker {
     let path = NSTemporaryDirectory() + "turned-broker-\(UInt64.random(in: 0 ... .max))"
     let broker: Broker
-    let door: any Door
+    let door: any CountedDoor
     private let directory: LogDirectory
     private let loop: BrokerLoop
     private var clients: [TurnedClient] = []

@@ -3,6 +3,7 @@ import Dispatch
 import FabricFrontend
 import Glibc
 import Logging
+import Reactor
 import Synchronization
 import TopicLog
 

@@ -14,17 +14,21 @@ enum ImportRules {
         "KafkaProtocol": [],
         "TopicLog": ["CLinux", "Glibc", "RecordFormat", "Synchronization"],
         "BrokerCore": ["RecordFormat", "TopicLog", "TopicProtocol"],
+        "Reactor": ["BrokerCore", "CLinux", "Glibc", "Logging", "Synchronization", "TopicProtocol"],
         "FabricFrontend": [
-            "BrokerCore", "CLinux", "Glibc", "Logging", "RDMATransport", "RecordFormat", "Synchronization", "TopicLog",
-            "TopicProtocol",
+            "BrokerCore", "CLinux", "Glibc", "Logging", "RDMATransport", "Reactor", "RecordFormat", "Synchronization",
+            "TopicLog", "TopicProtocol",
+        ],
+        "KafkaFrontend": [
+            "BrokerCore", "CLinux", "Crypto", "Glibc", "KafkaProtocol", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
+            "Reactor", "RecordFormat", "Synchronization", "TopicLog", "TopicProtocol",
         ],
         "RdmadClient": [
             "CLinux", "Compression", "Glibc", "RDMATransport", "RecordFormat", "Synchronization", "TopicProtocol",
         ],
         "rdmad": [
-            "ArgumentParser", "BrokerCore", "CLinux", "Compression", "FabricFrontend", "Glibc", "Logging",
-            "RDMATransport",
-            "RdmadClient", "RecordFormat", "Synchronization", "TopicLog", "TopicProtocol", "TransportBench",
+            "ArgumentParser", "BrokerCore", "CLinux", "Compression", "FabricFrontend", "Glibc",
+            "KafkaFrontend", "Logging", "RDMATransport", "RdmadClient", "Reactor", "RecordFormat", "Synchronization", "TopicLog", "TopicProtocol", "TransportBench",
         ],
         "TransportBench": ["CLinux", "Glibc", "RDMATransport"],
     ]

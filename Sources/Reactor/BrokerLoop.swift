@@ -2,7 +2,6 @@ package import BrokerCore
 internal import CLinux
 internal import Glibc
 package import Logging
-internal import RDMATransport
 internal import Synchronization
 
 /// The broker's thread: polls the doors, lets the broker commit, delivers what became due; spins for a bounded time
@@ -32,7 +31,7 @@ package final class BrokerLoop {
         let descriptors =
             doors.map(\.pollDescriptor) + doors.map(\.wakeDescriptor) + broker.wakeDescriptors + [stopper.descriptor]
         sleepEntries = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-        broker.startGroups(now: monotonicNanoseconds(), nowMilliseconds: Self.millisecondsSince1970())
+        broker.startGroups(now: Clock.monotonicNanoseconds(), nowMilliseconds: Clock.millisecondsSince1970())
         self.spinNanoseconds = spinNanoseconds ?? (sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? 20_000 : 0)
     }
 
@@ -55,12 +54,12 @@ package final class BrokerLoop {
     /// Returns whether anything happened.
     package func turn() -> Bool {
         var count = 0
-        let now = monotonicNanoseconds()
+        let now = Clock.monotonicNanoseconds()
         turnTime = now
         for door in doors { count += door.poll(now: now) }
         broker.commit(now: now)
         if broker.isMaintenanceDue(now: now) {
-            broker.maintain(now: now, nowMilliseconds: Self.millisecondsSince1970())
+            broker.maintain(now: now, nowMilliseconds: Clock.millisecondsSince1970())
         }
         broker.takeCompacted()
         broker.takeFlushResults()
@@ -86,17 +85,11 @@ package final class BrokerLoop {
     }
 
     private func say(_ troubles: [String: String]) {
-        let now = monotonicNanoseconds()
+        let now = Clock.monotonicNanoseconds()
         for (partition, trouble) in troubles where now >= (saidAt[partition] ?? 0) {
             saidAt[partition] = now + 10_000_000_000
             log.error("batches refused", metadata: ["partition": "\(partition)", "why": "\(trouble)"])
         }
-    }
-
-    private static func millisecondsSince1970() -> Int64 {
-        var time = timespec()
-        _ = unsafe clock_gettime(CLOCK_REALTIME, &time)
-        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
     }
 
     private func sleep() {

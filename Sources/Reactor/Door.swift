@@ -1,4 +1,5 @@
 package import BrokerCore
+package import Logging
 package import TopicProtocol
 
 /// A way into the broker, for the loop that owns them all: one call per turn, never per message.
@@ -30,27 +31,6 @@ package protocol Door: AnyObject {
     var wakeDescriptor: Int32 { get }
     func prepareToSleep() -> Bool
     func shutdown()
-    var counters: DoorCounters { get }
-}
-
-/// What a door has done since it opened. Copies are those of the CPU, in the broker.
-package struct DoorCounters: Sendable {
-    package var connections = 0
-    package var pulledBatches = 0
-    package var eagerBatches = 0
-    package var refusedBatches = 0
-    /// Subscriptions looked at for something to push.
-    package var looks = 0
-    package var pushedEntries = 0
-    package var pushedBytes = 0
-    /// Reads of log files into send memory: one copy each.
-    package var fileReads = 0
-    package var fileReadBytes = 0
-    /// Pushes from where the batch landed: no copy, but that of a shared-memory WRITE.
-    package var hotPushes = 0
-    /// Pushes from a mapped log file: as hot ones.
-    package var windowPushes = 0
-    package var protocolErrors = 0
-    /// How often a session had to wait for its client's quota.
-    package var throttles = 0
+    /// What it has done since it opened, for the log.
+    var metadata: Logger.Metadata { get }
 }
