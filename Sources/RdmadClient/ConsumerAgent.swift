@@ -132,7 +132,10 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
     }
 
     func poll(timeoutMilliseconds: Int) throws(ClientError) -> ConsumedBatches? {
-        var deadline: UInt64?
+        var limit = TimeLimit.after(LinkPatience.nanoseconds(Double(timeoutMilliseconds) / 1000))
+        // Even without time to wait there may be something that nobody has looked at yet. Who runs the link reads the
+        // clock anyway.
+        var isFirst = true
         while true {
             let now = state.withLock { state in
                 let now = take(&state)
@@ -140,18 +143,23 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
                 return now
             }
             if let now { return try now.get() }
+            if isFirst, runLink(until: &limit) {
+                isFirst = false
+                continue
+            }
             let time = monotonicNanoseconds()
-            let end = deadline ?? time + LinkPatience.nanoseconds(Double(timeoutMilliseconds) / 1000)
-            let isFirst = deadline == nil
-            deadline = end
-            // Even without time to wait there may be something that nobody has looked at yet.
-            if isFirst || time < end, link.run(until: end, { state.withLock { $0.hasAnswer } }) { continue }
-            guard time < end else {
+            guard !limit.isReached(time) else {
                 state.withLock { $0.isPolling = false }
                 return nil
             }
-            sleep(until: end, time)
+            // When it was refused just now, its thread still has the turn.
+            if isFirst || !runLink(until: &limit) { sleep(until: limit.time(time), time) }
+            isFirst = false
         }
+    }
+
+    private func runLink(until limit: inout TimeLimit) -> Bool {
+        link.run(until: &limit) { state.withLock { $0.hasAnswer } }
     }
 
     /// Until the link's thread signals.

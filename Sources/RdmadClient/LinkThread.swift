@@ -82,7 +82,8 @@ final class Link<F: Fabric>: LinkPort, RunnableLink, @unchecked Sendable {
             isOnItsThread = true
             retired?.shutdown()
             retired = nil
-            run(until: .max) {
+            var never = TimeLimit.at(.max)
+            run(until: &never) {
                 guard handle.isWanted.load(ordering: .relaxed), servesCallers, !hasWaiters else { return false }
                 handle.isWanted.store(false, ordering: .relaxed)
                 return true
@@ -101,13 +102,13 @@ final class Link<F: Fabric>: LinkPort, RunnableLink, @unchecked Sendable {
 
     /// Runs rounds, and sleeps when nothing happens for a while, until somebody is done, the time is over or the link
     /// has ended; with the turn.
-    func run(until limit: UInt64, _ isDone: () -> Bool) {
+    func run(until limit: inout TimeLimit, _ isDone: () -> Bool) {
         while !hasEnded {
-            let now = round()
-            if hasEnded || isDone() || now >= limit { return }
+            let now = round(at: nil)
+            if limit.isReached(now) || hasEnded || isDone() { return }
             if now - lastEvent >= spinNanoseconds {
                 let attempt = connection == nil ? nextAttempt : .max
-                isReadable = sleep(until: min(deadline ?? .max, attempt, limit), now)
+                isReadable = sleep(until: min(deadline ?? .max, attempt, limit.time(now)), now)
                 hasSlept = true
             } else {
                 clinux_pause()
@@ -116,8 +117,7 @@ final class Link<F: Fabric>: LinkPort, RunnableLink, @unchecked Sendable {
     }
 
     /// Takes what came from other threads and the fabric, and has the agent post. Does not wait; with the turn.
-    /// - Returns: the time it was.
-    @discardableResult func round() -> UInt64 {
+    @discardableResult func round(at time: UInt64?) -> UInt64 {
         guard !hasEnded else { return 0 }
         let isWoken = handle.takeNews()
         if isWoken || hasSlept, takeCalls() { closingSince = closingSince ?? monotonicNanoseconds() }
@@ -125,7 +125,7 @@ final class Link<F: Fabric>: LinkPort, RunnableLink, @unchecked Sendable {
             fail(.closed)
             return closingSince
         }
-        let now = monotonicNanoseconds()
+        let now = time ?? monotonicNanoseconds()
         // That may block; callers did not ask for it.
         if connection == nil, isOnItsThread { connect(now) }
         // What ended the sleep may have been another thread, with something to post: that goes first.

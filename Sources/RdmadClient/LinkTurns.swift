@@ -6,13 +6,35 @@ protocol RunnableLink: AnyObject, Sendable {
     /// On its own thread, which has the turn at first; until the link ends.
     func run()
     /// One round; does not wait.
-    @discardableResult func round() -> UInt64
-    /// Rounds and sleeps, until `isDone`, the time limit on the monotonic clock, or the link's end.
-    func run(until limit: UInt64, _ isDone: () -> Bool)
+    /// - Parameter time: On the monotonic clock, in nanoseconds; nil: it is read.
+    /// - Returns: the time it was.
+    @discardableResult func round(at time: UInt64?) -> UInt64
+    /// Rounds and sleeps, until `isDone`, the time limit, or the link's end.
+    func run(until limit: inout TimeLimit, _ isDone: () -> Bool)
     /// It is connected, and nobody has closed it. Anything else is its own thread's.
     var servesCallers: Bool { get }
     /// Somebody waits for an answer or a record and does not run the link: its own thread has to.
     var hasWaiters: Bool { get }
+}
+
+/// A time on the monotonic clock, in nanoseconds, that may be given as a wait: the first who reads the clock fixes it.
+enum TimeLimit {
+    case at(UInt64)
+    case after(UInt64)
+
+    /// Whether it is reached.
+    mutating func isReached(_ now: UInt64) -> Bool { now >= time(now) }
+
+    /// The time it is, from now on.
+    mutating func time(_ now: UInt64) -> UInt64 {
+        switch self {
+        case .at(let time): return time
+        case .after(let wait):
+            let (sum, overflow) = now.addingReportingOverflow(wait)
+            self = .at(overflow ? .max : sum)
+            return overflow ? .max : sum
+        }
+    }
 }
 
 // Whose turn it is to run the link.
@@ -57,7 +79,7 @@ extension LinkHandle {
 
     /// Runs the link on this thread, waiting for events, until `isDone` or the time limit.
     /// - Returns: False when its thread has the turn; next time it will not.
-    func run(until limit: UInt64, _ isDone: () -> Bool) -> Bool {
+    func run(until limit: inout TimeLimit, _ isDone: () -> Bool) -> Bool {
         guard tryTurn() else {
             isWanted.store(true, ordering: .relaxed)
             return false
@@ -65,13 +87,15 @@ extension LinkHandle {
         defer { endTurn() }
         guard let link, link.servesCallers else { return false }
         callersTurns.add(1, ordering: .relaxed)
-        link.run(until: limit) { isDone() || !link.servesCallers }
+        link.run(until: &limit) { isDone() || !link.servesCallers }
         return true
     }
 
     /// Runs a round on this thread, or has the link's thread run it.
-    /// - Parameter wants: The caller will come again soon: the link's thread should leave the turn to it.
-    func attend(wants: Bool) {
+    /// - Parameters:
+    ///   - wants: The caller will come again soon: the link's thread should leave the turn to it.
+    ///   - now: The time on the monotonic clock, for who has just read it.
+    func attend(wants: Bool, now: UInt64? = nil) {
         isWoken.store(true, ordering: .sequentiallyConsistent)
         guard tryTurn() else {
             if wants { isWanted.store(true, ordering: .relaxed) }
@@ -79,7 +103,7 @@ extension LinkHandle {
         }
         if let link, link.servesCallers {
             callersTurns.add(1, ordering: .relaxed)
-            link.round()
+            link.round(at: now)
         }
         endTurn()
     }
@@ -108,7 +132,7 @@ extension LinkHandle {
             if isCalled || isLeft || link?.servesCallers != true { break }
             // As if called: the round is to look at everything.
             isWoken.store(true, ordering: .sequentiallyConsistent)
-            link?.round()
+            link?.round(at: nil)
             endTurn()
             milliseconds = Self.standbyMillisecondsMin
             isBusy = false

@@ -55,6 +55,7 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         var firstError: ClientError?
         /// A record found no memory: batches that linger are sent now.
         var isStarved = false
+        var wallClock = WallClock()
         var readyWaiter: CheckedContinuation<Result<Int, ClientError>, Never>?
         var spaceWaiters: [CheckedContinuation<Void, Never>] = []
     }
@@ -121,12 +122,13 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
 
     /// The same on this thread, when that saves waking another one for each record and costs this one little. What may
     /// linger, and compressing, is better done beside the caller; an observer may not expect to be called from here.
-    private func runLink() {
+    /// - Parameter now: The time on the monotonic clock.
+    private func runLink(now: UInt64) {
         guard configuration.lingerMilliseconds == 0, compressor == nil, onAcknowledged == nil else {
             return callLink()
         }
         hasNews.store(true, ordering: .sequentiallyConsistent)
-        link.attend(wants: true)
+        link.attend(wants: true, now: now)
     }
 
     /// Adds a record to its partition's open batch. Nil: no memory now. Otherwise the partition.
@@ -159,22 +161,22 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         _ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer?, _ options: RecordOptions,
         waiter: ProducerBatch.Waiter?
     ) throws(ClientError) -> Int? {
-        var wakes = false
+        var news: UInt64?
         let outcome = state.withLock { state -> Result<Int?, ClientError> in
             do throws(ClientError) {
-                return .success(unsafe try add(key, value, options, waiter, &wakes, &state))
+                return .success(unsafe try add(key, value, options, waiter, &news, &state))
             } catch {
                 return .failure(error)
             }
         }
         // Who waits for the outcome waits for the link's thread.
-        if wakes { if waiter == nil { runLink() } else { callLink() } }
+        if let news { if waiter == nil { runLink(now: news) } else { callLink() } }
         return try outcome.get()
     }
 
     private func add(
         _ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer?, _ options: RecordOptions,
-        _ waiter: ProducerBatch.Waiter?, _ wakes: inout Bool, _ state: inout State
+        _ waiter: ProducerBatch.Waiter?, _ news: inout UInt64?, _ state: inout State
     ) throws(ClientError) -> Int? {
         if let failure = state.failure { throw failure }
         let index = unsafe try choosePartition(key, value, options.partition, &state)
@@ -182,7 +184,7 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         while true {
             let time =
                 options.timestamp
-                ?? (readsClockOften ? Self.wallMilliseconds() : state.partitions[index].openedMilliseconds)
+                ?? (readsClockOften ? WallClock.read() : state.partitions[index].openedMilliseconds)
             switch unsafe state.partitions[index].append(key, value, options.headers, timestampMilliseconds: time) {
             case true?:
                 if let waiter { addWaiter(waiter, index, &state) }
@@ -197,12 +199,13 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
             case nil: break
             }
             // Either the link must make room, or it must learn of the new batch's linger.
-            wakes = true
+            let now = monotonicNanoseconds()
+            news = now
             guard let slot = state.freeSlots.popLast() else {
                 state.isStarved = true
                 return nil
             }
-            open(index, slot, &state)
+            open(index, slot, now, &state)
         }
     }
 
@@ -227,14 +230,13 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     /// Whose limit it is that a batch is too large for.
     static let brokersLimit = "the limit is the broker's (message.max.bytes, 'rdmad serve --max-message-bytes')"
 
-    private func open(_ index: Int, _ slot: Int, _ state: inout State) {
+    private func open(_ index: Int, _ slot: Int, _ now: UInt64, _ state: inout State) {
         let start = slot * configuration.batchBytes
         let length = min(configuration.batchBytes, state.batchBytesMax)
         let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[start..<start + length])
         let batch = ProducerBatch(
-            slot: slot, partition: index, builder: unsafe RecordBatchBuilder(buffer: buffer),
-            created: monotonicNanoseconds())
-        state.partitions[index].begin(batch, milliseconds: Self.wallMilliseconds())
+            slot: slot, partition: index, builder: unsafe RecordBatchBuilder(buffer: buffer), created: now)
+        state.partitions[index].begin(batch, milliseconds: state.wallClock.milliseconds(at: now))
     }
 
     private func choosePartition(
@@ -282,10 +284,4 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
 
     /// A batch is open for the linger's time at most: within a few milliseconds one reading serves all of its records.
     private var readsClockOften: Bool { configuration.lingerMilliseconds > 10 }
-
-    private static func wallMilliseconds() -> Int64 {
-        var now = timespec()
-        unsafe clock_gettime(CLOCK_REALTIME, &now)
-        return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
-    }
 }

@@ -22,6 +22,8 @@ package final class BrokerLoop {
     private var sleepEntries: [pollfd]
     /// When the last turn was, on the monotonic clock.
     private var turnTime: UInt64 = 0
+    /// Whether the next turn does. Where nobody spins every second one is enough: it is the one before sleeping, mostly.
+    private var readsClock = true
 
     package init(broker: Broker, doors: [any Door], log: Logger, spinNanoseconds: UInt64? = nil) {
         self.broker = broker
@@ -39,10 +41,12 @@ package final class BrokerLoop {
     package func run() {
         var lastEvent: UInt64 = 0
         while !stopper.isStopping {
+            readsClock = spinNanoseconds > 0 || !readsClock
             if turn() {
                 lastEvent = turnTime
             } else if turnTime - lastEvent >= spinNanoseconds {
                 sleep()
+                readsClock = false
             } else {
                 clinux_pause()
             }
@@ -54,8 +58,8 @@ package final class BrokerLoop {
     /// Returns whether anything happened.
     package func turn() -> Bool {
         var count = 0
-        let now = Clock.monotonicNanoseconds()
-        turnTime = now
+        if readsClock { turnTime = Clock.monotonicNanoseconds() }
+        let now = turnTime
         for door in doors { count += door.poll(now: now) }
         broker.commit(now: now)
         if broker.isMaintenanceDue(now: now) {

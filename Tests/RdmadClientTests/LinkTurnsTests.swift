@@ -21,8 +21,8 @@ import Testing
                     case 0: link.handle.wake()
                     case 1: link.handle.attend(wants: false)
                     case 2:
-                        let end = monotonicNanoseconds() + 1_000
-                        _ = link.handle.run(until: end) { link.isCaughtUp }
+                        var limit = TimeLimit.after(1_000)
+                        _ = link.handle.run(until: &limit) { link.isCaughtUp }
                     default: link.handle.attend(wants: true)
                     }
                     // Now and then all callers rest, so that the link's thread comes back.
@@ -43,7 +43,7 @@ import Testing
         let link = CountingLink()
         link.handle.start(link)
         // The first finds it taken; then it is left to callers.
-        #expect(eventually { link.handle.run(until: 0) { true } })
+        #expect(eventually { link.isRunHere { true } })
         #expect(eventually { link.isAsleepOnItsThread.load(ordering: .sequentiallyConsistent) })
         // And what comes then wakes it up.
         link.posted.add(1, ordering: .sequentiallyConsistent)
@@ -55,11 +55,11 @@ import Testing
     @Test func aCallerThatSleepsInItsTurnIsWokenByOthers() {
         let link = CountingLink()
         link.handle.start(link)
-        #expect(eventually { link.handle.run(until: 0) { true } })
+        #expect(eventually { link.isRunHere { true } })
         let back = Counter()
         startThread {
-            let end = monotonicNanoseconds() + 20_000_000_000
-            while !link.handle.run(until: end, { link.posted.load(ordering: .sequentiallyConsistent) > 0 }) {}
+            var limit = TimeLimit.after(20_000_000_000)
+            while !link.handle.run(until: &limit, { link.posted.load(ordering: .sequentiallyConsistent) > 0 }) {}
             back.value.add(1, ordering: .sequentiallyConsistent)
         }
         usleep(20_000)
@@ -74,7 +74,7 @@ import Testing
         let link = CountingLink(serves: false)
         link.handle.start(link)
         for _ in 0..<100 {
-            #expect(!link.handle.run(until: 0) { true })
+            #expect(!link.isRunHere { true })
             link.handle.attend(wants: true)
             usleep(200)
         }
@@ -126,7 +126,8 @@ private final class CountingLink: RunnableLink {
     func run() {
         thread.store(pthread_self(), ordering: .relaxed)
         while true {
-            run(until: .max) { handle.isWanted.exchange(false, ordering: .relaxed) }
+            var never = TimeLimit.at(.max)
+            run(until: &never) { handle.isWanted.exchange(false, ordering: .relaxed) }
             if hasEnded.load(ordering: .sequentiallyConsistent) { break }
             handle.endTurn()
             handle.waitForTurn()
@@ -135,26 +136,33 @@ private final class CountingLink: RunnableLink {
         handle.endTurn()
     }
 
-    @discardableResult func round() -> UInt64 {
+    /// Whether a caller may run it now.
+    func isRunHere(_ isDone: () -> Bool) -> Bool {
+        var limit = TimeLimit.at(0)
+        return handle.run(until: &limit, isDone)
+    }
+
+    @discardableResult func round(at time: UInt64?) -> UInt64 {
         let wasInside = isInside.exchange(true, ordering: .sequentiallyConsistent)
         if wasInside { overlaps.add(1, ordering: .relaxed) }
         _ = handle.takeNews()
         seen.store(posted.load(ordering: .sequentiallyConsistent), ordering: .sequentiallyConsistent)
         if thread.load(ordering: .relaxed) != pthread_self() { callersRounds.add(1, ordering: .relaxed) }
         isInside.store(false, ordering: .sequentiallyConsistent)
-        return monotonicNanoseconds()
+        return time ?? monotonicNanoseconds()
     }
 
-    func run(until limit: UInt64, _ isDone: () -> Bool) {
+    func run(until limit: inout TimeLimit, _ isDone: () -> Bool) {
         while !hasEnded.load(ordering: .sequentiallyConsistent) {
-            let now = round()
-            if isDone() || now >= limit { return }
+            let now = round(at: nil)
+            let end = limit.time(now)
+            if isDone() || now >= end { return }
             handle.sleeps.store(true, ordering: .sequentiallyConsistent)
             if !handle.hasNews {
                 let isOwn = thread.load(ordering: .relaxed) == pthread_self()
                 if isOwn { isAsleepOnItsThread.store(true, ordering: .sequentiallyConsistent) }
                 var entry = pollfd(fd: handle.wakeDescriptor, events: Int16(POLLIN), revents: 0)
-                let milliseconds = limit == .max ? 1000 : Int32(clamping: (limit - now) / 1_000_000 + 1)
+                let milliseconds = end == .max ? 1000 : Int32(clamping: (end - now) / 1_000_000 + 1)
                 if unsafe poll(&entry, 1, milliseconds) > 0 { LinkHandle.takeSignal(handle.wakeDescriptor) }
                 if isOwn { isAsleepOnItsThread.store(false, ordering: .sequentiallyConsistent) }
             }

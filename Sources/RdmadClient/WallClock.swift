@@ -1,0 +1,26 @@
+internal import Glibc
+
+/// Milliseconds since 1970, for who has just read the monotonic clock: of two clocks only one is read each time.
+struct WallClock {
+    /// The clock is looked at so often: who sets it sees the effect so much later.
+    private static let refreshNanoseconds: UInt64 = 100_000_000
+
+    /// The two clocks, when they were last read together.
+    private var read: (monotonic: UInt64, wall: Int64)?
+
+    /// - Parameter now: The time on the monotonic clock, in nanoseconds.
+    mutating func milliseconds(at now: UInt64) -> Int64 {
+        if let read, now >= read.monotonic, now - read.monotonic < Self.refreshNanoseconds {
+            return read.wall + Int64((now - read.monotonic) / 1_000_000)
+        }
+        let wall = Self.read()
+        read = (now, wall)
+        return wall
+    }
+
+    static func read() -> Int64 {
+        var now = timespec()
+        unsafe clock_gettime(CLOCK_REALTIME, &now)
+        return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
+    }
+}
