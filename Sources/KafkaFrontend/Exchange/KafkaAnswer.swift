@@ -7,6 +7,8 @@ struct KafkaAnswer: Sendable {
     let connection: UInt64
     let number: UInt32
     let body: Body
+    /// So long the loop reads no further request of the connection, once this is sent (quotas).
+    var throttleMilliseconds: UInt32 = 0
 
     enum Body: Sendable {
         /// Nothing is sent: Produce with acks 0.
