@@ -5,14 +5,17 @@ package enum FrameLength {
     package static let requestBytesMin = 10
 
     /// Checks a received prefix before anything is allocated for what it announces.
-    /// - Parameter bytesMax: Longest request that the listener takes.
-    package static func check(_ prefix: Int32, bytesMax: Int = WireLimits.requestBytesDefault) throws(WireError) -> Int
-    {
+    /// - Parameters:
+    ///   - bytesMax: Longest request that the listener takes.
+    ///   - bytesMin: Less only for what is no request: the tokens after SaslHandshake 0.
+    package static func check(
+        _ prefix: Int32, bytesMax: Int = WireLimits.requestBytesDefault, bytesMin: Int = requestBytesMin
+    ) throws(WireError) -> Int {
         let problem: WireError.Problem? =
             if prefix < 0 {
                 .negativeLength(Int(prefix))
-            } else if prefix < requestBytesMin {
-                .endsEarly(missing: requestBytesMin - Int(prefix))
+            } else if prefix < bytesMin {
+                .endsEarly(missing: bytesMin - Int(prefix))
             } else if prefix > bytesMax {
                 .tooLong(Int(prefix), max: bytesMax)
             } else {

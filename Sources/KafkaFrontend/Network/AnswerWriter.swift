@@ -1,0 +1,119 @@
+internal import Glibc
+internal import KafkaProtocol
+internal import NIOCore
+internal import TopicLog
+
+/// Sends answers: bytes, and ranges of files between them, by `sendfile` or through memory.
+///
+/// No more than SwiftNIO's high watermark and one piece are handed to it at a time: what is read from files does not pile
+/// up in memory before a client that reads slowly.
+/// - Threading: the connection's event loop.
+struct AnswerWriter {
+    let isZeroCopy: Bool
+    let counters: NetworkCounters
+    private var pieces: CircularBuffer<Piece> = []
+    /// Answers without ranges are gathered: one write for those of a turn.
+    private var gathered = ByteBuffer()
+
+    private enum Piece {
+        case bytes(ByteBuffer)
+        /// Of a file, from a position on so many bytes.
+        case range(LogFile, Int64, Int)
+    }
+
+    /// The most that is read from a file at once, in bytes.
+    private static let readBytesMax = 65_536
+
+    init(isZeroCopy: Bool, counters: NetworkCounters) {
+        self.isZeroCopy = isZeroCopy
+        self.counters = counters
+    }
+
+    var isEmpty: Bool { pieces.isEmpty && gathered.readableBytes == 0 }
+
+    /// Adds a frame whose gaps are filled by `ranges`, one for one.
+    mutating func add(_ frame: EncodedFrame, ranges: [FileRange]) {
+        precondition(frame.gaps.count == ranges.count, "a range for each gap")
+        var start = 0
+        for (gap, range) in zip(frame.gaps, ranges) {
+            precondition(gap.count == range.count, "the range is as long as the gap")
+            gathered.writeBytes(frame.bytes[start..<gap.position])
+            start = gap.position
+            endGathering()
+            pieces.append(.range(range.file, range.position, range.count))
+        }
+        gathered.writeBytes(frame.bytes[start...])
+    }
+
+    mutating func add(_ frame: [UInt8]) { gathered.writeBytes(frame) }
+
+    /// Hands pieces to the channel while it takes them.
+    /// - Returns: Whether something was written, and is to be flushed.
+    mutating func write(to context: ChannelHandlerContext) throws -> Bool {
+        endGathering()
+        var hasWritten = false
+        while context.channel.isWritable, let piece = pieces.popFirst() {
+            switch piece {
+            case .bytes(let bytes): context.write(NIOAny(IOData.byteBuffer(bytes)), promise: nil)
+            case .range(let file, let position, let count):
+                if isZeroCopy {
+                    send(file, position, count, context)
+                } else {
+                    try copy(file, position, count, context)
+                }
+            }
+            hasWritten = true
+        }
+        return hasWritten
+    }
+
+    private mutating func endGathering() {
+        guard gathered.readableBytes > 0 else { return }
+        pieces.append(.bytes(gathered))
+        gathered = ByteBuffer()
+    }
+
+    private func send(_ file: LogFile, _ position: Int64, _ count: Int, _ context: ChannelHandlerContext) {
+        let lease = FileLease(file)
+        let region = FileRegion(
+            fileHandle: lease.handle, readerIndex: Int(position), endIndex: Int(position) + count)
+        let written = context.eventLoop.makePromise(of: Void.self)
+        // The lease ends with the write, however that ends.
+        written.futureResult.whenComplete { [counters] result in
+            lease.end()
+            if case .success = result { counters.sendfileBytes.count(count) }
+        }
+        context.write(NIOAny(IOData.fileRegion(region)), promise: written)
+    }
+
+    private mutating func copy(
+        _ file: LogFile, _ position: Int64, _ count: Int, _ context: ChannelHandlerContext
+    ) throws {
+        let pieceBytes = min(count, Self.readBytesMax)
+        var buffer = context.channel.allocator.buffer(capacity: pieceBytes)
+        let got = unsafe buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: pieceBytes) { memory in
+            unsafe max(0, pread(file.descriptor, memory.baseAddress, pieceBytes, off_t(position)))
+        }
+        guard got > 0 else { throw NetworkError("cannot read \(file.path) at \(position): errno \(errno)") }
+        counters.copiedToSendBytes.count(got)
+        if got < count { pieces.prepend(.range(file, position + Int64(got), count - got)) }
+        context.write(NIOAny(IOData.byteBuffer(buffer)), promise: nil)
+    }
+}
+
+/// Lends a log's descriptor to SwiftNIO for one write: it wants a handle of its own, which would close the file.
+final class FileLease: Sendable {
+    let handle: NIOFileHandle
+    private let file: LogFile
+
+    init(_ file: LogFile) {
+        self.file = file
+        handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: file.descriptor)
+    }
+
+    /// Takes the descriptor back, without closing it.
+    func end() {
+        // It fails only while a write uses the handle; there is none any more.
+        _ = try? handle.takeDescriptorOwnership()
+    }
+}

@@ -1,0 +1,138 @@
+internal import KafkaProtocol
+
+/// Cuts what a connection receives into requests.
+///
+/// What lies in one piece and is handled at once is used where it lies. Produce requests, and what has not come whole,
+/// get memory of a ``FramePool``: further bytes are read to their place there (``room``), and a little more, so that the
+/// beginning of the next request comes with them.
+/// - Threading: the connection's event loop.
+final class FrameReceiver {
+    let scratch: ScratchBuffer
+    private let counters: NetworkCounters
+    private let pool: FramePool
+    /// The longest request now.
+    var requestBytesMax: Int
+    /// Nothing but a length and bytes: after SaslHandshake 0.
+    var hasBareTokens = false
+
+    /// The length of the request whose prefix was read, while it has no memory.
+    private var announced: Int?
+    private var prefix: UInt32 = 0
+    private var prefixCount = 0
+    private(set) var arriving: Arriving?
+
+    /// A request that has memory.
+    struct Arriving {
+        let memory: FrameMemory
+        let count: Int
+        /// Can be more than `count`: the beginning of the next request.
+        var received = 0
+    }
+
+    @safe enum Step {
+        /// More has to come.
+        case incomplete
+        /// A request where it was received: only until the caller returns.
+        case passing(UnsafeRawBufferPointer)
+        case received(ReceivedFrame)
+        /// Memory is needed: ``begin(_:)``.
+        case needsMemory(Int)
+    }
+
+    init(pool: FramePool, scratch: ScratchBuffer, counters: NetworkCounters, requestBytesMax: Int) {
+        self.pool = pool
+        self.scratch = scratch
+        self.counters = counters
+        self.requestBytesMax = requestBytesMax
+    }
+
+    /// Nothing more is received.
+    func giveUp() {
+        if let memory = arriving.take()?.memory { pool.giveBack(memory) }
+    }
+
+    /// Where the next bytes go; nil: anywhere.
+    var room: UnsafeMutableRawBufferPointer? {
+        guard let arriving, arriving.received < arriving.count else { return nil }
+        let end = min(arriving.memory.byteCount, arriving.count + NetworkConfiguration.firstReadBytes)
+        return unsafe UnsafeMutableRawBufferPointer(
+            start: arriving.memory.base + arriving.received, count: end - arriving.received)
+    }
+
+    /// Whether bytes were received to their place; they are taken in then.
+    func landed(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard let room = unsafe room, unsafe bytes.baseAddress == UnsafeRawPointer(room.baseAddress) else {
+            return false
+        }
+        arriving!.received += bytes.count
+        counters.receivedInPlaceBytes.count(bytes.count)
+        return true
+    }
+
+    /// Memory for the request that ``Step/needsMemory(_:)`` asked for.
+    func begin(_ memory: FrameMemory) {
+        guard let count = announced.take() else { preconditionFailure("memory for no request") }
+        arriving = Arriving(memory: memory, count: count)
+    }
+
+    /// Takes the next request off `rest`, or as much as there is of it.
+    ///
+    /// When a request was received together with the beginning of the next, that becomes `rest`: it lies in the memory of
+    /// the returned request.
+    func step(_ rest: inout UnsafeRawBufferPointer) throws(WireError) -> Step {
+        if arriving == nil {
+            guard let count = unsafe try length(&rest), unsafe !rest.isEmpty else { return .incomplete }
+            if rest.count >= count, unsafe !isKept(rest) {
+                announced = nil
+                return unsafe .passing(Self.cut(count, off: &rest))
+            }
+            return .needsMemory(count + NetworkConfiguration.firstReadBytes)
+        }
+        if unsafe !rest.isEmpty { unsafe copy(&rest) }
+        guard let whole = arriving, whole.received >= whole.count else { return .incomplete }
+        arriving = nil
+        if whole.received > whole.count {
+            unsafe rest = UnsafeRawBufferPointer(
+                start: whole.memory.base + whole.count, count: whole.received - whole.count)
+        }
+        return unsafe .received(
+            ReceivedFrame(UnsafeMutableRawBufferPointer(start: whole.memory.base, count: whole.count)) {
+                [pool, memory = whole.memory] in pool.giveBack(memory)
+            })
+    }
+
+    private func copy(_ rest: inout UnsafeRawBufferPointer) {
+        guard let arriving else { return }
+        let piece = unsafe Self.cut(min(rest.count, arriving.count - arriving.received), off: &rest)
+        unsafe (arriving.memory.base + arriving.received).copyMemory(from: piece.baseAddress!, byteCount: piece.count)
+        self.arriving!.received += piece.count
+        counters.copiedAtReceiveBytes.count(piece.count)
+    }
+
+    /// The length of the request that begins or has begun; nil while its prefix is not whole.
+    private func length(_ rest: inout UnsafeRawBufferPointer) throws(WireError) -> Int? {
+        if let announced { return announced }
+        while prefixCount < FrameLength.bytesCount, unsafe !rest.isEmpty {
+            prefix = prefix << 8 | UInt32(unsafe Self.cut(1, off: &rest)[0])
+            prefixCount += 1
+        }
+        guard prefixCount == FrameLength.bytesCount else { return nil }
+        let announcedBytes = Int32(bitPattern: prefix)
+        prefixCount = 0
+        // A bare token can be shorter than a request.
+        announced = try FrameLength.check(
+            announcedBytes, bytesMax: requestBytesMax, bytesMin: hasBareTokens ? 1 : FrameLength.requestBytesMin)
+        return announced
+    }
+
+    /// Produce requests are handed on with their memory; all others are read at once.
+    private func isKept(_ request: UnsafeRawBufferPointer) -> Bool {
+        unsafe !hasBareTokens && request[0] == 0 && request[1] == UInt8(ApiKey.produce.rawValue)
+    }
+
+    private static func cut(_ count: Int, off rest: inout UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        let piece = unsafe UnsafeRawBufferPointer(rebasing: rest[..<count])
+        unsafe rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+        return unsafe piece
+    }
+}

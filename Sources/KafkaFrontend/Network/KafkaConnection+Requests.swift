@@ -1,0 +1,78 @@
+internal import KafkaProtocol
+
+extension KafkaConnection {
+    /// Reads a request, and answers it or hands it on.
+    /// - Parameter frame: Where `bytes` can stay; nil: they are gone when this returns.
+    func handle(_ bytes: UnsafeRawBufferPointer, _ frame: ReceivedFrame?) throws(WireError) {
+        loop.counters.requests.count()
+        let request = unsafe try RequestFrame(bytes)
+        let header = request.header
+        clientID = header.clientId ?? ""
+        if header.api == .apiVersions { return try answerApiVersions(request) }
+        guard let api = header.api, header.isKnown, api.advertised?.contains(header.apiVersion) == true else {
+            let name = header.api?.name ?? "API \(header.apiKey)"
+            return refuse("\(name) v\(header.apiVersion) is not served")
+        }
+        let body: KafkaCommand.Body
+        switch api {
+        case .produce:
+            guard let frame else { preconditionFailure("Produce requests are received into memory that stays") }
+            let produce = try request.body(ProduceRequest.self)
+            let batches = unsafe ProduceBatches.check(
+                produce, version: header.apiVersion, in: bytes, bytesMax: loop.limits.batchBytesMax)
+            body = .produce(produce, clientID: clientID, batches: batches, memory: frame)
+        case .fetch: body = .fetch(try request.body(FetchRequest.self), clientID: clientID)
+        default: body = .request(try request.anyBody(api), clientID: clientID)
+        }
+        hand(body, version: header.apiVersion, correlationID: header.correlationId)
+    }
+
+    /// Adds the answer to a request that needs no reactor.
+    func answer(
+        _ response: some KafkaResponse, version: Int16, to header: RequestHeader
+    ) throws(WireError) {
+        let frame = try Self.frame(response, version: version, correlationID: header.correlationId)
+        let number = ring.add(version: version, correlationID: header.correlationId)
+        _ = ring.fill(number, .frame(frame))
+    }
+
+    private func answerApiVersions(_ request: consuming RequestFrame) throws(WireError) {
+        let header = request.header
+        var response = ApiVersionsResponse()
+        guard header.isKnown else {
+            response.errorCode = .unsupportedVersion
+            response.apiKeys = [Self.row(.apiVersions)]
+            return try answer(response, version: 0, to: header)
+        }
+        let body = try request.body(ApiVersionsRequest.self)
+        if header.apiVersion >= 3, !Self.isName(body.clientSoftwareName) || !Self.isName(body.clientSoftwareVersion) {
+            response.errorCode = .invalidRequest
+        } else {
+            response.apiKeys = ApiKey.allCases.filter { $0.advertised != nil }.map(Self.row)
+        }
+        try answer(response, version: header.apiVersion, to: header)
+    }
+
+    private static func row(_ api: ApiKey) -> ApiVersionsResponse.ApiVersion {
+        var row = ApiVersionsResponse.ApiVersion()
+        row.apiKey = api.rawValue
+        row.minVersion = api.advertised?.lowerBound ?? 0
+        row.maxVersion = api.advertised?.upperBound ?? 0
+        return row
+    }
+
+    /// Letters, digits, dots and dashes, and neither of the latter at an end: what Kafka takes for a client's name.
+    private static func isName(_ name: String) -> Bool {
+        func isAlphanumeric(_ c: UInt8) -> Bool {
+            switch c {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+                UInt8(ascii: "A")...UInt8(ascii: "Z"):
+                true
+            default: false
+            }
+        }
+        guard let first = name.utf8.first, let last = name.utf8.last else { return false }
+        return isAlphanumeric(first) && isAlphanumeric(last)
+            && name.utf8.allSatisfy { isAlphanumeric($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") }
+    }
+}

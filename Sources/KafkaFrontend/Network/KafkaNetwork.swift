@@ -1,0 +1,96 @@
+internal import Logging
+internal import NIOCore
+internal import NIOPosix
+internal import Reactor
+internal import Synchronization
+
+/// A listener for Kafka's clients: accepts connections onto event loops, each a ``KafkaConnection``.
+final class KafkaNetwork: AnswerSink {
+    /// Where it listens, also when any port was asked for.
+    let boundPort: Int
+    private let loops: [NetworkLoop]
+    private let server: any Channel
+    private let resources: NetworkResources
+
+    /// Listens when it returns: commands may be in `queue` from then on.
+    /// - Parameter port: 0: any that is free.
+    /// - Throws: ``NetworkError``.
+    init(
+        host: String, port: Int, security: ListenerSecurity = ListenerSecurity(), queue: CommandQueue,
+        resources: NetworkResources, log: Logger
+    ) throws {
+        self.resources = resources
+        let throttle = LogThrottle()
+        var loops: [NetworkLoop] = []
+        for eventLoop in resources.group.makeIterator() {
+            loops.append(
+                NetworkLoop(
+                    index: loops.count, eventLoop: eventLoop, resources: resources, queue: queue, throttle: throttle,
+                    log: log))
+        }
+        self.loops = loops
+        let bootstrap = ServerBootstrap(group: resources.group)
+            .serverChannelOption(.backlog, value: resources.configuration.backlog)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.maxMessagesPerRead, value: 16)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.socketOption(.so_keepalive), value: 1)
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelInitializer { [loops, resources] channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try Self.open(channel, loops: loops, resources: resources)
+                }
+            }
+        do {
+            server = try bootstrap.bind(host: host, port: port).wait()
+        } catch {
+            throw NetworkError("cannot listen on \(host):\(port): \(error)")
+        }
+        boundPort = server.localAddress?.port ?? port
+        for loop in loops { loop.start() }
+    }
+
+    func deliver(_ answers: [KafkaAnswer], toLoop loop: Int) {
+        let loop = loops[loop]
+        loop.eventLoop.execute { loop.take(answers) }
+    }
+
+    func shutdown() {
+        // Closing fails only when it is closed already.
+        try? server.close().wait()
+        for loop in loops { try? loop.stop().wait() }
+    }
+
+    var counters: [(name: String, count: Int)] {
+        var sums = loops[0].counters.all
+        for loop in loops.dropFirst() {
+            for (index, counter) in loop.counters.all.enumerated() { sums[index].count += counter.count }
+        }
+        return sums
+    }
+
+    /// Makes an accepted channel a connection; on its event loop.
+    private static func open(_ channel: any Channel, loops: [NetworkLoop], resources: NetworkResources) throws {
+        guard let loop = loops.first(where: { $0.eventLoop === channel.eventLoop }) else {
+            preconditionFailure("a channel of another group")
+        }
+        if loop.isStopped { throw NetworkError("the listener ends") }
+        let host = "/" + (channel.remoteAddress?.ipAddress ?? "unknown")
+        let max = resources.configuration.connectionsMax
+        channel.closeFuture.whenComplete { _ in resources.connectionCount.subtract(1, ordering: .relaxed) }
+        guard resources.connectionCount.add(1, ordering: .relaxed).newValue <= max else {
+            loop.counters.connectionsRefused.count()
+            loop.say("kafka connection refused", ["peer": "\(host)", "why": "max.connections is \(max)"])
+            throw NetworkError("max.connections is \(max)")
+        }
+        let receiver = FrameReceiver(
+            pool: resources.pool, scratch: loop.scratch, counters: loop.counters,
+            requestBytesMax: resources.configuration.requestBytesMax)
+        let connection = KafkaConnection(
+            number: resources.numberOfNextConnection(), loop: loop, host: host, receiver: receiver,
+            isZeroCopy: resources.configuration.isZeroCopy)
+        try channel.syncOptions?.setOption(.recvAllocator, value: ReceiveAllocator(receiver: receiver))
+        try channel.pipeline.syncOperations.addHandler(connection)
+        loop.remember(connection)
+    }
+}

@@ -1,0 +1,50 @@
+internal import KafkaProtocol
+
+extension RequestFrame {
+    /// The body of a request of any served API but Produce and Fetch, which have commands of their own.
+    consuming func anyBody(_ api: ApiKey) throws(WireError) -> any KafkaRequest & Sendable {
+        switch api {
+        case .produce, .fetch: preconditionFailure("\(api.name) is read for itself")
+        case .listOffsets: try body(ListOffsetsRequest.self)
+        case .metadata: try body(MetadataRequest.self)
+        case .offsetCommit: try body(OffsetCommitRequest.self)
+        case .offsetFetch: try body(OffsetFetchRequest.self)
+        case .findCoordinator: try body(FindCoordinatorRequest.self)
+        case .joinGroup: try body(JoinGroupRequest.self)
+        case .heartbeat: try body(HeartbeatRequest.self)
+        case .leaveGroup: try body(LeaveGroupRequest.self)
+        case .syncGroup: try body(SyncGroupRequest.self)
+        case .describeGroups: try body(DescribeGroupsRequest.self)
+        case .listGroups: try body(ListGroupsRequest.self)
+        case .saslHandshake: try body(SaslHandshakeRequest.self)
+        case .apiVersions: try body(ApiVersionsRequest.self)
+        case .createTopics: try body(CreateTopicsRequest.self)
+        case .deleteTopics: try body(DeleteTopicsRequest.self)
+        case .deleteRecords: try body(DeleteRecordsRequest.self)
+        case .initProducerId: try body(InitProducerIdRequest.self)
+        case .offsetForLeaderEpoch: try body(OffsetForLeaderEpochRequest.self)
+        case .addPartitionsToTxn: try body(AddPartitionsToTxnRequest.self)
+        case .addOffsetsToTxn: try body(AddOffsetsToTxnRequest.self)
+        case .endTxn: try body(EndTxnRequest.self)
+        case .writeTxnMarkers: try body(WriteTxnMarkersRequest.self)
+        case .txnOffsetCommit: try body(TxnOffsetCommitRequest.self)
+        case .describeAcls: try body(DescribeAclsRequest.self)
+        case .createAcls: try body(CreateAclsRequest.self)
+        case .deleteAcls: try body(DeleteAclsRequest.self)
+        case .describeConfigs: try body(DescribeConfigsRequest.self)
+        case .alterConfigs: try body(AlterConfigsRequest.self)
+        case .describeLogDirs: try body(DescribeLogDirsRequest.self)
+        case .saslAuthenticate: try body(SaslAuthenticateRequest.self)
+        case .createPartitions: try body(CreatePartitionsRequest.self)
+        case .deleteGroups: try body(DeleteGroupsRequest.self)
+        case .incrementalAlterConfigs: try body(IncrementalAlterConfigsRequest.self)
+        case .offsetDelete: try body(OffsetDeleteRequest.self)
+        case .describeCluster: try body(DescribeClusterRequest.self)
+        case .describeProducers: try body(DescribeProducersRequest.self)
+        case .describeTransactions: try body(DescribeTransactionsRequest.self)
+        case .listTransactions: try body(ListTransactionsRequest.self)
+        case .consumerGroupHeartbeat: try body(ConsumerGroupHeartbeatRequest.self)
+        case .consumerGroupDescribe: try body(ConsumerGroupDescribeRequest.self)
+        }
+    }
+}
