@@ -10,4 +10,6 @@ package struct FlushTicket: Sendable {
     let volume: LogFile
     /// Everything below is durable after the sync.
     package let end: Offset
+    /// Where that is.
+    let mark: LogMark
 }

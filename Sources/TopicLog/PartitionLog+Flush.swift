@@ -16,7 +16,10 @@ extension PartitionLog {
         ticketedOffset = logEndOffset
         // Segments of tickets still out are synced again: a ticket's success must not depend on another's.
         return FlushTicket(
-            files: unsynced.map(\.file) + [active.file], volume: volume.directory, end: logEndOffset)
+            files: unsynced.map(\.file) + [active.file], volume: volume.directory, end: logEndOffset,
+            mark: LogMark(
+                offset: logEndOffset, segment: active.baseOffset, generation: active.generation,
+                position: active.sizeInBytes))
     }
 
     /// Takes note of a ticket's outcome.
@@ -28,6 +31,7 @@ extension PartitionLog {
         }
         guard volume.poison == nil, ticket.end > durableOffset else { return }
         durableOffset = ticket.end
+        durableMark = ticket.mark
         let before = unsynced.count
         unsynced.removeAll { $0.endOffset <= ticket.end }
         if unsynced.count != before { volume.isRecoveryPointStale = true }

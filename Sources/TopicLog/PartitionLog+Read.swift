@@ -125,13 +125,13 @@ extension PartitionLog {
         return .batches(end, firstBase, next)
     }
 
-    private enum Place {
+    enum Place {
         case found(Int64)
         case corrupt(DamagedRange)
     }
 
     /// The position of the batch that holds an offset, unless the way there is damaged.
-    private func locate(
+    func locate(
         _ wanted: Offset, in segment: Segment, scratch: UnsafeMutableRawBufferPointer, attempt: Int = 0
     ) throws(LogError) -> Place {
         if wanted == segment.baseOffset { return .found(0) }

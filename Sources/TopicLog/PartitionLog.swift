@@ -53,6 +53,8 @@ package final class PartitionLog {
     private var snapshots: [Offset]
     /// Rolled segments that no finished ticket has covered yet.
     var unsynced: [Segment] = []
+    /// Where the last sync ended; nil before the first.
+    var durableMark: LogMark?
     /// How far the tickets handed out reach.
     var ticketedOffset: Offset
     var run = AppendRun()
