@@ -56,6 +56,21 @@ extension Broker {
         return try finish(work()).get()
     }
 
+    /// Whether a creation or an alteration would be done, as things are.
+    package func check(_ change: TopicChange) throws(BrokerError) {
+        switch change {
+        case .create(let creation):
+            if let error = admit([creation], own: false).errors[0] { throw error }
+            try inDirectory { () throws(LogError) in try directory.check(creation) }
+        case .alter(let topic, let changes):
+            try Self.refuseInternal(topic)
+            try inDirectory { () throws(LogError) in
+                try directory.check(topic: topic, changes.map { ($0.name, $0.value) })
+            }
+        case .delete, .deleteRecords: preconditionFailure("only done, never checked")
+        }
+    }
+
     private func answer(_ origin: ProduceOrigin, _ result: TopicChange.Result) {
         effects.changed[origin.door].append((origin, result))
     }

@@ -17,6 +17,14 @@ extension Broker {
         }
     }
 
+    /// What a topic was given of its own.
+    package func ownConfigs(_ topic: String) -> [TopicConfig] {
+        directory.configs(topic: topic).map { TopicConfig(name: $0.name, value: $0.value) }
+    }
+
+    /// The directories that partitions are in.
+    package var logDirectories: [String] { directory.volumes.map(\.path) }
+
     /// Finds a record by its timestamp, or the log's ends: see ``AdminRequest/listOffsets(_:timestamp:)``.
     package func listOffsets(_ address: PartitionAddress, timestamp: Int64) throws(BrokerError) -> ListedOffset {
         guard let partition = partition(address) else { throw .unknown(address) }

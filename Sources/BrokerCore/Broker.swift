@@ -15,9 +15,9 @@ package import TopicProtocol
     private let flusher: Flusher
     let compactor: Compactor?
     private let directoryThread: DirectoryThread?
-    var topics: [String: [Partition]] = [:] { didSet { topicNames = nil } }
+    var topics: [String: [Partition]] = [:] { didSet { sortedNames = nil } }
     /// In order, once asked for.
-    private var topicNames: [String]?
+    private var sortedNames: [String]?
     /// The same by the topic's number: looked up for each batch.
     private var partitionsByID: [UInt32: [Partition]] = [:]
     private var nextTopicID: UInt32 = 1
@@ -123,13 +123,22 @@ package import TopicProtocol
         return list[Int(address.partition)]
     }
 
+    /// A topic's partitions in their order; nil when there is no such topic.
+    package func partitions(of topic: String) -> [Partition]? { topics[topic] }
+
     package var topicCount: Int { topics.count }
     package var partitionCount: Int { topics.values.reduce(0) { $0 + $1.count } }
 
+    /// In order.
+    package var topicNames: [String] {
+        let names = sortedNames ?? topics.keys.sorted()
+        sortedNames = names
+        return names
+    }
+
     /// Names greater than `after`, in order, with their ids.
     package func listTopics(after: String, limit: Int) -> TopicList {
-        let names = topicNames ?? topics.keys.sorted()
-        topicNames = names
+        let names = topicNames
         var (first, end) = (0, names.count)
         while first < end {
             let middle = (first + end) / 2
@@ -156,7 +165,7 @@ package import TopicProtocol
         return TopicDescription(
             topicID: partitions[0].address.topicID, partitionCount: UInt32(partitions.count),
             firstPartition: firstPartition, partitions: listed,
-            configs: directory.configs(topic: name).map { TopicConfig(name: $0.name, value: $0.value) })
+            configs: ownConfigs(name))
     }
 
     package func allocateProducerID() throws(BrokerError) -> Int64 {

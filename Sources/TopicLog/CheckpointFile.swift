@@ -19,6 +19,8 @@ struct CheckpointFile {
     /// The first producer id that was never reserved: one line, one field.
     static let producerIDs = CheckpointFile(name: "producer-ids", fieldCount: 1)
 
+    /// The cluster's id: one line, one field.
+    static let clusterID = CheckpointFile(name: "cluster-id", fieldCount: 1)
     /// Partitions closed in order: `topic partition logEndOffset bytesOfTheLastSegment`. There only between a clean
     /// stop and the next start.
     static let cleanClose = CheckpointFile(name: "clean-close-checkpoint", fieldCount: 4)

@@ -93,8 +93,12 @@ extension LogDirectory {
         }
     }
 
-    /// The new partitions' logs, not durable yet.
-    private func makePartitions(_ creation: TopicCreation) throws(LogError) -> [PartitionLog] {
+    /// Whether something can be created, without doing it.
+    /// - Throws: as `beginCreation` answers, but for system errors.
+    package func check(_ creation: TopicCreation) throws(LogError) { _ = try options(of: creation) }
+
+    /// What the new partitions are limited by.
+    private func options(of creation: TopicCreation) throws(LogError) -> LogOptions {
         let name = creation.name
         if let fault = TopicName.fault(in: name) {
             throw LogError(
@@ -107,16 +111,18 @@ extension LogDirectory {
                 advice: "topic \(name) with \(creation.partitions) partitions refused: 1 to "
                     + "\(TopicName.partitionsMax) are allowed")
         }
-        let options: LogOptions
-        if let configs = creation.configs {
-            guard logs[name] == nil else {
-                throw LogError(
-                    .topicExists, operation: "creating topic", path: name, advice: "topic \(name) exists already")
-            }
-            options = try self.options.applying(configs)
-        } else {
-            options = try optionsForMore(creation)
+        guard let configs = creation.configs else { return try optionsForMore(creation) }
+        guard logs[name] == nil else {
+            throw LogError(
+                .topicExists, operation: "creating topic", path: name, advice: "topic \(name) exists already")
         }
+        return try options.applying(configs)
+    }
+
+    /// The new partitions' logs, not durable yet.
+    private func makePartitions(_ creation: TopicCreation) throws(LogError) -> [PartitionLog] {
+        let name = creation.name
+        let options = try options(of: creation)
         var made: [PartitionLog] = []
         do throws(LogError) {
             for index in (logs[name]?.count ?? 0)..<creation.partitions {

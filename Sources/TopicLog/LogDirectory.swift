@@ -110,6 +110,27 @@ package final class LogDirectory {
     package func beginAlteration(
         topic: String, _ changes: [(name: String, value: String?)]
     ) throws(LogError) -> DirectoryChange<LogError?> {
+        let (logs, own, options) = try altered(topic, changes)
+        var steps = DirectorySteps()
+        addConfigs([topic: own.isEmpty ? nil : own], to: &steps)
+        return begin(steps) { error in
+            if error == nil {
+                for log in logs { log.options = options }
+            }
+            return error
+        }
+    }
+
+    /// Whether a topic can be given other configs, without doing it.
+    /// - Throws: as `beginAlteration`.
+    package func check(topic: String, _ changes: [(name: String, value: String?)]) throws(LogError) {
+        _ = try altered(topic, changes)
+    }
+
+    /// What a topic has of its own after some changes, and what follows from it.
+    private func altered(
+        _ topic: String, _ changes: [(name: String, value: String?)]
+    ) throws(LogError) -> (logs: [PartitionLog], own: [String: String], options: LogOptions) {
         guard let logs = logs[topic] else {
             throw LogError(
                 .unknownTopic, operation: "altering topic", path: topic, advice: "there is no topic named \(topic)")
@@ -119,15 +140,7 @@ package final class LogDirectory {
             guard LogOptions.configNames.contains(name) else { throw LogOptions.unknown(name) }
             own[name] = value
         }
-        let options = try options.applying(own)
-        var steps = DirectorySteps()
-        addConfigs([topic: own.isEmpty ? nil : own], to: &steps)
-        return begin(steps) { error in
-            if error == nil {
-                for log in logs { log.options = options }
-            }
-            return error
-        }
+        return (logs, own, try options.applying(own))
     }
 
     /// The same, on the calling thread.
@@ -147,6 +160,15 @@ package final class LogDirectory {
         }
         let id = producerIDs.lowerBound
         producerIDs = (id + 1)..<producerIDs.upperBound
+        return id
+    }
+
+    /// The id under which clients know the cluster that keeps its data here.
+    /// - Parameter make: Makes one, the first time.
+    package func clusterID(_ make: () -> String) throws(LogError) -> String {
+        if let line = try CheckpointFile.clusterID.read(in: path, files)?.first { return String(line[0]) }
+        let id = make()
+        try CheckpointFile.clusterID.write([id], in: path, files)
         return id
     }
 

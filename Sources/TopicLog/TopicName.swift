@@ -1,11 +1,11 @@
 /// Kafka's rule for topic names, and the names of the directories made from them.
-enum TopicName {
+package enum TopicName {
     /// Kafka's limit, so that `<topic>-<partition>` stays a file name.
     static let bytesMax = 249
     static let partitionsMax = 1024
 
     /// What is wrong with a name, or nil.
-    static func fault(in name: String) -> String? {
+    package static func fault(in name: String) -> String? {
         if name.isEmpty { return "it is empty" }
         if name == "." || name == ".." { return "it is reserved" }
         if name.utf8.count > bytesMax { return "it has \(name.utf8.count) bytes, the limit is \(bytesMax)" }
