@@ -1,0 +1,55 @@
+internal import BrokerCore
+internal import KafkaProtocol
+internal import RecordFormat
+internal import TopicLog
+internal import TopicProtocol
+
+/// A connection, as the reactor sees it.
+final class DoorConnection {
+    let id: UInt64
+    let peer: KafkaCommand.Peer
+    /// Of the partitions that it fetches from, or did.
+    var readers: [PartitionAddress: FetchReader] = [:]
+    /// The fetch that waits for records. A client has one at a time.
+    var parked: WaitingFetch?
+    /// Whether the parked fetch is to be looked at in this turn.
+    var isTouched = false
+    /// The byte rates of the client id that it used last.
+    private var account: (clientID: String, quota: ClientQuota?)?
+
+    init(id: UInt64, peer: KafkaCommand.Peer) {
+        self.id = id
+        self.peer = peer
+    }
+
+    /// The byte rates of a client id, if it has any.
+    func quota(_ clientID: String, _ quotas: ClientQuotas, now: UInt64) -> ClientQuota? {
+        if let account, account.clientID == clientID { return account.quota }
+        let quota = quotas.client(clientID, now: now)
+        account = (clientID, quota)
+        return quota
+    }
+}
+
+/// Where a connection is in a partition.
+final class FetchReader {
+    let partition: Partition
+    unowned let connection: DoorConnection
+    var cursor: FileCursor
+    /// The number of the parked fetch that waits for this partition.
+    var parkedIn: UInt64 = 0
+
+    init(_ partition: Partition, _ connection: DoorConnection, at offset: Offset) {
+        self.partition = partition
+        self.connection = connection
+        cursor = FileCursor(offset)
+    }
+}
+
+/// A request, and where its answer goes.
+struct KafkaCall {
+    let connection: DoorConnection
+    let number: UInt32
+    let version: Int16
+    let clientID: String
+}

@@ -1,0 +1,155 @@
+internal import BrokerCore
+internal import KafkaProtocol
+internal import Logging
+internal import RecordFormat
+internal import TopicLog
+internal import TopicProtocol
+
+// Brokers, topics and who leads what: there is one broker, which leads everything.
+extension KafkaDoor {
+    func metadata(_ request: MetadataRequest, _ call: KafkaCall) {
+        guard let wanted = request.topics, !(wanted.isEmpty && call.version == 0) else {
+            return answer(call, metadataResponse(request, broker.topicNames.map { (nil, $0) }, call))
+        }
+        let topics = wanted.map { (error: $0.name == nil ? KafkaError.unknownTopicId : nil, name: $0.name ?? "") }
+        let mayCreate = options.createsTopics && (call.version < 4 || request.allowAutoTopicCreation)
+        let missing = Set(
+            topics.lazy.filter { $0.error == nil && self.broker.partitions(of: $0.name) == nil }.map(\.name))
+        guard mayCreate, !missing.isEmpty else {
+            return answer(call, metadataResponse(request, topics, call))
+        }
+        // The answer waits until the topics are there, so that a client can go on at once.
+        var left = missing.count
+        var errors: [String: KafkaError] = [:]
+        for name in missing {
+            log.info("creating a topic", metadata: ["topic": "\(name)", "asked for by": "\(call.clientID)"])
+            let creation = TopicCreation(name, partitions: options.partitionsPerTopic, configs: [])
+            change(.create(creation)) { [self] result in
+                if case .failure(let error) = result, error.code != .topicAlreadyExists {
+                    errors[name] = KafkaError(error.code)
+                }
+                left -= 1
+                guard left == 0 else { return }
+                answer(call, metadataResponse(request, topics.map { ($0.error ?? errors[$0.name], $0.name) }, call))
+            }
+        }
+    }
+
+    private func metadataResponse(
+        _ request: MetadataRequest, _ topics: [(error: KafkaError?, name: String)], _ call: KafkaCall
+    ) -> MetadataResponse {
+        var response = MetadataResponse()
+        var broker = MetadataResponse.MetadataResponseBroker()
+        broker.nodeId = options.nodeID
+        broker.host = options.advertisedHost
+        broker.port = options.advertisedPort
+        response.brokers = [broker]
+        response.clusterId = options.clusterID
+        response.controllerId = options.nodeID
+        response.topics = topics.map { topic($0.name, $0.error, request) }
+        if request.includeClusterAuthorizedOperations {
+            response.clusterAuthorizedOperations = AuthorizedOperations.cluster
+        }
+        return response
+    }
+
+    private func topic(
+        _ name: String, _ error: KafkaError?, _ request: MetadataRequest
+    ) -> MetadataResponse.MetadataResponseTopic {
+        var topic = MetadataResponse.MetadataResponseTopic()
+        topic.name = name
+        guard let partitions = broker.partitions(of: name) else {
+            topic.errorCode =
+                error ?? (TopicName.fault(in: name) == nil ? .unknownTopicOrPartition : .invalidTopicException)
+            return topic
+        }
+        topic.isInternal = partitions[0].isInternal
+        topic.partitions.reserveCapacity(partitions.count)
+        for (index, known) in partitions.enumerated() {
+            var partition = MetadataResponse.MetadataResponsePartition()
+            partition.partitionIndex = Int32(index)
+            partition.leaderId = options.nodeID
+            partition.leaderEpoch = known.log.leaderEpoch.rawValue
+            partition.replicaNodes = [options.nodeID]
+            partition.isrNodes = [options.nodeID]
+            topic.partitions.append(partition)
+        }
+        if request.includeTopicAuthorizedOperations { topic.topicAuthorizedOperations = AuthorizedOperations.topic }
+        return topic
+    }
+
+    func describeCluster(_ request: DescribeClusterRequest, _ call: KafkaCall) {
+        var response = DescribeClusterResponse()
+        response.clusterId = options.clusterID
+        response.endpointType = request.endpointType
+        guard request.endpointType == 1 else {
+            response.errorCode = request.endpointType == 2 ? .mismatchedEndpointType : .unsupportedEndpointType
+            response.errorMessage = "this is a broker"
+            return answer(call, response)
+        }
+        response.controllerId = options.nodeID
+        var broker = DescribeClusterResponse.DescribeClusterBroker()
+        broker.brokerId = options.nodeID
+        broker.host = options.advertisedHost
+        broker.port = options.advertisedPort
+        response.brokers = [broker]
+        if request.includeClusterAuthorizedOperations {
+            response.clusterAuthorizedOperations = AuthorizedOperations.cluster
+        }
+        answer(call, response)
+    }
+
+    /// The coordinator of every group is this broker.
+    func findCoordinator(_ request: FindCoordinatorRequest, _ call: KafkaCall) {
+        var response = FindCoordinatorResponse()
+        let error: KafkaError
+        switch request.keyType {
+        case 0: error = .none
+        case 1: error = .coordinatorNotAvailable
+        default: error = .invalidRequest
+        }
+        if call.version >= 4 {
+            response.coordinators = request.coordinatorKeys.map { key in
+                var coordinator = FindCoordinatorResponse.Coordinator()
+                coordinator.key = key
+                coordinator.errorCode = error
+                coordinator.nodeId = error == .none ? options.nodeID : -1
+                coordinator.host = error == .none ? options.advertisedHost : ""
+                coordinator.port = error == .none ? options.advertisedPort : -1
+                return coordinator
+            }
+        } else {
+            response.errorCode = error
+            response.nodeId = error == .none ? options.nodeID : -1
+            response.host = error == .none ? options.advertisedHost : ""
+            response.port = error == .none ? options.advertisedPort : -1
+        }
+        answer(call, response)
+    }
+
+    func initProducerId(_ request: InitProducerIdRequest, _ call: KafkaCall) {
+        var response = InitProducerIdResponse()
+        response.producerEpoch = -1
+        if let id = request.transactionalId {
+            response.errorCode = id.isEmpty ? .invalidRequest : .coordinatorNotAvailable
+            return answer(call, response)
+        }
+        do throws(BrokerError) {
+            response.producerId = try broker.allocateProducerID()
+            response.producerEpoch = 0
+        } catch {
+            response.errorCode = KafkaError(error.code)
+        }
+        answer(call, response)
+    }
+}
+
+/// What a client is told that it may do, a bit for each of Kafka's operations: all that the resource has.
+enum AuthorizedOperations {
+    /// Create, alter, describe, cluster action, describe and alter configs, idempotent write.
+    static let cluster: Int32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12
+    /// Read, write, create, delete, alter, describe, describe and alter configs.
+    static let topic: Int32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11
+    /// Read, delete, describe.
+    static let group: Int32 = 1 << 3 | 1 << 6 | 1 << 8
+}

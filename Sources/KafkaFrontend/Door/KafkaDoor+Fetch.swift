@@ -1,0 +1,234 @@
+internal import BrokerCore
+internal import KafkaProtocol
+internal import Logging
+internal import RecordFormat
+internal import TopicLog
+
+/// A fetch request, and what its partitions are.
+final class WaitingFetch {
+    let request: FetchRequest
+    let call: KafkaCall
+    /// By topic and partition, in the request's order; nil for one that there is not.
+    let readers: [FetchReader?]
+    /// Tells it from others that were parked.
+    let number: UInt64
+
+    init(_ request: FetchRequest, _ call: KafkaCall, _ readers: [FetchReader?], number: UInt64) {
+        self.request = request
+        self.call = call
+        self.readers = readers
+        self.number = number
+    }
+}
+
+// Fetch: each partition becomes a range of a file. What finds too little waits, without anybody looking at it until one
+// of its partitions grows or its time is over.
+extension KafkaDoor {
+    /// Partitions that a connection is remembered to have read. Beyond it all are forgotten, and looked up again.
+    static let readersMax = 5_000
+
+    func fetch(_ request: FetchRequest, _ call: KafkaCall) {
+        counters.requests += 1
+        counters.fetches += 1
+        if let error = sessionError(request, call.version) {
+            var response = FetchResponse()
+            response.errorCode = error
+            return send(call.connection, call.number, .fetch(response, ranges: []))
+        }
+        // Whoever asks again does not wait for the first answer.
+        answerParked(call.connection)
+        if call.connection.readers.count > Self.readersMax { dropReaders(of: call.connection) }
+        var readers: [FetchReader?] = []
+        for topic in request.topics {
+            let partitions = broker.partitions(of: topic.topic)
+            for wanted in topic.partitions {
+                readers.append(reader(of: call.connection, wanted, partitions))
+            }
+        }
+        lastParked += 1
+        let fetch = WaitingFetch(request, call, readers, number: lastParked)
+        let mustAnswer = request.maxWaitMs <= 0 || request.minBytes <= 0 || readers.isEmpty
+        if answerIfEnough(fetch, mustAnswer: mustAnswer) { return }
+        counters.parkedFetches += 1
+        call.connection.parked = fetch
+        for reader in readers { reader?.parkedIn = fetch.number }
+        parkedFetches.insert(
+            DeadlineHeap.Entry(
+                deadline: now + UInt64(request.maxWaitMs) * 1_000_000, connection: call.connection.id,
+                number: fetch.number))
+    }
+
+    /// Sessions are not kept: who wants one gets number 0, and goes on naming all partitions.
+    private func sessionError(_ request: FetchRequest, _ version: Int16) -> KafkaError? {
+        guard version >= 7 else { return nil }
+        if request.sessionId != 0 { return .fetchSessionIdNotFound }
+        return request.sessionEpoch > 0 ? .invalidFetchSessionEpoch : nil
+    }
+
+    private func reader(
+        of connection: DoorConnection, _ wanted: FetchRequest.FetchPartition, _ partitions: [Partition]?
+    ) -> FetchReader? {
+        guard let partitions, partitions.indices.contains(Int(wanted.partition)), wanted.fetchOffset >= 0 else {
+            return partitions.flatMap { list in
+                // Of an offset that is none the answer tells what there is.
+                list.indices.contains(Int(wanted.partition))
+                    ? FetchReader(list[Int(wanted.partition)], connection, at: Offset(.max)) : nil
+            }
+        }
+        let partition = partitions[Int(wanted.partition)]
+        if let reader = connection.readers[partition.address] {
+            reader.cursor.seek(Offset(wanted.fetchOffset))
+            return reader
+        }
+        let reader = FetchReader(partition, connection, at: Offset(wanted.fetchOffset))
+        connection.readers[partition.address] = reader
+        readers[partition.address, default: []].append(reader)
+        return reader
+    }
+
+    func dropReaders(of connection: DoorConnection) {
+        for (address, reader) in connection.readers {
+            readers[address]?.removeAll { $0 === reader }
+            if readers[address]?.isEmpty == true { readers[address] = nil }
+        }
+        connection.readers = [:]
+    }
+
+    func forgetDeletedPartitions() {
+        for (address, list) in readers where list[0].partition.isDeleted {
+            for reader in list { reader.connection.readers[address] = nil }
+            readers[address] = nil
+        }
+    }
+
+    // MARK: Waiting
+
+    /// Partitions have more to read, or something else happened to them.
+    func touchReaders(of partition: Partition) {
+        guard let readers = readers[partition.address] else { return }
+        for reader in readers where reader.parkedIn == reader.connection.parked?.number { touch(reader.connection) }
+    }
+
+    func touch(_ connection: DoorConnection) {
+        guard connection.parked != nil, !connection.isTouched else { return }
+        connection.isTouched = true
+        touched.append(connection)
+    }
+
+    func answerTouchedFetches() {
+        for connection in touched {
+            connection.isTouched = false
+            guard let fetch = connection.parked else { continue }
+            if answerIfEnough(fetch, mustAnswer: false) { connection.parked = nil }
+        }
+        touched.removeAll(keepingCapacity: true)
+    }
+
+    func answerOverdueFetches() {
+        while let entry = parkedFetches.popDue(now) {
+            guard let connection = connections[entry.connection], connection.parked?.number == entry.number else {
+                continue
+            }
+            answerParked(connection)
+        }
+    }
+
+    /// Answers a parked fetch with what there is.
+    private func answerParked(_ connection: DoorConnection) {
+        guard let fetch = connection.parked else { return }
+        connection.parked = nil
+        _ = answerIfEnough(fetch, mustAnswer: true)
+    }
+
+    // MARK: Answering
+
+    /// Answers a fetch when there are as many bytes as it wants, or something to tell.
+    private func answerIfEnough(_ fetch: WaitingFetch, mustAnswer: Bool) -> Bool {
+        let request = fetch.request
+        var mustAnswer = mustAnswer
+        var ranges: [FileRange] = []
+        var bytes = 0
+        let bytesMax = min(Int(request.maxBytes), options.fetchBytesMax)
+        var response = FetchResponse()
+        response.responses.reserveCapacity(request.topics.count)
+        var index = 0
+        for topic in request.topics {
+            var result = FetchResponse.FetchableTopicResponse()
+            result.topic = topic.topic
+            result.partitions.reserveCapacity(topic.partitions.count)
+            for wanted in topic.partitions {
+                var data = FetchResponse.PartitionData()
+                data.partitionIndex = wanted.partition
+                data.highWatermark = -1
+                data.records = Records(count: 0)
+                if request.isolationLevel == 1 { data.abortedTransactions = [] }
+                if let reader = fetch.readers[index] {
+                    let room = min(Int(wanted.partitionMaxBytes), bytesMax - bytes)
+                    if let range = read(reader, wanted, room, isFirst: ranges.isEmpty, &data) {
+                        data.records = Records(count: range.count)
+                        bytes += range.count
+                        ranges.append(range)
+                    }
+                } else {
+                    data.errorCode = .unknownTopicOrPartition
+                }
+                if data.errorCode != .none { mustAnswer = true }
+                result.partitions.append(data)
+                index += 1
+            }
+            response.responses.append(result)
+        }
+        guard mustAnswer || bytes >= Int(request.minBytes) else { return false }
+        counters.fetchedBytes += bytes
+        let throttle = charge(fetch.call, bytes, \.consume)
+        response.throttleTimeMs = Int32(clamping: throttle)
+        send(
+            fetch.call.connection, fetch.call.number, .fetch(response, ranges: ranges),
+            throttleMilliseconds: throttle)
+        return true
+    }
+
+    /// What can be read of a partition now; nil for nothing, and what is to be said about it.
+    private func read(
+        _ reader: FetchReader, _ wanted: FetchRequest.FetchPartition, _ room: Int, isFirst: Bool,
+        _ data: inout FetchResponse.PartitionData
+    ) -> FileRange? {
+        let partition = reader.partition
+        guard !partition.isDeleted else {
+            data.errorCode = .unknownTopicOrPartition
+            return nil
+        }
+        if let error = partition.epochError(wanted.currentLeaderEpoch) {
+            data.errorCode = error
+            return nil
+        }
+        data.highWatermark = partition.highWatermark.rawValue
+        data.lastStableOffset = partition.highWatermark.rawValue
+        data.logStartOffset = partition.log.logStartOffset.rawValue
+        // Where it is a later one's turn, nothing is looked up.
+        guard room > 0 || isFirst else { return nil }
+        do throws(LogError) {
+            let found = try partition.log.fileRange(
+                &reader.cursor, below: partition.highWatermark, bytesMax: room, isFirst: isFirst)
+            switch found {
+            case .range(let range): return range
+            case .end, .tooLarge: break
+            case .outOfRange: data.errorCode = .offsetOutOfRange
+            case .corrupt: data.errorCode = .kafkaStorageError
+            }
+        } catch {
+            log.error(
+                "cannot be read", metadata: ["partition": "\(partition.topic)-\(wanted.partition)", "why": "\(error)"])
+            data.errorCode = .kafkaStorageError
+        }
+        return nil
+    }
+}
+
+extension Partition {
+    /// What is wrong with the epoch that a client knows.
+    func epochError(_ epoch: Int32) -> KafkaError? {
+        guard epoch >= 0, epoch != log.leaderEpoch.rawValue else { return nil }
+        return epoch < log.leaderEpoch.rawValue ? .fencedLeaderEpoch : .unknownLeaderEpoch
+    }
+}

@@ -1,0 +1,130 @@
+internal import BrokerCore
+internal import KafkaProtocol
+internal import RecordFormat
+internal import TopicLog
+internal import TopicProtocol
+
+/// A produce request some of whose batches are not acknowledged yet.
+struct PendingProduce {
+    let connection: DoorConnection
+    let number: UInt32
+    /// Answered when the request came: only a failure ends the connection.
+    let isUnacknowledged: Bool
+    let throttleMilliseconds: UInt32
+    /// Batches that are not acknowledged.
+    var missing: Int
+    var response: ProduceResponse
+}
+
+// Produce: batches were checked where they landed; here each finds its partition, and later its acknowledgement.
+extension KafkaDoor {
+    func produce(_ request: ProduceRequest, _ batches: [ReceivedBatch], _ memory: ReceivedFrame, _ call: KafkaCall) {
+        counters.requests += 1
+        counters.batches += batches.count
+        let throttle = unsafe charge(call, memory.bytes.count, \.produce)
+        let slot = freeProduces.popLast() ?? produces.count
+        if slot == produces.count { produces.append(nil) }
+        var pending = PendingProduce(
+            connection: call.connection, number: call.number, isUnacknowledged: request.acks == 0,
+            throttleMilliseconds: throttle, missing: 0, response: ProduceResponse())
+        pending.response.responses.reserveCapacity(request.topicData.count)
+        pending.response.throttleTimeMs = Int32(clamping: throttle)
+        var index = 0
+        var failure: (error: KafkaError, text: String)?
+        for topic in request.topicData {
+            let partitions = broker.partitions(of: topic.name)
+            var result = ProduceResponse.TopicProduceResponse()
+            result.name = topic.name
+            result.partitionResponses.reserveCapacity(topic.partitionData.count)
+            for data in topic.partitionData {
+                var partitionResult = ProduceResponse.PartitionProduceResponse()
+                partitionResult.index = data.index
+                partitionResult.baseOffset = -1
+                let admitted = admit(batches[index], data.index, partitions, acks: request.acks, topic.name)
+                switch admitted {
+                case .success(let (partition, range)):
+                    let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[range])
+                    let origin = ProduceOrigin(door: number, session: UInt64(slot), requestID: UInt32(index))
+                    unsafe broker.stage(ProducedBatch(bytes: bytes, origin: origin), in: partition)
+                    partitionResult.logStartOffset = partition.log.logStartOffset.rawValue
+                    pending.missing += 1
+                case .failure(let refusal):
+                    counters.refusedBatches += 1
+                    partitionResult.errorCode = refusal.error
+                    partitionResult.errorMessage = refusal.text
+                    failure = (refusal.error, refusal.text ?? refusal.error.name)
+                }
+                result.partitionResponses.append(partitionResult)
+                index += 1
+            }
+            pending.response.responses.append(result)
+        }
+        if pending.missing > 0 { stagedFrames.append(memory) }
+        if pending.isUnacknowledged {
+            if let failure {
+                close(call, "a batch with acks 0 was refused: \(failure.text)")
+            } else {
+                send(call.connection, call.number, .nothing, throttleMilliseconds: throttle)
+            }
+        }
+        produces[slot] = pending
+        if pending.missing == 0 { finish(slot) }
+    }
+
+    private struct Refusal: Error {
+        let error: KafkaError
+        var text: String?
+    }
+
+    private func admit(
+        _ batch: ReceivedBatch, _ index: Int32, _ partitions: [Partition]?, acks: Int16, _ topic: String
+    ) -> Result<(Partition, Range<Int>), Refusal> {
+        guard (-1...1).contains(acks) else { return .failure(Refusal(error: .invalidRequiredAcks)) }
+        guard let partitions, partitions.indices.contains(Int(index)) else {
+            return .failure(Refusal(error: .unknownTopicOrPartition))
+        }
+        let partition = partitions[Int(index)]
+        guard !partition.isInternal else {
+            return .failure(
+                Refusal(error: .invalidTopicException, text: "\(topic) is the broker's own topic"))
+        }
+        switch batch {
+        case .batch(let range): return .success((partition, range))
+        case .invalid(let error, let text): return .failure(Refusal(error: error, text: text))
+        }
+    }
+
+    /// Takes note of what became of a batch; the last one of a request has it answered.
+    func acknowledge(_ origin: ProduceOrigin, _ ack: ProduceAck) {
+        let slot = Int(origin.session)
+        produces[slot]!.missing -= 1
+        var place = Int(origin.requestID)
+        var topic = 0
+        while place >= produces[slot]!.response.responses[topic].partitionResponses.count {
+            place -= produces[slot]!.response.responses[topic].partitionResponses.count
+            topic += 1
+        }
+        if ack.error == .none {
+            produces[slot]!.response.responses[topic].partitionResponses[place].baseOffset = ack.baseOffset
+        } else {
+            produces[slot]!.response.responses[topic].partitionResponses[place].errorCode = KafkaError(ack.error)
+            produces[slot]!.response.responses[topic].partitionResponses[place].logStartOffset = -1
+            counters.refusedBatches += 1
+            if produces[slot]!.isUnacknowledged {
+                let pending = produces[slot]!
+                send(pending.connection, pending.number, .close("a batch with acks 0 was refused: \(ack.error)"))
+            }
+        }
+        if produces[slot]!.missing == 0 { finish(slot) }
+    }
+
+    private func finish(_ slot: Int) {
+        let pending = produces[slot]!
+        produces[slot] = nil
+        freeProduces.append(slot)
+        guard !pending.isUnacknowledged else { return }
+        send(
+            pending.connection, pending.number, .produce(pending.response),
+            throttleMilliseconds: pending.throttleMilliseconds)
+    }
+}
