@@ -3,6 +3,7 @@ import BrokerCore
 import CLinux
 import FabricFrontend
 import Glibc
+import KafkaFrontend
 import Logging
 import RDMATransport
 import Reactor
@@ -18,6 +19,10 @@ struct Serve: ParsableCommand {
 
               rdmad serve --data /var/lib/rdmad
               rdmad serve --data /tmp/data --listen shm:///tmp/rdmad.sock --flush none
+              rdmad serve --data /tmp/data --listen kafka://127.0.0.1:9092
+
+            Kafka clients connect to kafka://HOST[:PORT], which anybody may unless --listen says otherwise: see
+            docs/operating.md.
 
             --flush says when a batch counts as written: 'group' after fdatasync (many batches share one), 'interval:MS'
             at once with a sync every MS milliseconds, 'none' at once with no sync at all. With anything but 'group' a
@@ -78,6 +83,7 @@ struct Serve: ParsableCommand {
     var logCleanerDeleteRetentionMs: Int64 = 24 * 3_600_000
 
     @OptionGroup(title: "Consumer groups") var groups: GroupSettings
+    @OptionGroup(title: "Kafka clients") var kafka: KafkaSettings
     @OptionGroup(title: "Limits") var limits: LimitOptions
 
     @Option(name: .long, help: "trace, debug, info, notice, warning, error or critical.")
@@ -159,9 +165,10 @@ struct Serve: ParsableCommand {
         limits.batchBytesMax = maxMessageBytes
         limits.windowBytesMax = windowBytes
         var doors: [any Door] = []
+        var kafkaDoors = KafkaDoors(settings: kafka, directory: directory, connectionsMax: self.limits.maxConnections)
         for (url, address, isWanted) in addresses {
             do {
-                doors.append(try open(address, number: doors.count, broker, limits, log))
+                doors.append(try open(address, number: doors.count, broker, limits, &kafkaDoors, log))
                 log.notice("listening", metadata: ["on": "\(doors.last!.address)"])
             } catch {
                 // What was asked for must work; what was only found may not.
@@ -181,13 +188,15 @@ struct Serve: ParsableCommand {
                 "topics": "\(broker.topicCount)",
             ])
         loop.run()
+        kafkaDoors.shutdown()
         for door in doors { log.info("door closed", metadata: door.metadata) }
         do { try broker.close() } catch { throw Failure("\(error)") }
         log.notice("stopped")
     }
 
     private func open(
-        _ address: ListenAddress, number: Int, _ broker: Broker, _ limits: DoorLimits, _ log: Logger
+        _ address: ListenAddress, number: Int, _ broker: Broker, _ limits: DoorLimits,
+        _ kafkaDoors: inout KafkaDoors, _ log: Logger
     ) throws -> any Door {
         switch address {
         case .sharedMemory(let path):
@@ -197,6 +206,8 @@ struct Serve: ParsableCommand {
             try Doors.verbs(
                 host: host, port: port, number: number, broker: broker, limits: limits, arenaBytes: arenaBytes, log: log
             )
+        case .kafka(let address):
+            try kafkaDoors.open(address, number: number, broker, batchBytesMax: maxMessageBytes, log)
         }
     }
 
@@ -235,14 +246,19 @@ struct Serve: ParsableCommand {
 enum ListenAddress {
     case sharedMemory(path: String)
     case rdma(host: String, port: UInt16)
+    case kafka(KafkaAddress)
 
     init(_ url: String) throws {
         if url.hasPrefix("shm:///") {
             self = .sharedMemory(path: String(url.dropFirst("shm://".count)))
             return
         }
+        if url.hasPrefix("kafka") {
+            self = .kafka(try KafkaAddress(url))
+            return
+        }
         guard url.hasPrefix("rdma://") else {
-            throw ValidationError("'\(url)' is neither shm:///PATH nor rdma://HOST[:PORT]")
+            throw ValidationError("'\(url)' is none of shm:///PATH, rdma://HOST[:PORT] and kafka://HOST[:PORT]")
         }
         let rest = url.dropFirst("rdma://".count)
         let colon = rest.lastIndex(of: ":")

@@ -1,0 +1,41 @@
+import BrokerCore
+import KafkaFrontend
+import Logging
+import Reactor
+import TopicLog
+
+/// The Kafka listeners of a broker, with what they share.
+struct KafkaDoors {
+    let settings: KafkaSettings
+    let directory: LogDirectory
+    let connectionsMax: Int
+    private var resources: NetworkResources?
+    private var count = 0
+
+    init(settings: KafkaSettings, directory: LogDirectory, connectionsMax: Int) {
+        self.settings = settings
+        self.directory = directory
+        self.connectionsMax = connectionsMax
+    }
+
+    mutating func open(
+        _ address: KafkaAddress, number: Int, _ broker: Broker, batchBytesMax: Int, _ log: Logger
+    ) throws -> any Door {
+        let resources =
+            try self.resources
+            ?? NetworkResources(
+                settings.network(connectionsMax: connectionsMax, batchBytesMax: batchBytesMax))
+        self.resources = resources
+        let options = try settings.door(
+            address, index: count, clusterID: try directory.clusterID(KafkaSettings.makeClusterID))
+        count += 1
+        let door = try KafkaListener.open(
+            host: address.host, port: address.port, security: ListenerSecurity(), options: options, number: number,
+            broker: broker, resources: resources, log: log)
+        log.notice("Kafka clients are told to connect to", metadata: ["address": "\(door.advertised)"])
+        return door
+    }
+
+    /// Ends the event loops: after the doors.
+    func shutdown() { resources?.shutdown() }
+}
