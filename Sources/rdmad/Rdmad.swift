@@ -21,7 +21,7 @@ import RdmadClient
         version: "0.1.0",
         subcommands: [
             Serve.self, TopicCommand.self, ConfigCommand.self, GroupCommand.self, Produce.self, Consume.self,
-            LogCommand.self, Bench.self, Doctor.self,
+            LogCommand.self, UserCommand.self, Bench.self, Doctor.self,
         ])
 
     static func main() async {

@@ -5,10 +5,10 @@ internal import TopicLog
 
 /// Sends answers: bytes, and ranges of files between them, by `sendfile` or through memory.
 ///
-/// No more than SwiftNIO's high watermark and one piece are handed to it at a time: what is read from files does not pile
-/// up in memory before a client that reads slowly.
+/// No more than SwiftNIO's high watermark and one piece are handed to it at a time: what is read from files does not
+/// pile up in memory before a client that reads slowly.
 /// - Threading: the connection's event loop.
-struct AnswerWriter {
+final class AnswerWriter {
     let isZeroCopy: Bool
     let counters: NetworkCounters
     private var pieces: CircularBuffer<Piece> = []
@@ -32,7 +32,7 @@ struct AnswerWriter {
     var isEmpty: Bool { pieces.isEmpty && gathered.readableBytes == 0 }
 
     /// Adds a frame whose gaps are filled by `ranges`, one for one.
-    mutating func add(_ frame: EncodedFrame, ranges: [FileRange]) {
+    func add(_ frame: EncodedFrame, ranges: [FileRange]) {
         precondition(frame.gaps.count == ranges.count, "a range for each gap")
         var start = 0
         for (gap, range) in zip(frame.gaps, ranges) {
@@ -45,11 +45,11 @@ struct AnswerWriter {
         gathered.writeBytes(frame.bytes[start...])
     }
 
-    mutating func add(_ frame: [UInt8]) { gathered.writeBytes(frame) }
+    func add(_ frame: [UInt8]) { gathered.writeBytes(frame) }
 
     /// Hands pieces to the channel while it takes them.
     /// - Returns: Whether something was written, and is to be flushed.
-    mutating func write(to context: ChannelHandlerContext) throws -> Bool {
+    func write(to context: ChannelHandlerContext) throws -> Bool {
         endGathering()
         var hasWritten = false
         while context.channel.isWritable, let piece = pieces.popFirst() {
@@ -67,7 +67,7 @@ struct AnswerWriter {
         return hasWritten
     }
 
-    private mutating func endGathering() {
+    private func endGathering() {
         guard gathered.readableBytes > 0 else { return }
         pieces.append(.bytes(gathered))
         gathered = ByteBuffer()
@@ -86,7 +86,7 @@ struct AnswerWriter {
         context.write(NIOAny(IOData.fileRegion(region)), promise: written)
     }
 
-    private mutating func copy(
+    private func copy(
         _ file: LogFile, _ position: Int64, _ count: Int, _ context: ChannelHandlerContext
     ) throws {
         let pieceBytes = min(count, Self.readBytesMax)
@@ -97,7 +97,8 @@ struct AnswerWriter {
         guard got > 0 else { throw NetworkError("cannot read \(file.path) at \(position): errno \(errno)") }
         counters.copiedToSendBytes.count(got)
         if got < count { pieces.prepend(.range(file, position + Int64(got), count - got)) }
-        context.write(NIOAny(IOData.byteBuffer(buffer)), promise: nil)
+        // At once: TLS does not say before how much waits.
+        context.writeAndFlush(NIOAny(IOData.byteBuffer(buffer)), promise: nil)
     }
 }
 

@@ -3,8 +3,8 @@ internal import KafkaProtocol
 /// Cuts what a connection receives into requests.
 ///
 /// What lies in one piece and is handled at once is used where it lies. Produce requests, and what has not come whole,
-/// get memory of a ``FramePool``: further bytes are read to their place there (``room``), and a little more, so that the
-/// beginning of the next request comes with them.
+/// get memory of a ``FramePool``: further bytes are read to their place there (``room``), and a little more, so that
+/// the beginning of the next request comes with them.
 /// - Threading: the connection's event loop.
 final class FrameReceiver {
     let scratch: ScratchBuffer
@@ -20,6 +20,8 @@ final class FrameReceiver {
     private var prefix: UInt32 = 0
     private var prefixCount = 0
     private(set) var arriving: Arriving?
+    /// Received behind that, and not to be handled yet.
+    private(set) var kept: [UInt8] = []
 
     /// A request that has memory.
     struct Arriving {
@@ -48,12 +50,18 @@ final class FrameReceiver {
 
     /// Nothing more is received.
     func giveUp() {
+        kept = []
         if let memory = arriving.take()?.memory { pool.giveBack(memory) }
     }
 
+    /// Whether something can be handled without more being received.
+    var hasMore: Bool { isWhole || !kept.isEmpty }
+
+    private var isWhole: Bool { arriving.map { $0.received >= $0.count } ?? false }
+
     /// Where the next bytes go; nil: anywhere.
     var room: UnsafeMutableRawBufferPointer? {
-        guard let arriving, arriving.received < arriving.count else { return nil }
+        guard let arriving, !isWhole, kept.isEmpty else { return nil }
         let end = min(arriving.memory.byteCount, arriving.count + NetworkConfiguration.firstReadBytes)
         return unsafe UnsafeMutableRawBufferPointer(
             start: arriving.memory.base + arriving.received, count: end - arriving.received)
@@ -77,8 +85,8 @@ final class FrameReceiver {
 
     /// Takes the next request off `rest`, or as much as there is of it.
     ///
-    /// When a request was received together with the beginning of the next, that becomes `rest`: it lies in the memory of
-    /// the returned request.
+    /// When a request was received together with the beginning of the next, that becomes `rest`: it lies in the memory
+    /// of the returned request.
     func step(_ rest: inout UnsafeRawBufferPointer) throws(WireError) -> Step {
         if arriving == nil {
             guard let count = unsafe try length(&rest), unsafe !rest.isEmpty else { return .incomplete }
@@ -88,8 +96,8 @@ final class FrameReceiver {
             }
             return .needsMemory(count + NetworkConfiguration.firstReadBytes)
         }
-        if unsafe !rest.isEmpty { unsafe copy(&rest) }
-        guard let whole = arriving, whole.received >= whole.count else { return .incomplete }
+        if !isWhole, unsafe !rest.isEmpty { unsafe copy(&rest) }
+        guard let whole = arriving, isWhole else { return .incomplete }
         arriving = nil
         if whole.received > whole.count {
             unsafe rest = UnsafeRawBufferPointer(
@@ -99,6 +107,24 @@ final class FrameReceiver {
             ReceivedFrame(UnsafeMutableRawBufferPointer(start: whole.memory.base, count: whole.count)) {
                 [pool, memory = whole.memory] in pool.giveBack(memory)
             })
+    }
+
+    /// Keeps bytes for later, behind what was kept before.
+    func keep(_ rest: UnsafeRawBufferPointer) {
+        if let whole = arriving, whole.received > whole.count {
+            // What came with a request that must wait, too: its memory is for one request.
+            arriving!.received = whole.count
+            unsafe kept.append(
+                contentsOf: UnsafeRawBufferPointer(
+                    start: whole.memory.base + whole.count, count: whole.received - whole.count))
+        }
+        unsafe kept.append(contentsOf: rest)
+    }
+
+    /// What was kept, to be handled now.
+    func takeKept() -> [UInt8] {
+        defer { kept = [] }
+        return kept
     }
 
     private func copy(_ rest: inout UnsafeRawBufferPointer) {

@@ -5,6 +5,7 @@ extension KafkaConnection {
     /// - Parameter frame: Where `bytes` can stay; nil: they are gone when this returns.
     func handle(_ bytes: UnsafeRawBufferPointer, _ frame: ReceivedFrame?) throws(WireError) {
         loop.counters.requests.count()
+        if receiver.hasBareTokens { return unsafe take(bareToken: Array(bytes)) }
         let request = unsafe try RequestFrame(bytes)
         let header = request.header
         clientID = header.clientId ?? ""
@@ -13,6 +14,9 @@ extension KafkaConnection {
             let name = header.api?.name ?? "API \(header.apiKey)"
             return refuse("\(name) v\(header.apiVersion) is not served")
         }
+        if api == .saslHandshake { return try takeHandshake(request) }
+        if api == .saslAuthenticate { return try takeAuthenticate(request) }
+        guard authentication.isOver else { return refuse("\(api.name) before the client has said who it is") }
         let body: KafkaCommand.Body
         switch api {
         case .produce:

@@ -2,11 +2,11 @@ internal import KafkaProtocol
 internal import Logging
 internal import NIOCore
 
-/// A client's connection: cuts what comes into requests, hands them to the reactor, and sends the answers in the order of
-/// the requests.
+/// A client's connection: cuts what comes into requests, hands them to the reactor, and sends the answers in the order
+/// of the requests.
 ///
-/// It reads on only while it can take a request: fewer than 16 wait for answers, what was answered is on its way, memory
-/// is there, and no quota mutes it. So nothing piles up but what the kernel holds.
+/// It reads on only while it can take a request: fewer than 16 wait for answers, what was answered is on its way,
+/// memory is there, and no quota mutes it. So nothing piles up but what the kernel holds.
 /// - Threading: its event loop (``NetworkLoop``).
 final class KafkaConnection: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
@@ -16,13 +16,16 @@ final class KafkaConnection: ChannelDuplexHandler {
     let number: UInt64
     let loop: NetworkLoop
     let host: String
+    private let isSecured: Bool
     let receiver: FrameReceiver
     private(set) var context: ChannelHandlerContext?
     var ring = AnswerRing()
-    private var writer: AnswerWriter
+    private let writer: AnswerWriter
+    var authentication: Authentication
+    var saslMechanism = ""
+    /// Kafka's name for who it is.
+    var principal = "User:ANONYMOUS"
 
-    /// Received, and not to be handled before ``canTakeRequest``: the rest of one read.
-    private var unhandled: [UInt8] = []
     /// The channel asked for more to be read, and was put off.
     private var hasPendingRead = false
     private var waitsForMemory = false
@@ -31,7 +34,13 @@ final class KafkaConnection: ChannelDuplexHandler {
     private var mutedUntil: NIODeadline?
     /// The reactor knows the connection.
     private var isOpened = false
-    var isClosing = false
+    private(set) var isClosing = false
+    /// It is closed when the answers are sent.
+    var isEnding = false
+    /// The peer sends no more.
+    private var inputIsClosed = false
+    /// Something came: with TLS, that has been agreed on.
+    private var hasReceived = false
     /// As the client calls itself; for the log.
     var clientID = ""
 
@@ -41,12 +50,17 @@ final class KafkaConnection: ChannelDuplexHandler {
     /// When the request that is arriving got its memory, and how much of it was there when that was looked at last.
     private var arriving: (since: NIODeadline, received: Int)?
 
-    init(number: UInt64, loop: NetworkLoop, host: String, receiver: FrameReceiver, isZeroCopy: Bool) {
+    init(
+        number: UInt64, loop: NetworkLoop, host: String, receiver: FrameReceiver, isSecured: Bool, users: UserStore?
+    ) {
         self.number = number
         self.loop = loop
         self.host = host
         self.receiver = receiver
-        writer = AnswerWriter(isZeroCopy: isZeroCopy, counters: loop.counters)
+        self.isSecured = isSecured
+        // TLS takes no ranges of files.
+        writer = AnswerWriter(isZeroCopy: loop.limits.isZeroCopy && !isSecured, counters: loop.counters)
+        authentication = users.map { .handshakeAwaited($0) } ?? .notAsked
         openedAt = loop.now
         activeAt = loop.now
     }
@@ -61,6 +75,7 @@ final class KafkaConnection: ChannelDuplexHandler {
         isClosing = true
         loop.forget(self)
         if waitsForMemory { loop.pool.cancel(number) }
+        loop.keptBytes -= receiver.kept.count
         receiver.giveUp()
         if isOpened { loop.add(KafkaCommand(connection: number, number: 0, version: 0, body: .closed)) }
         loop.handOver()
@@ -68,12 +83,13 @@ final class KafkaConnection: ChannelDuplexHandler {
     }
 
     func read(context: ChannelHandlerContext) {
-        if canTakeRequest { context.read() } else { hasPendingRead = true }
+        if canTakeRequest, !inputIsClosed { context.read() } else { hasPendingRead = true }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let buffer = unwrapInboundIn(data)
         activeAt = loop.now
+        hasReceived = true
         let isInPlace = unsafe buffer.withUnsafeReadableBytes { bytes in
             let isInPlace = unsafe receiver.landed(bytes)
             unsafe take(isInPlace ? UnsafeRawBufferPointer(start: nil, count: 0) : bytes)
@@ -93,6 +109,15 @@ final class KafkaConnection: ChannelDuplexHandler {
         context.fireChannelWritabilityChanged()
     }
 
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // As in Kafka, whoever ends the connection gets no answers any more; but what was sent before counts.
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent {
+            inputIsClosed = true
+            settle()
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // The peer's reset, for instance: the channel is closed, nobody needs to know why.
         loop.log.debug("kafka connection failed", metadata: ["peer": "\(host)", "why": "\(error)"])
@@ -102,7 +127,8 @@ final class KafkaConnection: ChannelDuplexHandler {
     // MARK: Requests
 
     var canTakeRequest: Bool {
-        guard let context, !isClosing else { return false }
+        guard let context, !isClosing, !isEnding else { return false }
+        if case .checking = authentication { return false }
         return !ring.isFull && writer.isEmpty && context.channel.isWritable && !waitsForMemory && mutedUntil == nil
     }
 
@@ -112,7 +138,7 @@ final class KafkaConnection: ChannelDuplexHandler {
         // What is received with a request lies in its memory.
         var last: ReceivedFrame?
         defer { withExtendedLifetime(last) {} }
-        while unhandled.isEmpty, canTakeRequest {
+        while receiver.kept.isEmpty, canTakeRequest {
             do throws(WireError) {
                 switch unsafe try receiver.step(&rest) {
                 case .incomplete: return
@@ -130,10 +156,14 @@ final class KafkaConnection: ChannelDuplexHandler {
         unsafe keep(rest)
     }
 
+    /// Keeps what cannot be handled now: mostly the rest of one read. When the peer has ended the connection, SwiftNIO
+    /// reads all that it has sent: that may be much, and has a limit for all connections of a loop.
     private func keep(_ rest: UnsafeRawBufferPointer) {
-        // More than a read comes only when the peer has ended the connection: SwiftNIO reads all there is then.
-        guard !isClosing, unhandled.count + rest.count <= 2 * NetworkConfiguration.firstReadBytes else { return }
-        unsafe unhandled.append(contentsOf: rest)
+        guard !isClosing else { return }
+        loop.keptBytes -= receiver.kept.count
+        unsafe receiver.keep(rest)
+        loop.keptBytes += receiver.kept.count
+        if loop.keptBytes > NetworkLoop.keptBytesMax { refuse("too much was sent before the end") }
     }
 
     private func needMemory(_ count: Int) {
@@ -155,7 +185,7 @@ final class KafkaConnection: ChannelDuplexHandler {
     func hand(_ body: KafkaCommand.Body, version: Int16, correlationID: Int32) {
         if !isOpened {
             isOpened = true
-            let peer = KafkaCommand.Peer(loop: loop.index, host: host, principal: "User:ANONYMOUS")
+            let peer = KafkaCommand.Peer(loop: loop.index, host: host, principal: principal)
             loop.add(KafkaCommand(connection: number, number: 0, version: 0, body: .opened(peer)))
         }
         let request = ring.add(version: version, correlationID: correlationID)
@@ -195,32 +225,43 @@ final class KafkaConnection: ChannelDuplexHandler {
         repeat {
             mustSettleAgain = false
             send()
-            if !unhandled.isEmpty, canTakeRequest { takeKept() }
+            if receiver.hasMore, canTakeRequest { takeKept() }
         } while !isClosing && (mustSettleAgain || ring.isReady)
         isSettling = false
         loop.handOver()
-        guard hasPendingRead, canTakeRequest, let context else { return }
+        if inputIsClosed, !receiver.hasMore { close() }
+        guard hasPendingRead, canTakeRequest, !inputIsClosed, let context else { return }
         hasPendingRead = false
         context.read()
     }
 
     private func takeKept() {
-        let bytes = unhandled
-        unhandled = []
+        let bytes = receiver.takeKept()
+        loop.keptBytes -= bytes.count
         unsafe bytes.withUnsafeBytes { unsafe take($0) }
     }
 
     private func send() {
         while !isClosing, let slot = ring.takeReady() { encode(slot) }
-        guard let context, !writer.isEmpty, !isClosing else { return }
+        guard let context, !isClosing else { return }
+        if isEnding, ring.isEmpty, writer.isEmpty { return end(context) }
+        guard !writer.isEmpty else { return }
         do {
             if try writer.write(to: context) {
                 activeAt = loop.now
                 context.flush()
+                if isEnding { mustSettleAgain = true }
             }
         } catch {
             refuse("\(error)")
         }
+    }
+
+    /// Closes when everything is written.
+    private func end(_ context: ChannelHandlerContext) {
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.whenComplete { [loop, number] _ in loop.connections[number]?.close() }
+        context.writeAndFlush(NIOAny(IOData.byteBuffer(ByteBuffer())), promise: written)
     }
 
     private func encode(_ slot: AnswerRing.Slot) {
@@ -267,6 +308,10 @@ final class KafkaConnection: ChannelDuplexHandler {
     /// Looks at the clock: who asks nothing, or holds memory and sends nothing, is closed.
     func checkTime(_ limits: NetworkConfiguration) {
         let now = loop.now
+        let authentication = TimeAmount.milliseconds(limits.authenticationTimeoutMilliseconds)
+        if !self.authentication.isOver || !hasReceived && isSecured, now - openedAt >= authentication {
+            return timeOut("did not say who it is in \(authentication.text)")
+        }
         let idle = TimeAmount.milliseconds(limits.connectionsMaxIdleMilliseconds)
         if now - activeAt >= idle, ring.isEmpty || !writer.isEmpty { return timeOut("idle for \(idle.text)") }
         let timeout = TimeAmount.milliseconds(limits.requestTimeoutMilliseconds)

@@ -1,6 +1,7 @@
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
+internal import NIOSSL
 internal import Reactor
 internal import Synchronization
 
@@ -20,6 +21,7 @@ final class KafkaNetwork: AnswerSink {
         resources: NetworkResources, log: Logger
     ) throws {
         self.resources = resources
+        let tls = try security.tls?.load()
         let throttle = LogThrottle()
         var loops: [NetworkLoop] = []
         for eventLoop in resources.group.makeIterator() {
@@ -36,9 +38,9 @@ final class KafkaNetwork: AnswerSink {
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
             .childChannelOption(.maxMessagesPerRead, value: 1)
-            .childChannelInitializer { [loops, resources] channel in
+            .childChannelInitializer { [loops, resources, users = security.users] channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try Self.open(channel, loops: loops, resources: resources)
+                    try Self.open(channel, loops: loops, resources: resources, tls: tls, users: users)
                 }
             }
         do {
@@ -70,26 +72,36 @@ final class KafkaNetwork: AnswerSink {
     }
 
     /// Makes an accepted channel a connection; on its event loop.
-    private static func open(_ channel: any Channel, loops: [NetworkLoop], resources: NetworkResources) throws {
+    private static func open(
+        _ channel: any Channel, loops: [NetworkLoop], resources: NetworkResources, tls: NIOSSLContext?,
+        users: UserStore?
+    ) throws {
         guard let loop = loops.first(where: { $0.eventLoop === channel.eventLoop }) else {
             preconditionFailure("a channel of another group")
         }
         if loop.isStopped { throw NetworkError("the listener ends") }
         let host = "/" + (channel.remoteAddress?.ipAddress ?? "unknown")
-        let max = resources.configuration.connectionsMax
+        let limits = resources.configuration
         channel.closeFuture.whenComplete { _ in resources.connectionCount.subtract(1, ordering: .relaxed) }
-        guard resources.connectionCount.add(1, ordering: .relaxed).newValue <= max else {
+        guard resources.connectionCount.add(1, ordering: .relaxed).newValue <= limits.connectionsMax else {
             loop.counters.connectionsRefused.count()
-            loop.say("kafka connection refused", ["peer": "\(host)", "why": "max.connections is \(max)"])
-            throw NetworkError("max.connections is \(max)")
+            loop.say(
+                "kafka connection refused", ["peer": "\(host)", "why": "max.connections is \(limits.connectionsMax)"])
+            throw NetworkError("max.connections is \(limits.connectionsMax)")
         }
         let receiver = FrameReceiver(
             pool: resources.pool, scratch: loop.scratch, counters: loop.counters,
-            requestBytesMax: resources.configuration.requestBytesMax)
+            requestBytesMax: users == nil
+                ? limits.requestBytesMax : min(limits.requestBytesMax, limits.unauthenticatedBytesMax))
         let connection = KafkaConnection(
             number: resources.numberOfNextConnection(), loop: loop, host: host, receiver: receiver,
-            isZeroCopy: resources.configuration.isZeroCopy)
-        try channel.syncOptions?.setOption(.recvAllocator, value: ReceiveAllocator(receiver: receiver))
+            isSecured: tls != nil, users: users)
+        if let tls {
+            try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls))
+        } else {
+            try channel.syncOptions?.setOption(.recvAllocator, value: ReceiveAllocator(receiver: receiver))
+            try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        }
         try channel.pipeline.syncOperations.addHandler(connection)
         loop.remember(connection)
     }

@@ -15,6 +15,9 @@ final class NetworkLoop: @unchecked Sendable {
     private(set) var connections: [UInt64: KafkaConnection] = [:]
     /// The time of the last tick: good enough for deadlines of seconds, and read for nothing.
     private(set) var now = NIODeadline.now()
+    /// Bytes that connections have received and cannot handle yet, without those in the pool.
+    var keptBytes = 0
+    static let keptBytesMax = 32 << 20
     private let queue: CommandQueue
     private let throttle: LogThrottle
     private var commands: [KafkaCommand] = []

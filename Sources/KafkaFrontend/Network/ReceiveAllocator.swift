@@ -6,7 +6,8 @@ internal import Glibc
 ///
 /// SwiftNIO keeps what it was given first, and copies on the next write: that one is always a small buffer. It reads
 /// into later ones in place, as long as it reads once per turn (`maxMessagesPerRead` 1) and is told each time that
-/// another size is wanted. When a version of it does otherwise, bytes land elsewhere; they are copied then, and counted.
+/// another size is wanted. When a version of it does otherwise, bytes land elsewhere; they are copied then, and
+/// counted.
 // Unchecked: SwiftNIO asks on the connection's event loop.
 struct ReceiveAllocator: RecvByteBufferAllocator, @unchecked Sendable {
     let receiver: FrameReceiver
@@ -20,8 +21,8 @@ struct ReceiveAllocator: RecvByteBufferAllocator, @unchecked Sendable {
 
     func nextBufferSize() -> Int? { nil }
 
-    /// Frees nothing: the memory belongs to a ``FramePool``. Should SwiftNIO ever copy it, the copy is lost, and counted
-    /// by the bytes that landed elsewhere.
+    /// Frees nothing: the memory belongs to a ``FramePool``. Should SwiftNIO ever copy it, the copy is lost, and
+    /// counted by the bytes that landed elsewhere.
     private static let borrowing = unsafe ByteBufferAllocator(
         allocate: { unsafe malloc($0) },
         reallocate: { old, oldCount, newCount in

@@ -1,0 +1,201 @@
+import Foundation
+import KafkaProtocol
+import Synchronization
+import Testing
+
+@testable import KafkaFrontend
+
+/// Where bytes go: in place, from files, and never without bound.
+@Suite(.timeLimit(.minutes(1))) struct TransferTests {
+    @Test func largeRequestsAreReceivedInPlace() throws {
+        let batch = Requests.batch(valueBytes: 300_000)
+        let server = try StubReactor { command in
+            if case .produce(_, _, let batches, let frame) = command.body {
+                guard case .batch(let range) = batches[0], unsafe frame.bytes[range].elementsEqual(batch) else {
+                    return [KafkaAnswer(connection: command.connection, number: 0, body: .close("other bytes"))]
+                }
+            }
+            return Requests.emptyAnswer(command)
+        }
+        defer { server.stop() }
+        let client = try server.connect()
+        let count = 100
+        let frame = Requests.produce(batch)
+        let sender = Thread { for _ in 0..<count { try? client.send(frame) } }
+        sender.start()
+        for _ in 0..<count { _ = try client.receiveFrame() }
+        let copied = server.counter("copied_at_receive_bytes")
+        #expect(copied <= 512 * count)
+        #expect(copied + server.counter("received_in_place_bytes") >= (frame.count - 4) * count)
+        // Memory is used again: never more than the 16 requests in flight, and the one that arrives.
+        #expect(server.resources.pool.byteCounts.held <= 17 * FramePool.roundedUp(frame.count + 512))
+        #expect(server.waits { server.resources.pool.byteCounts.used == 0 })
+    }
+
+    @Test(arguments: [true, false]) func rangesOfFilesAreSentAsTheyAre(isZeroCopy: Bool) throws {
+        let file = try FilledFile(count: 3 << 20)
+        let ranges = [0..<1_000_000, 5..<6, 2_000_000..<2_000_000, 1_234_567..<3_145_728]
+        let server = try StubReactor(StubReactor.configuration { $0.isZeroCopy = isZeroCopy }) { command in
+            guard case .fetch = command.body else { return Requests.emptyAnswer(command) }
+            return [KafkaAnswer(connection: command.connection, number: command.number, body: file.answer(ranges))]
+        }
+        defer { server.stop() }
+        let client = try server.connect()
+        for round in Int32(0)..<5 {
+            for number in Int32(0)..<4 {
+                try client.send(Requests.fetch(round * 8 + 2 * number))
+                try client.send(Requests.heartbeat(round * 8 + 2 * number + 1))
+            }
+            for number in Int32(0)..<4 {
+                let answer = try client.receiveFrame()
+                #expect(answer == file.frame(ranges, correlationID: round * 8 + 2 * number))
+                #expect(try client.receiveCorrelationID() == round * 8 + 2 * number + 1)
+            }
+        }
+        let payload = 20 * ranges.reduce(0) { $0 + $1.count }
+        #expect(server.waits { server.counter("sendfile_bytes") == (isZeroCopy ? payload : 0) })
+        #expect(server.counter("copied_to_send_bytes") == (isZeroCopy ? 0 : payload))
+    }
+
+    @Test(arguments: [true, false]) func whoReadsSlowlyIsAnsweredNoFurther(isZeroCopy: Bool) throws {
+        let file = try FilledFile(count: 1 << 20)
+        let fetches = Mutex(0)
+        let server = try StubReactor(StubReactor.configuration { $0.isZeroCopy = isZeroCopy }) { command in
+            guard case .fetch = command.body else { return Requests.emptyAnswer(command) }
+            fetches.withLock { $0 += 1 }
+            let body = file.answer([0..<1 << 20])
+            return [KafkaAnswer(connection: command.connection, number: command.number, body: body)]
+        }
+        defer { server.stop() }
+        let slow = try RawClient(port: server.network.boundPort, receiveBufferBytes: 65_536)
+        let other = try server.connect()
+        let count = 60
+        let requests = (0..<count).flatMap { Requests.fetch(Int32($0)) }
+        try slow.send(requests)
+        #expect(server.waits { fetches.withLock { $0 } >= 1 })
+        for number in Int32(0)..<100 {
+            try other.send(Requests.heartbeat(number))
+            #expect(try other.receiveCorrelationID() == number)
+        }
+        // What the kernel buffers of answers, and what was read in one piece before the first was answered.
+        #expect(fetches.withLock { $0 } <= 32)
+        for number in 0..<count {
+            #expect(try slow.receiveFrame() == file.frame([0..<1 << 20], correlationID: Int32(number)))
+        }
+        #expect(fetches.withLock { $0 } == count)
+    }
+
+    @Test func aConnectionMayEndInTheMiddleOfAnAnswer() throws {
+        let file = try FilledFile(count: 4 << 20)
+        let server = try StubReactor { command in
+            guard case .fetch = command.body else { return Requests.emptyAnswer(command) }
+            let body = file.answer([0..<4 << 20])
+            return [KafkaAnswer(connection: command.connection, number: command.number, body: body)]
+        }
+        defer { server.stop() }
+        for _ in 0..<20 {
+            let client = try RawClient(port: server.network.boundPort, receiveBufferBytes: 65_536)
+            try client.send(Requests.fetch(1) + Requests.fetch(2))
+            _ = try client.receive(1000)
+        }
+        let client = try server.connect()
+        try client.send(Requests.fetch(3))
+        #expect(try client.receiveFrame() == file.frame([0..<4 << 20], correlationID: 3))
+    }
+
+    @Test func memoryIsBoundedAndGivenInOrder() throws {
+        // Room for three of the requests below.
+        let batch = Requests.batch(valueBytes: 1_000_000)
+        let frame = Requests.produce(batch)
+        let piece = FramePool.roundedUp(frame.count + 512)
+        let held = Mutex<[KafkaCommand]>([])
+        let configuration = StubReactor.configuration {
+            $0.requestBytesMax = 2 << 20
+            $0.queuedBytesMax = 3 * piece
+            $0.batchBytesMax = 2 << 20
+        }
+        let server = try StubReactor(configuration) { command in
+            guard case .produce = command.body else { return Requests.emptyAnswer(command) }
+            held.withLock { $0.append(command) }
+            return []
+        }
+        defer { server.stop() }
+        var clients: [RawClient] = []
+        var senders: [Thread] = []
+        for index in 0..<8 {
+            let client = try server.connect()
+            clients.append(client)
+            let sender = Thread { try? client.send(frame) }
+            senders.append(sender)
+            sender.start()
+            // Each has asked for memory before the next one comes: two are given some, the others wait.
+            let waiting = index < 2 ? index + 1 : 2
+            #expect(server.waits { held.withLock { $0.count } == waiting })
+            usleep(20_000)
+        }
+        #expect(server.resources.pool.byteCounts.used <= 3 * piece)
+        // Small requests of others go on.
+        let other = try server.connect()
+        try other.send(Requests.heartbeat(1))
+        #expect(try other.receiveCorrelationID() == 1)
+        var order: [UInt64] = []
+        for _ in 0..<8 {
+            #expect(server.waits { held.withLock { !$0.isEmpty } })
+            let command = held.withLock { $0.removeFirst() }
+            order.append(command.connection)
+            for loop in 0..<2 { server.network.deliver(Requests.emptyAnswer(command), toLoop: loop) }
+        }
+        #expect(order == order.sorted())
+        for client in clients { _ = try client.receiveFrame() }
+        #expect(server.resources.pool.byteCounts.held <= 3 * piece)
+    }
+
+    @Test func memoryThatIsHeldWithoutUseIsTakenBack() throws {
+        let configuration = StubReactor.configuration {
+            $0.requestBytesMax = 1 << 20
+            $0.queuedBytesMax = 2 << 20
+            $0.requestTimeoutMilliseconds = 200
+        }
+        let server = try StubReactor(configuration) { Requests.emptyAnswer($0) }
+        defer { server.stop() }
+        let frame = Requests.produce(Requests.batch(valueBytes: 1_000_000))
+        let hoarders = try (0..<4).map { _ in try server.connect() }
+        for hoarder in hoarders { try hoarder.send(frame[..<600]) }
+        let client = try server.connect()
+        try client.send(frame)
+        _ = try client.receiveFrame()
+        for hoarder in hoarders { #expect(hoarder.isClosedByPeer()) }
+        #expect(server.counter("timeouts") == 4)
+        #expect(server.waits { server.resources.pool.byteCounts.used == 0 })
+    }
+
+    @Test func badBatchesAreNamed() throws {
+        let seen = Mutex<[ReceivedBatch]>([])
+        let server = try StubReactor { command in
+            if case .produce(_, _, let batches, _) = command.body { seen.withLock { $0 += batches } }
+            return Requests.emptyAnswer(command)
+        }
+        defer { server.stop() }
+        let good = Requests.batch(valueBytes: 1000)
+        func changed(_ position: Int, _ value: UInt8) -> [UInt8] {
+            var bytes = good
+            bytes[position] = value
+            return bytes
+        }
+        let bad: [([UInt8]?, KafkaError)] = [
+            (nil, .invalidRecord), ([], .invalidRecord), (good + good, .invalidRecord),
+            (changed(16, 1), .invalidRecord), (changed(500, 0), .corruptMessage),
+            (Array(good.dropLast()), .invalidRecord),
+            (Requests.batch(valueBytes: 1_100_000), .messageTooLarge),
+        ]
+        let client = try server.connect()
+        for (records, _) in bad {
+            try client.send(Requests.produce(records))
+            _ = try client.receiveFrame()
+        }
+        let codes = seen.withLock {
+            $0.map { batch -> KafkaError? in if case .invalid(let code, _) = batch { code } else { nil } }
+        }
+        #expect(codes == bad.map { $0.1 })
+    }
+}
