@@ -1,9 +1,9 @@
 # The front door. `make` or `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-long power-loss power-cut-peers sanitize rxe-shell figure figures doctor format clean
+.PHONY: help build run test test-long test-kafka-clients test-kafka-suites power-loss power-cut-peers sanitize rxe-shell figure figures doctor format clean
 
 help:            ## list these targets
-	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
 
 build:           ## build rdmad, optimised
 	swift build -c release
@@ -16,6 +16,12 @@ test:            ## every test: on this machine, over Soft-RoCE, and the test ma
 
 test-long:       ## the same with the long variants (RDMAD_TEST_LONG=1)
 	RDMAD_TEST_LONG=1 tools/test
+
+test-kafka-clients: ## six Kafka clients as they come from the registries, on all that each can do (CLIENT=kcat)
+	tools/test-kafka-clients $(CLIENT)
+
+test-kafka-suites: ## the tests that librdkafka and kafka-python have of their own
+	tools/test-kafka-suites
 
 power-loss:      ## the log under power cuts and kills: make power-loss SEEDS=1000000 FIRST=1
 	tools/test-log $(or $(SEEDS),10000) $(or $(FIRST),1)
