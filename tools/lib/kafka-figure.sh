@@ -1,0 +1,119 @@
+# Shared by the Kafka figures: rdmad's Kafka door beside Tansu (in memory), by turns, under one load. Sourced.
+# shellcheck shell=bash
+. tools/lib/broker-figure.sh
+. tools/lib/kafka.sh
+
+# on_kafka: leaves rdmad, tansu, load (rdkafka_performance), one (kafka-one-at-a-time), work, and data, where rdmad writes.
+# The load is the program of Debian's source with the library of confluent-kafka: Debian's own cannot read what Tansu
+# answers to its first request.
+on_kafka() {
+  kafka_prepare
+  local source library
+  source=$(tools/install-kafka librdkafka) tansu=$(tools/install-kafka tansu)/tansu
+  library=$(echo "$(tools/install-kafka python)"/confluent_kafka.libs/librdkafka*)
+  work=$(mktemp -d "${TMPDIR:-/tmp}/rdmad-figure.XXXXXX")
+  place=${RDMAD_FIGURE_DIR:-/var/tmp}
+  data=$(mktemp -d "$place/rdmad-figure.XXXXXX")
+  broker=''
+  trap 'stop_kafka; rm -rf "$work" "$data"' EXIT
+  load=$work/rdkafka_performance one=$work/kafka-one-at-a-time
+  cc -O2 -w -I"$source" -I"$source/src" -o "$load" "$source/examples/rdkafka_performance.c" "$library" \
+    -Wl,-rpath,"${library%/*}" -lm
+  cc -O2 -Wall -I"$source/src" -o "$one" Benchmarks/kafka-one-at-a-time.c "$library" -Wl,-rpath,"${library%/*}"
+  echo "$("$tansu" --version) in memory; $(("$load" 2>&1 || true) | grep -o 'librdkafka version [0-9.]*'); rdmad on $(stat -f -c %T "$place"), $(df --output=source "$place" | tail -n 1)"
+}
+
+# start_side tansu|group|none [OPTION...]: a fresh server: Tansu, or rdmad with that flush.
+start_side() {
+  local side=$1 left=500; shift
+  if [ "$side" != tansu ]; then
+    start_kafka "$data/$side" --flush "$side" "$@"
+    return
+  fi
+  bootstrap=127.0.0.1:$(free_port)
+  "$tansu" broker --listener-url "tcp://$bootstrap" --advertised-listener-url "tcp://$bootstrap" \
+    --storage-engine memory://tansu/ >"$work/tansu.log" 2>&1 &
+  broker=$!
+  until (exec 3<>"/dev/tcp/${bootstrap/://}") 2>/dev/null; do
+    left=$((left - 1)); [ "$left" -gt 0 ] || { echo "Tansu did not start" >&2; return 1; }
+    sleep 0.02
+  done
+}
+stop_side() { stop_kafka; rm -rf "${data:?}"/*; }
+
+# new_kafka_topic NAME PARTITIONS
+new_kafka_topic() {
+  PYTHONPATH=$(tools/install-kafka python):Tests/KafkaClients PYTHONDONTWRITEBYTECODE=1 python3 -c '
+import sys, confluent
+confluent.Admin(sys.argv[1]).create_topic(sys.argv[2], int(sys.argv[3]))' "$bootstrap" "$1" "$2"
+}
+
+# cpu_seconds: of the server, so far, with threads that have ended.
+cpu_seconds() { sed 's/.*) //' "/proc/$broker/stat" | awk -v hertz="$(getconf CLK_TCK)" '{ printf "%.2f\n", ($12 + $13) / hertz }'; }
+
+# produce_load TOPIC COUNT BYTES, consume_load TOPIC COUNT PARTITIONS: MB/s by the load's own last line.
+produce_load() {
+  timeout 100 "$load" -P -b "$bootstrap" -t "$1" -c "$2" -s "$3" -a -1 -q -X linger.ms=5 -X batch.size=1000000 \
+    -X batch.num.messages=100000 >"$work/load" 2>&1 || { tail -n 3 "$work/load" >&2; return 1; }
+  sed -n 's|.* \([0-9]*\) delivered (.* 0 failed) in .* and \([0-9.]*\) MB/s.*|\1 \2|p' "$work/load" | tail -n 1 | rate_of "$2"
+}
+consume_load() {
+  local partition partitions=()
+  for ((partition = 0; partition < $3; partition++)); do partitions+=(-p "$partition"); done
+  timeout 100 "$load" -C -b "$bootstrap" -t "$1" -c "$2" -o beginning "${partitions[@]}" -q \
+    >"$work/load" 2>&1 || { tail -n 3 "$work/load" >&2; return 1; }
+  sed -n 's|^% \([0-9]*\) messages (.*(\([0-9.]*\) MB/s).*|\1 \2|p' "$work/load" | tail -n 1 | rate_of "$2"
+}
+# Everything must have arrived for a rate to count.
+rate_of() {
+  local count rate
+  read -r count rate || { echo "the load has no last line:" >&2; tail -n 3 "$work/load" >&2; return 1; }
+  [ "$count" -ge "$1" ] || { echo "the load moved $count of $1 records" >&2; return 1; }
+  echo "$rate"
+}
+
+# cell SIDE BYTES PARTITIONS: one round: appends to $work/SIDE-BYTES-PARTITIONS.{produce,consume,produce-cpu,consume-cpu}
+# MB/s and CPU seconds per GB.
+cell() {
+  local side=$1 bytes=$2 partitions=$3 count name before rate
+  count=$((bytes == 100 ? 2000000 : 400000)) name=$work/$1-$2-$3
+  start_side "$side"
+  new_kafka_topic load "$partitions"
+  produce_load load 1000 "$bytes" >/dev/null           # connections and files are there
+  before=$(cpu_seconds)
+  rate=$(produce_load load "$count" "$bytes"); echo "$rate" >>"$name.produce"
+  per_gigabyte "$before" "$count" "$bytes" >>"$name.produce-cpu"
+  before=$(cpu_seconds)
+  rate=$(consume_load load "$count" "$partitions"); echo "$rate" >>"$name.consume"
+  per_gigabyte "$before" "$count" "$bytes" >>"$name.consume-cpu"
+  stop_side
+}
+per_gigabyte() { awk -v a="$1" -v b="$(cpu_seconds)" -v n="$2" -v s="$3" 'BEGIN { printf "%.3f\n", (b - a) / (n * s / 1e9) }'; }
+
+# cells SIDE...: five rounds of all cells; the sides take turns, another one begins each time.
+cells() {
+  local round bytes partitions turn sides=("$@")
+  for round in 1 2 3 4 5; do
+    for bytes in 100 1024; do
+      for partitions in 1 4; do
+        for ((turn = 0; turn < $#; turn++)); do cell "${sides[(turn + round) % $#]}" "$bytes" "$partitions"; done
+      done
+    done
+  done
+}
+
+# beside WHAT SIDE BYTES PARTITIONS GOAL least|most UNIT: prints a cell's medians, and adds how far it is from its goal
+# to $work/worst: 1 is the goal itself, more is better for least, worse for most.
+beside() {
+  local own=$work/$2-$3-$4.$1 theirs=$work/tansu-$3-$4.$1 value
+  value=$(ratio "$(median <"$own")" "$(median <"$theirs")")
+  echo "$1 $3 B, $4 partitions: rdmad (flush=$2) $(median <"$own") $7 (spread $(spread <"$own")), Tansu $(median <"$theirs")" \
+    "(spread $(spread <"$theirs")): ${value}x, goal ${5}x"
+  ratio "$value" "$5" >>"$work/worst"
+}
+# worst NAME least|most: the last line.
+worst() {
+  local value
+  value=$(if [ "$2" = least ]; then sort -n "$work/worst"; else sort -rn "$work/worst"; fi | head -n 1)
+  verdict "$1" "${value}x-of-goal" "$value" 1 "$2" x
+}
