@@ -178,7 +178,10 @@ extension Broker {
     /// Whoever waits for the topic's partitions is told at once; the answer comes when the disk has forgotten it.
     private func beginDeletion(_ name: String) throws(BrokerError) -> Begun {
         try Self.refuseInternal(name)
+        let id = directory.id(topic: name)
         let change = try inDirectory { () throws(LogError) in try directory.beginDeletion(topic: name) }
+        if let id { namesByUUID[id] = nil }
+        topicsVersion += 1
         // It goes although the disk may refuse: its logs are closed.
         for partition in topics.removeValue(forKey: name) ?? [] { forget(partition) }
         groups.topicDeleted(name)

@@ -20,6 +20,10 @@ package import TopicProtocol
     private var sortedNames: [String]?
     /// The same by the topic's number: looked up for each batch.
     private var partitionsByID: [UInt32: [Partition]] = [:]
+    /// Names by the topics' own ids.
+    var namesByUUID: [TopicUUID: String] = [:]
+    /// Changes whenever topics or partitions come or go.
+    var topicsVersion: UInt64 = 0
     private var nextTopicID: UInt32 = 1
     /// Partitions with staged batches, and with syncs to ask for.
     private var staged: [Partition] = []
@@ -97,6 +101,8 @@ package import TopicProtocol
             }
         topics[name] = list
         partitionsByID[id] = list
+        namesByUUID[directory.id(topic: name)!] = name
+        topicsVersion += 1
     }
 
     /// Lets go of a deleted partition; whoever waits for it is told.
@@ -123,8 +129,16 @@ package import TopicProtocol
         return list[Int(address.partition)]
     }
 
-    /// A topic's partitions in their order; nil when there is no such topic.
+    /// A topic's partitions, by number.
     package func partitions(of topic: String) -> [Partition]? { topics[topic] }
+
+    /// A topic's own id, the same for its life.
+    package func uuid(of topic: String) -> TopicUUID? { topics[topic] == nil ? nil : directory.id(topic: topic) }
+
+    package func topicName(_ id: TopicUUID) -> String? { namesByUUID[id] }
+
+    /// The id of the cluster that this broker is.
+    package var clusterID: String { directory.clusterID }
 
     package var topicCount: Int { topics.count }
     package var partitionCount: Int { topics.values.reduce(0) { $0 + $1.count } }

@@ -7,9 +7,13 @@ struct CheckpointFile {
     let name: String
     /// How many fields a line has.
     let fieldCount: Int
+    /// How many an earlier version wrote.
+    var formerFieldCount: Int?
 
-    /// The catalog of topics: `name partitions`.
-    static let topics = CheckpointFile(name: "topics", fieldCount: 2)
+    /// The catalog of topics: `name partitions id`.
+    static let topics = CheckpointFile(name: "topics", fieldCount: 3, formerFieldCount: 2)
+    /// The id of the cluster that this broker is: one line, one field.
+    static let clusterID = CheckpointFile(name: "cluster-id", fieldCount: 1)
     /// What topics were given of their own: `topic name value`.
     static let topicConfigs = CheckpointFile(name: "topic-configs", fieldCount: 3)
     /// Kafka's own: `topic partition offset`.
@@ -19,8 +23,6 @@ struct CheckpointFile {
     /// The first producer id that was never reserved: one line, one field.
     static let producerIDs = CheckpointFile(name: "producer-ids", fieldCount: 1)
 
-    /// The cluster's id: one line, one field.
-    static let clusterID = CheckpointFile(name: "cluster-id", fieldCount: 1)
     /// Partitions closed in order: `topic partition logEndOffset bytesOfTheLastSegment`. There only between a clean
     /// stop and the next start.
     static let cleanClose = CheckpointFile(name: "clean-close-checkpoint", fieldCount: 4)
@@ -37,7 +39,9 @@ struct CheckpointFile {
         var entries: [[Substring]] = []
         for line in lines[2..<(2 + count)] {
             let fields = line.split(separator: " ", omittingEmptySubsequences: false)
-            guard fields.count == fieldCount else { throw fault(path, "line '\(line)' has not \(fieldCount) fields") }
+            guard fields.count == fieldCount || fields.count == formerFieldCount else {
+                throw fault(path, "line '\(line)' has not \(fieldCount) fields")
+            }
             entries.append(fields)
         }
         return entries

@@ -113,8 +113,9 @@ extension LogDirectory {
     }
 
     /// Replaces the catalog.
-    func addCatalog(_ catalog: [String: Int], to steps: inout DirectorySteps, done: @escaping () -> Void = {}) {
-        let lines = catalog.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+    func addCatalog(_ catalog: [String: CatalogEntry], to steps: inout DirectorySteps, done: @escaping () -> Void = {})
+    {
+        let lines = CatalogEntry.lines(catalog)
         steps.add(
             { [files, path] () throws(LogError) in try CheckpointFile.topics.write(lines, in: path, files) },
             done: done)

@@ -77,9 +77,16 @@ extension LogDirectory {
             }
         }
         addConfigs(own, to: &steps)
-        let all = catalog.merging(made.map { ($0.creation.name, $0.creation.partitions) }) { $1 }
-        addCatalog(all, to: &steps) { [self] in
-            for (creation, logs) in made { self.logs[creation.name, default: []] += logs }
+        var all = catalog
+        for (creation, _) in made {
+            let id = all[creation.name]?.id ?? TopicUUID(random: files.storage.random)
+            all[creation.name] = CatalogEntry(partitions: creation.partitions, id: id)
+        }
+        addCatalog(all, to: &steps) { [self, all] in
+            for (creation, logs) in made {
+                self.logs[creation.name, default: []] += logs
+                ids[creation.name] = all[creation.name]!.id
+            }
         }
     }
 

@@ -13,12 +13,13 @@ extension LogDirectory {
     ///   directory was renamed.
     /// - Throws: `unknownTopic`.
     package func beginDeletion(topic name: String) throws(LogError) -> DirectoryChange<LogError?> {
-        guard let count = logs[name]?.count ?? pendingDeletes[name] else {
+        guard let entry = catalog[name] else {
             throw LogError(.unknownTopic, operation: "deleting topic", path: name, advice: "there is no topic \(name)")
         }
         for log in logs[name] ?? [] { log.abandon() }
         logs[name] = nil
-        pendingDeletes[name] = count
+        ids[name] = nil
+        pendingDeletes[name] = entry
         mayStoreForeignPoints = true
         var steps = DirectorySteps()
         addMarks(of: name, to: &steps)
@@ -35,15 +36,17 @@ extension LogDirectory {
 
     /// Goes on with deletes that a stop has cut, and removes what is left of those that were past the catalog.
     /// - Returns: the topics that remain, sorted.
-    func finishDeletes(_ catalog: [String: Int], _ found: [String]) throws(LogError) -> [(String, Int)] {
+    func finishDeletes(_ catalog: [String: CatalogEntry], _ found: [String]) throws(LogError) -> [(String, Int)] {
         let marked = Set(found.filter(TopicName.isDeleted(directory:)))
-        let cut = catalog.filter { topic, count in
-            (0..<count).contains { marked.contains(TopicName.deletedDirectory(topic, $0)) }
+        let cut = catalog.filter { topic, entry in
+            (0..<entry.partitions).contains { marked.contains(TopicName.deletedDirectory(topic, $0)) }
         }
         let remaining = catalog.filter { cut[$0.key] == nil }
         if !cut.isEmpty {
             var steps = DirectorySteps()
-            for (topic, count) in cut.sorted(by: { $0.key < $1.key }) { addRenames(of: topic, count, to: &steps) }
+            for (topic, entry) in cut.sorted(by: { $0.key < $1.key }) {
+                addRenames(of: topic, entry.partitions, to: &steps)
+            }
             addVolumeSync(to: &steps)
             addCatalog(remaining, to: &steps)
             try steps.perform()
@@ -54,12 +57,12 @@ extension LogDirectory {
                 try files.removeDirectory(volume.path + "/" + name)
             }
         }
-        return remaining.sorted { $0.key < $1.key }
+        return remaining.sorted { $0.key < $1.key }.map { ($0.key, $0.value.partitions) }
     }
 
     /// Steps 1 and 2 of a delete; step 1 may have been done in part.
     func addMarks(of topic: String, to steps: inout DirectorySteps) {
-        addRenames(of: topic, pendingDeletes[topic]!, to: &steps)
+        addRenames(of: topic, pendingDeletes[topic]!.partitions, to: &steps)
         addVolumeSync(to: &steps)
         addCatalog(catalog.filter { $0.key != topic }, to: &steps) { [self] in pendingDeletes[topic] = nil }
     }
@@ -101,7 +104,18 @@ extension LogDirectory {
     }
 
     /// What the catalog must say now.
-    var catalog: [String: Int] {
-        logs.mapValues(\.count).merging(pendingDeletes) { $1 }
+    var catalog: [String: CatalogEntry] {
+        let present = logs.map { ($0.key, CatalogEntry(partitions: $0.value.count, id: ids[$0.key]!)) }
+        return Dictionary(uniqueKeysWithValues: present).merging(pendingDeletes) { $1 }
+    }
+}
+
+/// What the catalog says of a topic.
+struct CatalogEntry: Equatable {
+    var partitions: Int
+    var id: TopicUUID
+
+    static func lines(_ catalog: [String: CatalogEntry]) -> [String] {
+        catalog.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.partitions) \($0.value.id)" }
     }
 }

@@ -5,7 +5,7 @@ internal import Synchronization
 /// The data directory: the catalog of topics, their partitions' logs, and the ids given to producers.
 ///
 /// ```
-/// .lock   topics   topic-configs   producer-ids
+/// .lock   topics   topic-configs   producer-ids   cluster-id
 /// recovery-point-offset-checkpoint   log-start-offset-checkpoint   clean-close-checkpoint
 /// <topic>-<partition>/   <topic>-<partition>.delete/
 /// ```
@@ -23,9 +23,13 @@ package final class LogDirectory {
     let files: FileSystem
     /// Partitions by index.
     var logs: [String: [PartitionLog]] = [:]
-    /// Partition counts of topics whose delete failed before the catalog forgot them. Until it does, it must name them:
-    /// or their directories would be nobody's.
-    var pendingDeletes: [String: Int] = [:]
+    /// The topics' ids.
+    var ids: [String: TopicUUID] = [:]
+    /// The id of the cluster that this broker is, made when the directory was first opened: text without blanks.
+    package private(set) var clusterID = ""
+    /// Topics whose delete failed before the catalog forgot them. Until it does, it must name them: or their
+    /// directories would be nobody's.
+    var pendingDeletes: [String: CatalogEntry] = [:]
     /// What topics were given of their own. Of topics that are gone there may be some.
     var configs: [String: [String: String]] = [:]
     /// Where the partitions are: the directory itself, which holds the catalog too, and others.
@@ -91,6 +95,9 @@ package final class LogDirectory {
 
     /// How many partitions a topic has, or nil when there is no such topic.
     package func partitionCount(topic: String) -> Int? { logs[topic]?.count }
+
+    /// A topic's id, or nil when there is no such topic.
+    package func id(topic: String) -> TopicUUID? { ids[topic] }
 
     /// A partition's log, or nil when there is no such topic or partition.
     package func partition(topic: String, index: Int) -> PartitionLog? {
@@ -160,15 +167,6 @@ package final class LogDirectory {
         }
         let id = producerIDs.lowerBound
         producerIDs = (id + 1)..<producerIDs.upperBound
-        return id
-    }
-
-    /// The id under which clients know the cluster that keeps its data here.
-    /// - Parameter make: Makes one, the first time.
-    package func clusterID(_ make: () -> String) throws(LogError) -> String {
-        if let line = try CheckpointFile.clusterID.read(in: path, files)?.first { return String(line[0]) }
-        let id = make()
-        try CheckpointFile.clusterID.write([id], in: path, files)
         return id
     }
 
@@ -269,13 +267,16 @@ package final class LogDirectory {
             let logs = (next..<(next + count)).map { PartitionLog(recovered[$0], volume: places[$0]) }
             next += count
             self.logs[topic] = logs
+            ids[topic] = catalog[topic]!.id
             recoveryReport.add(topic, logs)
         }
         recoveryReport.topicCount = logs.count
         recoveryReport.orphans = found.filter { name in
-            TopicName.parse(directory: name).map { ($0.partition < catalog[$0.topic] ?? 0) == false } ?? false
+            TopicName.parse(directory: name).map { ($0.partition < catalog[$0.topic]?.partitions ?? 0) == false }
+                ?? false
         }
         try recoverProducerIDs()
+        try recoverClusterID()
         // From here on partitions are written to: what was said of their ends is no longer true.
         try files.remove(path + "/" + CheckpointFile.cleanClose.name)
         if !isUnclean && bounds.count == recovered.count {
@@ -329,8 +330,8 @@ package final class LogDirectory {
         return all
     }
 
-    /// Topics and their partition counts.
-    private func readCatalog(_ found: [String]) throws(LogError) -> [String: Int] {
+    /// The topics. Those of an earlier version are given ids.
+    private func readCatalog(_ found: [String]) throws(LogError) -> [String: CatalogEntry] {
         guard let lines = try CheckpointFile.topics.read(in: path, files) else {
             if let orphan = found.first(where: { TopicName.parse(directory: $0) != nil }) {
                 throw LogError(
@@ -341,15 +342,19 @@ package final class LogDirectory {
             try CheckpointFile.topics.write([], in: path, files)
             return [:]
         }
-        var catalog: [String: Int] = [:]
+        var catalog: [String: CatalogEntry] = [:]
         for line in lines {
             let topic = String(line[0])
+            let id = line.count > 2 ? TopicUUID(line[2]) : TopicUUID(random: files.storage.random)
             guard TopicName.fault(in: topic) == nil, let count = Int(line[1]),
-                (1...TopicName.partitionsMax).contains(count), catalog[topic] == nil
+                (1...TopicName.partitionsMax).contains(count), catalog[topic] == nil, let id
             else {
                 throw CheckpointFile.topics.fault(path + "/topics", "line '\(line.joined(separator: " "))'")
             }
-            catalog[topic] = count
+            catalog[topic] = CatalogEntry(partitions: count, id: id)
+        }
+        if lines.contains(where: { $0.count == 2 }) {
+            try CheckpointFile.topics.write(CatalogEntry.lines(catalog), in: path, files)
         }
         return catalog
     }
@@ -366,6 +371,19 @@ package final class LogDirectory {
             bounds[TopicName.directory(String(line[0]), index)] = Offset(offset)
         }
         return bounds
+    }
+
+    private func recoverClusterID() throws(LogError) {
+        let file = CheckpointFile.clusterID
+        if let lines = try file.read(in: path, files) {
+            guard lines.count == 1, !lines[0][0].isEmpty else {
+                throw file.fault(path + "/" + file.name, "one id is expected")
+            }
+            clusterID = String(lines[0][0])
+        } else {
+            clusterID = TopicUUID(random: files.storage.random).description
+            try file.write([clusterID], in: path, files)
+        }
     }
 
     private func recoverProducerIDs() throws(LogError) {

@@ -47,12 +47,16 @@ package protocol LogStorage: Sendable {
     func exists(_ path: String) -> Int32
     /// `readdir(3)`: all names, in no order, without `.` and `..`.
     func names(in path: String, _ take: (String) -> Void) -> Int32
+    /// 64 random bits, fit for ids that nobody else has: `getrandom(2)`.
+    func random() -> UInt64
 }
 
 extension LogStorage {
     package func synchronizeFileSystem(of descriptor: Int32) -> Int32 { -EOPNOTSUPP }
 
     package func unlock(_ descriptor: Int32) {}
+
+    package func random() -> UInt64 { .random(in: .min ... .max) }
 
     package func size(at path: String) -> Int64 {
         let descriptor = open(path, O_RDONLY)

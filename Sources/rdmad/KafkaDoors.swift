@@ -2,19 +2,16 @@ import BrokerCore
 import KafkaFrontend
 import Logging
 import Reactor
-import TopicLog
 
 /// The Kafka listeners of a broker, with what they share.
 struct KafkaDoors {
     let settings: KafkaSettings
-    let directory: LogDirectory
     let connectionsMax: Int
     private var resources: NetworkResources?
     private var count = 0
 
-    init(settings: KafkaSettings, directory: LogDirectory, connectionsMax: Int) {
+    init(settings: KafkaSettings, connectionsMax: Int) {
         self.settings = settings
-        self.directory = directory
         self.connectionsMax = connectionsMax
     }
 
@@ -26,8 +23,7 @@ struct KafkaDoors {
             ?? NetworkResources(
                 settings.network(connectionsMax: connectionsMax, batchBytesMax: batchBytesMax))
         self.resources = resources
-        let options = try settings.door(
-            address, index: count, clusterID: try directory.clusterID(KafkaSettings.makeClusterID))
+        let options = try settings.door(address, index: count)
         count += 1
         let door = try KafkaListener.open(
             host: address.host, port: address.port, security: ListenerSecurity(), options: options, number: number,

@@ -55,11 +55,10 @@ struct KafkaSettings: ParsableArguments {
     }
 
     /// - Parameter index: The listener's number among the Kafka listeners.
-    func door(_ address: KafkaAddress, index: Int, clusterID: String) throws -> KafkaDoorOptions {
+    func door(_ address: KafkaAddress, index: Int) throws -> KafkaDoorOptions {
         var options = KafkaDoorOptions()
         options.address = address.withoutPort
         options.nodeID = nodeId
-        options.clusterID = clusterID
         options.createsTopics = autoCreateTopicsEnable
         options.partitionsPerTopic = numPartitions
         options.fetchBytesMax = fetchMaxBytes
@@ -78,13 +77,6 @@ struct KafkaSettings: ParsableArguments {
         var name = [CChar](repeating: 0, count: 256)
         guard unsafe gethostname(&name, name.count - 1) == 0 else { return "localhost" }
         return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
-
-    /// A new cluster's id: 128 bits as Kafka writes them, in 22 characters of base 64.
-    static func makeClusterID() -> String {
-        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
-        // The last one stands for two bits.
-        return String((0..<21).map { _ in alphabet.randomElement()! }) + String("AQgw".randomElement()!)
     }
 }
 

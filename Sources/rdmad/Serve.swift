@@ -165,7 +165,7 @@ struct Serve: ParsableCommand {
         limits.batchBytesMax = maxMessageBytes
         limits.windowBytesMax = windowBytes
         var doors: [any Door] = []
-        var kafkaDoors = KafkaDoors(settings: kafka, directory: directory, connectionsMax: self.limits.maxConnections)
+        var kafkaDoors = KafkaDoors(settings: kafka, connectionsMax: self.limits.maxConnections)
         for (url, address, isWanted) in addresses {
             do {
                 doors.append(try open(address, number: doors.count, broker, limits, &kafkaDoors, log))

@@ -17,6 +17,9 @@ extension LogHarness {
                 continue
             }
             model.topics[name]!.isUncertain = false
+            let id = log.id(topic: name)!
+            guard model.topics[name]!.id ?? id == id else { throw Violation("topic \(name) has another id") }
+            model.topics[name]!.id = id
             let known = model.topics[name]!
             guard count == known.partitions.count || known.partitions.count < count && count <= known.partitionsMax
             else { throw Violation("topic \(name) has \(count) partitions") }

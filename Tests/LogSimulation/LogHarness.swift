@@ -77,7 +77,9 @@ package final class LogHarness {
         model.topics[name] = .init(partitions: Array(repeating: .init(), count: partitions), isUncertain: true)
         try attempt("create \(name)") {
             try log.createTopic(name: name, partitions: partitions)
-            if !process.isDead { model.topics[name]!.isUncertain = false }
+            guard !process.isDead else { return }
+            model.topics[name]!.isUncertain = false
+            model.topics[name]!.id = log.id(topic: name)
         }
     }
 

@@ -1,4 +1,5 @@
 package import RecordFormat
+package import TopicLog
 
 /// What a log must hold, and what it may.
 package struct LogModel {
@@ -31,6 +32,8 @@ package struct LogModel {
         package var isUncertain = false
         /// The process ended while it was given so many partitions, or that failed: there may be these, or those above.
         package var partitionsMax = 0
+        /// Once it is known.
+        package var id: TopicUUID?
     }
 
     package var topics: [String: Topic] = [:]

@@ -98,6 +98,8 @@ package final class SimulatedDisk: Sendable {
     struct State {
         let root = SimulatedNode(isDirectory: true)
         var generator: SeededGenerator
+        /// For ids: apart, so that how many are made changes nothing else.
+        var ids = SeededGenerator(seed: 1)
         let sectorBytes: Int
         let lies: Lies
         let shortOneIn: Int

@@ -24,6 +24,8 @@ package struct SimulatedProcess: LogStorage {
 
     // MARK: - LogStorage
 
+    package func random() -> UInt64 { disk.state.withLock { $0.ids.next() } }
+
     package func open(_ path: String, _ flags: Int32) -> Int32 {
         let kind = flags & O_CREAT != 0 ? SystemCall.create : .open
         return Int32(call(kind, path) { state, _ in state.open(path, flags) })

@@ -24,7 +24,10 @@ import Testing
         data.partition(topic: "flights", index: 2)!.append(records: 5)
         #expect(data.partition(topic: "flights", index: 3) == nil && data.partition(topic: "x", index: 0) == nil)
         try data.close()
-        #expect(String(decoding: readFile(path + "/topics"), as: UTF8.self) == "0\n2\na-1 1\nflights 3\n")
+        let ids = ["a-1", "flights"].map { data.id(topic: $0)! }
+        #expect(
+            String(decoding: readFile(path + "/topics"), as: UTF8.self)
+                == "0\n2\na-1 1 \(ids[0])\nflights 3 \(ids[1])\n")
         let points = String(decoding: readFile(path + "/recovery-point-offset-checkpoint"), as: UTF8.self)
         #expect(points == "0\n4\na-1 0 0\nflights 0 0\nflights 1 0\nflights 2 5\n")
         let again = try openDirectory(path)
@@ -105,7 +108,10 @@ import Testing
         data.partition(topic: "t", index: 0)!.append()
         try data.close()
         let catalog = readFile(path + "/topics")
-        for bad in ["", "1\n1\nt 2\n", "0\n2\nt 2\n", "0\n1\nt\n", "0\n1\nt 0\n", "0\n1\nt 2", "0\n1\n../t 2\n"] {
+        for bad in [
+            "", "1\n1\nt 2\n", "0\n2\nt 2\n", "0\n1\nt\n", "0\n1\nt 0\n", "0\n1\nt 2", "0\n1\n../t 2\n",
+            "0\n1\nt 2 AAAA\n", "0\n1\nt 2 AAAAAAAAAAAAAAAAAAAAAB\n",
+        ] {
             writeFile(path + "/topics", Array(bad.utf8))
             #expect(code { _ = try openDirectory(path) } == .invalidCatalog, "'\(bad)'")
         }

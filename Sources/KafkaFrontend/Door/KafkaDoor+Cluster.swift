@@ -44,7 +44,7 @@ extension KafkaDoor {
         broker.host = options.advertisedHost
         broker.port = options.advertisedPort
         response.brokers = [broker]
-        response.clusterId = options.clusterID
+        response.clusterId = broker.clusterID
         response.controllerId = options.nodeID
         response.topics = topics.map { topic($0.name, $0.error, request) }
         if request.includeClusterAuthorizedOperations {
@@ -80,7 +80,7 @@ extension KafkaDoor {
 
     func describeCluster(_ request: DescribeClusterRequest, _ call: KafkaCall) {
         var response = DescribeClusterResponse()
-        response.clusterId = options.clusterID
+        response.clusterId = broker.clusterID
         response.endpointType = request.endpointType
         guard request.endpointType == 1 else {
             response.errorCode = request.endpointType == 2 ? .mismatchedEndpointType : .unsupportedEndpointType

@@ -4,7 +4,6 @@ package struct KafkaDoorOptions: Sendable {
     package var address = ""
     /// The only broker (`node.id`).
     package var nodeID: Int32 = 1
-    package var clusterID = ""
     /// Where clients are told to connect to (`advertised.listeners`).
     package var advertisedHost = "localhost"
     package var advertisedPort: Int32 = 9092
