@@ -31,6 +31,7 @@ extension ErrorCode {
             switch rejection {
             case .outOfOrderSequence: .outOfOrderSequence
             case .invalidProducerEpoch: .invalidProducerEpoch
+            case .invalidTransactionState: .invalidTransactionState
             case .storage, .fenced: .storageError
             }
     }
@@ -42,7 +43,7 @@ extension AppendRejection {
         switch self {
         case .storage(let error): error.description
         case .fenced(let fence): fence.description
-        case .outOfOrderSequence, .invalidProducerEpoch: nil
+        case .outOfOrderSequence, .invalidProducerEpoch, .invalidTransactionState: nil
         }
     }
 }

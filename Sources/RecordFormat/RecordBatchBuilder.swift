@@ -118,12 +118,19 @@ package struct RecordBatchBuilder {
     /// - Parameters:
     ///   - producerID: -1 when not idempotent; epoch and sequence are then -1 too.
     ///   - baseSequence: The sequence number of the first record.
+    ///   - isTransactional: Whether the records count only once their transaction is committed.
+    ///   - isControl: Whether the record is a broker's marker.
     /// - Returns: The size of the batch in bytes, from the buffer's start.
     /// - Precondition: at least one record, not sealed.
-    package mutating func seal(producerID: Int64 = -1, epoch: Int16 = -1, baseSequence: Int32 = -1) -> Int {
+    package mutating func seal(
+        producerID: Int64 = -1, epoch: Int16 = -1, baseSequence: Int32 = -1, isTransactional: Bool = false,
+        isControl: Bool = false
+    ) -> Int {
         precondition(recordCount > 0, "a batch has at least one record")
         precondition(!isSealed, "the batch is sealed already")
         isSealed = true
+        if isTransactional { header.attributes |= RecordBatchHeader.transactionalBit }
+        if isControl { header.attributes |= RecordBatchHeader.controlBit }
         header.batchLength = Int32(sizeInBytes - RecordBatchHeader.lengthOverhead)
         header.lastOffsetDelta = Int32(recordCount - 1)
         header.recordCount = Int32(recordCount)

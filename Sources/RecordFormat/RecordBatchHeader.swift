@@ -77,14 +77,14 @@ package struct RecordBatchHeader: Hashable, Sendable {
     /// Whether every record's timestamp is `maxTimestamp`, set by a broker.
     package var isLogAppendTime: Bool { attributes & 0x08 != 0 }
     /// Whether the batch belongs to a transaction.
-    package var isTransactional: Bool { attributes & 0x10 != 0 }
+    package var isTransactional: Bool { attributes & Self.transactionalBit != 0 }
     /// Whether the records are a broker's markers, not a producer's data.
-    package var isControl: Bool { attributes & 0x20 != 0 }
+    package var isControl: Bool { attributes & Self.controlBit != 0 }
 
     /// When compaction may drop the batch's tombstones, in milliseconds since 1970; nil before it has seen them.
     /// It stands where the base timestamp does.
     package var deleteHorizon: Int64? { attributes & Self.deleteHorizonBit != 0 ? baseTimestamp : nil }
-    static let deleteHorizonBit: Int16 = 0x40
+    static let transactionalBit: Int16 = 0x10, controlBit: Int16 = 0x20, deleteHorizonBit: Int16 = 0x40
 
     /// The sequence number `count` records later; after Int32.max comes 0.
     /// - Parameter count: 0 or more. `sequence` may be -1 (none): the result is then meaningless, but no trap.

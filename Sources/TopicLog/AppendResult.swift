@@ -16,6 +16,8 @@ package enum AppendRejection: Equatable, Sendable {
     case outOfOrderSequence
     /// A newer instance of the producer has taken over.
     case invalidProducerEpoch
+    /// The producer has a transaction here, and the batch is not of it.
+    case invalidTransactionState
     /// The file system refused. Retriable unless the log is poisoned.
     case storage(LogError)
     /// The partition has a corrupt range and takes no more.

@@ -21,6 +21,7 @@ package struct Compaction: Sendable {
         let sizeInBytes: Int64
         let file: LogFile
         let summary: SegmentSummary?
+        let aborted: [AbortedTransaction]
     }
 
     let pass: CompactionPass

@@ -59,8 +59,11 @@ struct CompactionWriter {
             sizeInBytes: segment.sizeInBytes, endOffset: segment.endOffset,
             cleanedOffset: min(survey.end, segment.endOffset), headersChecksum: headersChecksum)
         segment.summary = summary
+        segment.setMerged(group.flatMap(\.aborted), isWritten: group.count == 1)
         if !compaction.pass.isCancelled {
             try Segment.removeIndexes(base, in: compaction.directory, compaction.files)
+            // Before the file is in place; until then it says too much, which does no harm.
+            try segment.saveAborted()
             // Not clean until it is in place. A file from which nothing was taken is as the old one: were it called
             // clean too early, what earlier segments of this pass must lose would never be looked for again.
             var pending = summary

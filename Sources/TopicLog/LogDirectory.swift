@@ -213,10 +213,11 @@ package final class LogDirectory {
         var clean: [String] = []
         for topic in topics {
             for (index, log) in logs[topic]!.enumerated() {
-                if let left = log.cleanClose {
-                    clean.append("\(topic) \(index) \(left.logEndOffset) \(left.lastSegmentBytes)")
+                let left = log.cleanClose
+                attempt { () throws(LogError) in
+                    try log.close()
+                    if let left { clean.append("\(topic) \(index) \(left.logEndOffset) \(left.lastSegmentBytes)") }
                 }
-                attempt { () throws(LogError) in try log.close() }
             }
         }
         attempt { () throws(LogError) in try CheckpointFile.cleanClose.write(clean, in: path, files) }

@@ -113,7 +113,7 @@ struct LogRecovery {
             } else if let offset = Segment.offset(ofName: name, ProducerSnapshot.suffix) {
                 snapshots.append(offset)
             } else if name.hasSuffix(Segment.cleanedSuffix) || name.hasSuffix(SegmentSummary.suffix)
-                || name.hasSuffix(SegmentSummary.suffix + ".tmp")
+                || name.hasSuffix(SegmentSummary.suffix + ".tmp") || name.hasSuffix(TransactionIndex.suffix + ".tmp")
             {
                 others.append(name)
             }
@@ -221,6 +221,7 @@ struct LogRecovery {
         defer { scanner.deallocate() }
         let summaries = summaries[segment.baseOffset] ?? []
         var hasGaps = false
+        var aborted: [AbortedTransaction] = []
         var reported: Int64 = 0
         defer { if !isDurable { progress?.add(bytes: fileBytes - reported) } }
         while segment.sizeInBytes < fileBytes {
@@ -233,17 +234,24 @@ struct LogRecovery {
             case .failure(let damage):
                 // What comes before can still be read.
                 if hasGaps { segment.summary = summaries[0] }
+                if !isDurable { try segment.setAborted(aborted) }
                 return damage.reason
             case .success(let header):
                 hasGaps = hasGaps || header.baseOffset != nextOffset || !header.hasConsistentCount
+                let marker =
+                    header.isControl && !isDurable
+                    ? try scanner.marker(at: segment.sizeInBytes, bytes: header.sizeInBytes) : nil
                 segment.add(header)
-                take(header, isDurable: isDurable)
+                if let ended = take(header, isDurable: isDurable, marker), !ended.isCommitted {
+                    aborted.append(ended.transaction)
+                }
                 if !isDurable, segment.sizeInBytes - reported >= Int64(SegmentScanner.scanBytes) {
                     progress?.add(bytes: segment.sizeInBytes - reported)
                     reported = segment.sizeInBytes
                 }
             }
         }
+        if !isDurable { try segment.setAborted(aborted) }
         segment.summary = summaries.first {
             $0.endOffset == segment.endOffset && $0.headersChecksum == scanner.headersChecksum
         }
@@ -256,15 +264,20 @@ struct LogRecovery {
         return "the batch headers are not those that compaction wrote"
     }
 
-    private mutating func take(_ header: RecordBatchHeader, isDurable: Bool) {
+    /// - Returns: the transaction that it ends, where nothing else says so.
+    private mutating func take(
+        _ header: RecordBatchHeader, isDurable: Bool, _ marker: EndTransactionMarker?
+    ) -> EndedTransaction? {
+        var ended: EndedTransaction?
         if !isDurable {
-            producers!.replay(header)
+            ended = producers!.replay(header, marker)
             epochs.add(header.partitionLeaderEpoch, at: header.baseOffset)
         }
         leaderEpoch = header.partitionLeaderEpoch
         nextOffset = header.lastOffset.advanced(by: 1)
         result.batches += 1
         if header.lastOffset >= bound { result.bytesChecked += Int64(header.sizeInBytes) }
+        return ended
     }
 
     /// Writes what belongs to the segments that were walked, and lets go of the files.
@@ -272,7 +285,10 @@ struct LogRecovery {
         segments.last?.closeFile()
         // The files of a fenced partition stay as they were found.
         guard fence == nil else { return }
-        for segment in segments.dropLast() { segment.releaseIndexes() }
+        for segment in segments.dropLast() {
+            segment.releaseIndexes()
+            try segment.saveAborted()
+        }
         // Snapshots of what is not in the log must not be met again when it has grown so far a second time.
         let stale = snapshots.filter { $0 > nextOffset }
         for offset in stale { try files.remove(directory + "/" + Segment.name(offset, ProducerSnapshot.suffix)) }
@@ -305,6 +321,7 @@ struct LogRecovery {
         let target = try tornPath(for: path)
         try files.rename(path, to: target)
         try Segment.removeIndexes(base, in: directory, files)
+        try files.remove(directory + "/" + Segment.name(base, TransactionIndex.suffix))
         try files.synchronizeDirectory(directory)
         result.tornFiles.insert(target, at: 0)
     }

@@ -56,6 +56,8 @@ extension PartitionLog {
                 results.append(.rejected(.outOfOrderSequence))
             case .invalidProducerEpoch:
                 results.append(.rejected(.invalidProducerEpoch))
+            case .invalidTransactionState:
+                results.append(.rejected(.invalidTransactionState))
             case .accept:
                 if !fits(header) {
                     // A full segment ends the run; the batch is judged again with the next one.
@@ -70,7 +72,8 @@ extension PartitionLog {
                 header.baseOffset = logEndOffset
                 header.partitionLeaderEpoch = leaderEpoch
                 unsafe RecordBatch.assign(baseOffset: logEndOffset, leaderEpoch: leaderEpoch, in: bytes)
-                producers.record(header, baseOffset: logEndOffset)
+                let marker = header.isControl ? unsafe EndTransactionMarker(UnsafeRawBufferPointer(bytes)) : nil
+                producers.record(header, baseOffset: logEndOffset, marker)
                 unsafe run.add(header, bytes)
                 results.append(.appended(base: header.baseOffset, last: header.lastOffset))
                 logEndOffset = header.lastOffset.advanced(by: 1)
@@ -95,6 +98,8 @@ extension PartitionLog {
             let old = segments[segments.count - 1]
             // Until a ticket has covered it, its descriptor is needed.
             old.isDirty = true
+            // Once there is a next segment, nobody looks into this one for them again.
+            try old.saveAborted()
             let new = try Segment.create(
                 logEndOffset, in: directory, options: options, openFiles: volume.openFiles, files)
             old.releaseIndexes()
@@ -133,7 +138,7 @@ extension PartitionLog {
         }
         active.isDirty = true
         statistics.bytesAppended += run.byteCount
-        producers.commit()
+        take(producers.commit(), in: active)
         return nil
     }
 

@@ -19,19 +19,21 @@ extension PartitionLog {
     /// - Parameter nowMilliseconds: Since 1970: what tombstones are kept by.
     /// - Returns: nil when the policy does not say so, nothing is dirty, or a pass is out already.
     package func beginCompaction(nowMilliseconds: Int64) -> Compaction? {
-        guard compaction == nil, cleanableBytes.dirty > 0 else { return nil }
-        let segments = cleanableSegments
+        guard compaction == nil, cleanableBytes.dirty > 0, (try? activate()) != nil else { return nil }
+        // What is not decided is not looked at.
+        let stable = producers.ongoing.first ?? logEndOffset
+        let segments = cleanableSegments.prefix { $0.endOffset <= stable }
         guard let dirty = segments.first(where: { !$0.isClean }) else { return nil }
         var sources: [Compaction.Source] = []
         for segment in segments {
             // One that cannot be opened ends the pass: those behind it wait for the next.
-            guard let file = try? segment.open() else { break }
+            guard let file = try? segment.open(), let aborted = try? aborted(of: segment) else { break }
             sources.append(
                 .init(
                     baseOffset: segment.baseOffset, endOffset: segment.endOffset, generation: segment.generation,
-                    sizeInBytes: segment.sizeInBytes, file: file, summary: segment.summary))
+                    sizeInBytes: segment.sizeInBytes, file: file, summary: segment.summary, aborted: aborted))
         }
-        guard dirty.endOffset <= sources.last?.endOffset ?? .zero, (try? activate()) != nil else { return nil }
+        guard dirty.endOffset <= sources.last?.endOffset ?? .zero else { return nil }
         let pass = CompactionPass()
         compaction = pass
         return Compaction(

@@ -213,7 +213,7 @@ extension PartitionLog {
     }
 
     /// The segment that holds an offset inside the log.
-    private func segmentIndex(for offset: Offset) -> Int {
+    func segmentIndex(for offset: Offset) -> Int {
         var low = 0
         var high = segments.count
         while low < high {

@@ -50,7 +50,7 @@ package final class PartitionLog {
     private(set) var isActive: Bool
     private(set) var epochs: LeaderEpochs
     /// Where the snapshots are that the last recovery knew, or this log wrote.
-    private var snapshots: [Offset]
+    private(set) var snapshots: [Offset]
     /// Rolled segments that no finished ticket has covered yet.
     var unsynced: [Segment] = []
     /// Where the last sync ended; nil before the first.
@@ -58,6 +58,8 @@ package final class PartitionLog {
     /// How far the tickets handed out reach.
     var ticketedOffset: Offset
     var run = AppendRun()
+    /// Transactions that have ended, but whose marker consumers may not see yet.
+    var ended: [EndedTransaction] = []
     /// The pass of compaction that is out, or nil.
     var compaction: CompactionPass?
     /// How often compaction has replaced a segment.
@@ -197,6 +199,8 @@ package final class PartitionLog {
         // The files of a fenced partition stay as they were found, and a poisoned one's are not to be trusted. Of a log
         // that nobody has appended to they are as they should be.
         guard refusal == nil, isActive, let active = segments.last, logEndOffset > .zero else { return }
+        // Without it the close is not a clean one: it must be there, the others need not.
+        try active.saveAborted()
         try active.saveIndexes()
         try writeSnapshot()
     }
@@ -229,6 +233,7 @@ package final class PartitionLog {
         let restored = try ProducerTable.restore(
             segments: segments, snapshots: snapshots, below: logEndOffset, directory: directory, options, files)
         try segments.last?.loadIndexes()
+        if let active = segments.last { try aborted(of: active) }
         epochs = LeaderEpochs.read(in: directory, files)
         producers = restored.producers
         damages += restored.damages.filter { damage(at: $0.offsets.lowerBound) == nil }

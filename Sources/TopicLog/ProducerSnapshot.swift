@@ -1,17 +1,17 @@
 internal import Glibc
 internal import RecordFormat
 
-/// The file `<offset>.snapshot`: the idempotent producers as they were before that offset.
+/// The file `<offset>.snapshot`: the idempotent producers and their transactions as they were before that offset.
 ///
 /// ```
 /// version i16 = 1 | crc u32 | count i32 | count × entry | tail
 /// entry  producerId i64 | epoch i16 | lastSequence i32 | lastOffset i64 | offsetDelta i32 | timestamp i64
-///        | coordinatorEpoch i32 = -1 | currentTxnFirstOffset i64 = -1
+///        | coordinatorEpoch i32 | currentTxnFirstOffset i64
 /// tail   "rdmd" | for each entry: count u8 | count × (lastSequence i32 | lastOffset i64 | offsetDelta i32)
 /// ```
 /// Big-endian; CRC-32C of everything behind it. Up to the tail it is Kafka's, whose reader checks the sum over the
-/// whole file and ignores what follows the entries. Kafka's entry holds a producer's last batch; the tail holds the up
-/// to four before it, oldest first (docs/adr/0012-derived-files.md).
+/// whole file and ignores what follows the entries. What there is not is -1. Kafka's entry holds a producer's last
+/// batch; the tail holds the up to four before it, oldest first (docs/adr/0012-derived-files.md).
 enum ProducerSnapshot {
     static let suffix = ".snapshot"
     private static let version: Int16 = 1
@@ -26,14 +26,14 @@ enum ProducerSnapshot {
         tail.appendBigEndian(tailMark)
         for (producerID, state) in states {
             let batches = state.oldestFirst
-            let last = batches.last!
+            let last = batches.last ?? .none
             body.appendBigEndian(producerID)
             body.appendBigEndian(state.epoch)
             body.append(last)
             body.appendBigEndian(state.lastTimestamp)
-            body.appendBigEndian(-1 as Int32)
-            body.appendBigEndian(-1 as Int64)
-            tail.append(UInt8(batches.count - 1))
+            body.appendBigEndian(state.coordinatorEpoch)
+            body.appendBigEndian(state.transactionStart?.rawValue ?? -1)
+            tail.append(UInt8(batches.dropLast().count))
             for batch in batches.dropLast() { tail.append(batch) }
         }
         body += tail
@@ -54,19 +54,23 @@ enum ProducerSnapshot {
         guard computed == sum, let count = reader.next(Int32.self), count >= 0,
             Int(count) <= (bytes.count - 10) / entryBytes
         else { return nil }
-        var entries: [(id: Int64, epoch: Int16, last: ProducerState.Batch, timestamp: Int64)] = []
+        var entries: [(id: Int64, state: ProducerState, last: ProducerState.Batch, timestamp: Int64)] = []
         entries.reserveCapacity(Int(count))
         for _ in 0..<count {
             guard let id = reader.next(Int64.self), let epoch = reader.next(Int16.self), let last = reader.batch(),
-                let timestamp = reader.next(Int64.self), reader.next(Int32.self) != nil, reader.next(Int64.self) != nil
+                let timestamp = reader.next(Int64.self), let coordinatorEpoch = reader.next(Int32.self),
+                let start = reader.next(Int64.self)
             else { return nil }
-            entries.append((id, epoch, last, timestamp))
+            var state = ProducerState(epoch: epoch)
+            state.coordinatorEpoch = coordinatorEpoch
+            state.transactionStart = start < 0 ? nil : Offset(start)
+            entries.append((id, state, last, timestamp))
         }
         let hasTail = reader.next(UInt32.self) == tailMark
         var states: [Int64: ProducerState] = [:]
         states.reserveCapacity(entries.count)
         for entry in entries {
-            var state = ProducerState(epoch: entry.epoch)
+            var state = entry.state
             if hasTail {
                 guard let earlier = reader.next(UInt8.self) else { return nil }
                 for _ in 0..<earlier {
@@ -74,9 +78,8 @@ enum ProducerSnapshot {
                     state.add(batch, timestamp: entry.timestamp)
                 }
             }
-            // Kafka's entry of a producer that has only written markers.
             if entry.last.lastSequence >= 0 { state.add(entry.last, timestamp: entry.timestamp) }
-            if state.last != nil { states[entry.id] = state }
+            states[entry.id] = state
         }
         return states
     }
@@ -102,6 +105,13 @@ enum ProducerSnapshot {
                 baseSequence: RecordBatchHeader.sequence(sequence, advancedBy: -delta), lastSequence: sequence,
                 baseOffset: Offset(offset &- Int64(delta)), lastOffset: Offset(offset))
         }
+    }
+}
+
+extension ProducerState.Batch {
+    /// What stands for the last one of a producer that has none.
+    fileprivate static var none: Self {
+        .init(baseSequence: -1, lastSequence: -1, baseOffset: Offset(-1), lastOffset: Offset(-1))
     }
 }
 

@@ -1,6 +1,6 @@
 internal import RecordFormat
 
-/// What a partition remembers of one idempotent producer: its epoch and its last five batches.
+/// What a partition remembers of one idempotent producer: its epoch, its last five batches and its transaction.
 struct ProducerState {
     struct Batch: Equatable {
         var baseSequence: Int32 = 0
@@ -15,6 +15,10 @@ struct ProducerState {
     let epoch: Int16
     /// The largest timestamp of the last batch.
     private(set) var lastTimestamp: Int64 = -1
+    /// Where the transaction begins that no marker has ended here.
+    var transactionStart: Offset?
+    /// Of the coordinator that wrote the last marker; -1 for none.
+    var coordinatorEpoch: Int32 = -1
     private var batches = InlineArray<5, Batch>(repeating: Batch())
     private var count = 0
     /// Where the next batch goes: a ring.
@@ -22,6 +26,14 @@ struct ProducerState {
 
     init(epoch: Int16) {
         self.epoch = epoch
+    }
+
+    /// Of a newer epoch: the transaction is still to be ended, what was numbered before is forgotten.
+    func renewed(_ epoch: Int16) -> ProducerState {
+        var state = ProducerState(epoch: epoch)
+        state.transactionStart = transactionStart
+        state.coordinatorEpoch = coordinatorEpoch
+        return state
     }
 
     var last: Batch? {

@@ -1,6 +1,6 @@
 internal import RecordFormat
 
-/// The idempotent producers of one partition.
+/// The idempotent producers of one partition, and their ongoing transactions.
 ///
 /// Life cycle of a change: `verdict`, `record` (tentative), then `commit` once the batches are written, or `rollBack`.
 struct ProducerTable {
@@ -9,10 +9,14 @@ struct ProducerTable {
         case duplicate(ProducerState.Batch)
         case outOfOrderSequence
         case invalidProducerEpoch
+        case invalidTransactionState
     }
 
     private(set) var states: [Int64: ProducerState] = [:]
+    private(set) var ongoing = OngoingTransactions()
     private var journal: [(producerID: Int64, before: ProducerState?)] = []
+    /// Transactions that the recorded markers end.
+    private var ended: [EndedTransaction] = []
     private let producersMax: Int
     /// The largest id ever recorded here; -1 for none.
     private(set) var producerIDMax: Int64 = -1
@@ -26,6 +30,7 @@ struct ProducerTable {
         self.states = states
         self.producersMax = producersMax
         producerIDMax = states.keys.max() ?? -1
+        findOngoing()
         dropOldest()
     }
 
@@ -37,10 +42,12 @@ struct ProducerTable {
     func verdict(_ header: RecordBatchHeader) -> Verdict {
         guard header.producerID >= 0 else { return .accept }
         guard header.producerEpoch >= 0 else { return .invalidProducerEpoch }
-        guard let state = states[header.producerID] else {
-            return header.baseSequence == 0 ? .accept : .outOfOrderSequence
-        }
-        if header.producerEpoch < state.epoch { return .invalidProducerEpoch }
+        let known = states[header.producerID]
+        if let known, header.producerEpoch < known.epoch { return .invalidProducerEpoch }
+        // A coordinator's: markers, and offsets that a transaction commits, carry no sequence.
+        if header.isTransactional, header.baseSequence < 0 { return .accept }
+        guard let state = known else { return header.baseSequence == 0 ? .accept : .outOfOrderSequence }
+        if state.transactionStart != nil, !header.isTransactional { return .invalidTransactionState }
         if header.producerEpoch > state.epoch { return header.baseSequence == 0 ? .accept : .outOfOrderSequence }
         if let batch = state.duplicate(of: header) { return .duplicate(batch) }
         guard let last = state.last else { return header.baseSequence == 0 ? .accept : .outOfOrderSequence }
@@ -49,47 +56,85 @@ struct ProducerTable {
     }
 
     /// Takes note of an accepted batch, to be undone by `rollBack`.
-    mutating func record(_ header: RecordBatchHeader, baseOffset: Offset) {
+    /// - Parameter marker: What a control batch says.
+    mutating func record(_ header: RecordBatchHeader, baseOffset: Offset, _ marker: EndTransactionMarker? = nil) {
         guard header.producerID >= 0 else { return }
         journal.append((header.producerID, states[header.producerID]))
-        apply(header, baseOffset: baseOffset)
+        if let end = apply(header, baseOffset: baseOffset, marker) { ended.append(end) }
     }
 
-    /// Takes note of a batch found in the log. Markers of transactions carry no sequence number.
-    mutating func replay(_ header: RecordBatchHeader) {
-        guard header.producerID >= 0, header.baseSequence >= 0 else { return }
-        apply(header, baseOffset: header.baseOffset)
+    /// Takes note of a batch found in the log.
+    /// - Parameter marker: What a control batch says, where that matters.
+    /// - Returns: the transaction that it ends.
+    @discardableResult
+    mutating func replay(_ header: RecordBatchHeader, _ marker: EndTransactionMarker? = nil) -> EndedTransaction? {
+        guard header.producerID >= 0, header.baseSequence >= 0 || header.isTransactional else { return nil }
+        let end = apply(header, baseOffset: header.baseOffset, marker)
         dropOldest()
+        return end
     }
 
     /// Keeps what was recorded.
-    mutating func commit() {
+    /// - Returns: the transactions that have ended by it, in order.
+    mutating func commit() -> [EndedTransaction] {
         journal.removeAll(keepingCapacity: true)
         dropOldest()
+        guard !ended.isEmpty else { return [] }
+        defer { ended = [] }
+        return ended
     }
 
     /// Undoes what was recorded since the last commit.
     mutating func rollBack() {
         for change in journal.reversed() { states[change.producerID] = change.before }
         journal.removeAll(keepingCapacity: true)
+        ended = []
+        findOngoing()
     }
 
-    private mutating func apply(_ header: RecordBatchHeader, baseOffset: Offset) {
+    private mutating func findOngoing() {
+        ongoing = OngoingTransactions(states.compactMap { id, state in state.transactionStart.map { (id, $0) } })
+    }
+
+    private mutating func apply(
+        _ header: RecordBatchHeader, baseOffset: Offset, _ marker: EndTransactionMarker?
+    ) -> EndedTransaction? {
+        let id = header.producerID
+        producerIDMax = max(producerIDMax, id)
+        var state = states[id] ?? ProducerState(epoch: header.producerEpoch)
+        if state.epoch != header.producerEpoch { state = state.renewed(header.producerEpoch) }
+        defer { states[id] = state }
+        let lastOffset = baseOffset.advanced(by: Int64(header.lastOffsetDelta))
+        if header.isControl {
+            state.transactionStart = nil
+            if let marker { state.coordinatorEpoch = marker.coordinatorEpoch }
+            guard let start = ongoing.end(id) else { return nil }
+            return EndedTransaction(
+                transaction: AbortedTransaction(
+                    producerID: id, firstOffset: start, lastOffset: lastOffset,
+                    lastStableOffset: ongoing.first ?? lastOffset.advanced(by: 1)),
+                isCommitted: marker?.isCommit ?? false)
+        }
+        if header.isTransactional, state.transactionStart == nil {
+            state.transactionStart = baseOffset
+            ongoing.begin(id, at: baseOffset)
+        }
+        // Offsets that a transaction commits carry no sequence.
+        guard header.baseSequence >= 0 else { return nil }
         let batch = ProducerState.Batch(
             baseSequence: header.baseSequence, lastSequence: header.lastSequence, baseOffset: baseOffset,
-            lastOffset: baseOffset.advanced(by: Int64(header.lastOffsetDelta)))
-        if states[header.producerID]?.epoch != header.producerEpoch {
-            states[header.producerID] = ProducerState(epoch: header.producerEpoch)
-        }
-        states[header.producerID]!.add(batch, timestamp: header.maxTimestamp)
-        producerIDMax = max(producerIDMax, header.producerID)
+            lastOffset: lastOffset)
+        state.add(batch, timestamp: header.maxTimestamp)
+        return nil
     }
 
-    /// Drops the producers whose last batch is oldest, a tenth at a time so that the search is paid for rarely.
+    /// Drops the producers whose last batch is oldest, a tenth at a time so that the search is paid for rarely. Those
+    /// with a transaction stay.
     private mutating func dropOldest() {
-        guard states.count > producersMax else { return }
+        guard states.count - ongoing.count > producersMax else { return }
         let keep = producersMax - producersMax / 10
-        let byAge = states.map { ($0.value.last?.lastOffset ?? .zero, $0.key) }.sorted { $0 < $1 }
-        for (_, producerID) in byAge.prefix(states.count - keep) { states[producerID] = nil }
+        let byAge = states.lazy.filter { $0.value.transactionStart == nil }
+            .map { ($0.value.last?.lastOffset ?? .zero, $0.key) }.sorted { $0 < $1 }
+        for (_, producerID) in byAge.prefix(byAge.count - keep) { states[producerID] = nil }
     }
 }

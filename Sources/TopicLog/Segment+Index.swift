@@ -147,6 +147,13 @@ extension Segment {
         return unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(memory))
     }
 
+    /// What a control batch says, of which the header was looked at.
+    func marker(_ header: RecordBatchHeader, at position: Int64) throws(LogError) -> EndTransactionMarker? {
+        var scanner = SegmentScanner(file: try open(), fileBytes: sizeInBytes, bufferBytes: SegmentScanner.hopBytes)
+        defer { scanner.deallocate() }
+        return try scanner.marker(at: position, bytes: header.sizeInBytes)
+    }
+
     /// Builds the indexes from the log's headers, up to its end or the first that is not sound.
     /// - Returns: where it is damaged.
     @discardableResult

@@ -29,6 +29,10 @@ final class Segment {
     /// The largest timestamp, of which there may be none; nil before it was looked up. Of a segment whose indexes are
     /// in memory they know better.
     var latestTimestamp: Int64??
+    /// The transactions that markers in it abort; nil before they were looked up. See ``TransactionIndex``.
+    var aborted: [AbortedTransaction]?
+    /// Whether the file does not say the same.
+    var hasUnsavedAborted = false
     /// Where it is counted; nil while a log is recovered.
     var openFiles: OpenFiles?
     private var opened: LogFile?
@@ -130,6 +134,7 @@ final class Segment {
     static func remove(_ baseOffset: Offset, in directory: String, _ files: FileSystem) throws(LogError) {
         try files.remove(directory + "/" + name(baseOffset))
         try removeIndexes(baseOffset, in: directory, files)
+        try files.remove(directory + "/" + name(baseOffset, TransactionIndex.suffix))
         try files.remove(directory + "/" + name(baseOffset, ProducerSnapshot.suffix))
         try files.remove(directory + "/" + SegmentSummary.file(baseOffset).name)
     }
@@ -146,6 +151,7 @@ final class Segment {
             baseOffset: baseOffset, endOffset: baseOffset, sizeInBytes: 0, directory: directory,
             intervalBytes: options.indexIntervalBytes, files)
         segment.indexes = SegmentIndexes(intervalBytes: options.indexIntervalBytes)
+        segment.aborted = []
         segment.openFiles = openFiles
         segment.take(file)
         return segment

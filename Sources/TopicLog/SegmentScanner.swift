@@ -82,6 +82,13 @@ struct SegmentScanner {
         return .success(header)
     }
 
+    /// What the control batch at `position` says, whose header was looked at; nil when it is no end of a transaction.
+    mutating func marker(at position: Int64, bytes: Int) throws(LogError) -> EndTransactionMarker? {
+        guard bytes <= min(bufferBytes, Self.hopBytes) else { return nil }
+        try load(position, atLeast: bytes, window: Self.hopBytes)
+        return unsafe EndTransactionMarker(UnsafeRawBufferPointer(slice(position, position + Int64(bytes))))
+    }
+
     /// A batch may be larger than the buffer, and a damaged length announce anything: so piece by piece.
     private mutating func checksumOfBatch(at position: Int64, bytes: Int) throws(LogError) -> UInt32 {
         let end = position + Int64(bytes)

@@ -15,6 +15,7 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
     public static let coordinatorLoadInProgress = ErrorCode(rawValue: 14)
     public static let coordinatorNotAvailable = ErrorCode(rawValue: 15)
     public static let invalidTopic = ErrorCode(rawValue: 17)
+    public static let notEnoughReplicas = ErrorCode(rawValue: 19)
     public static let illegalGeneration = ErrorCode(rawValue: 22)
     public static let inconsistentGroupProtocol = ErrorCode(rawValue: 23)
     public static let invalidGroupID = ErrorCode(rawValue: 24)
@@ -28,6 +29,11 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
     public static let invalidRequest = ErrorCode(rawValue: 42)
     public static let outOfOrderSequence = ErrorCode(rawValue: 45)
     public static let invalidProducerEpoch = ErrorCode(rawValue: 47)
+    public static let invalidTransactionState = ErrorCode(rawValue: 48)
+    public static let invalidProducerIDMapping = ErrorCode(rawValue: 49)
+    public static let invalidTransactionTimeout = ErrorCode(rawValue: 50)
+    public static let concurrentTransactions = ErrorCode(rawValue: 51)
+    public static let operationNotAttempted = ErrorCode(rawValue: 55)
     public static let storageError = ErrorCode(rawValue: 56)
     public static let nonEmptyGroup = ErrorCode(rawValue: 68)
     public static let groupIDNotFound = ErrorCode(rawValue: 69)
@@ -35,8 +41,12 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
     public static let groupMaxSizeReached = ErrorCode(rawValue: 81)
     public static let fencedInstanceID = ErrorCode(rawValue: 82)
     public static let invalidRecord = ErrorCode(rawValue: 87)
+    public static let unstableOffsetCommit = ErrorCode(rawValue: 88)
     /// A limit of the broker was reached; the text names it.
     public static let limitReached = ErrorCode(rawValue: 89)
+
+    public static let producerFenced = ErrorCode(rawValue: 90)
+    public static let transactionalIDNotFound = ErrorCode(rawValue: 105)
 
     /// Kafka's name.
     public var description: String {
@@ -51,6 +61,7 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
         case .coordinatorLoadInProgress: "COORDINATOR_LOAD_IN_PROGRESS"
         case .coordinatorNotAvailable: "COORDINATOR_NOT_AVAILABLE"
         case .invalidTopic: "INVALID_TOPIC_EXCEPTION"
+        case .notEnoughReplicas: "NOT_ENOUGH_REPLICAS"
         case .illegalGeneration: "ILLEGAL_GENERATION"
         case .inconsistentGroupProtocol: "INCONSISTENT_GROUP_PROTOCOL"
         case .invalidGroupID: "INVALID_GROUP_ID"
@@ -64,6 +75,11 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
         case .invalidRequest: "INVALID_REQUEST"
         case .outOfOrderSequence: "OUT_OF_ORDER_SEQUENCE_NUMBER"
         case .invalidProducerEpoch: "INVALID_PRODUCER_EPOCH"
+        case .invalidTransactionState: "INVALID_TXN_STATE"
+        case .invalidProducerIDMapping: "INVALID_PRODUCER_ID_MAPPING"
+        case .invalidTransactionTimeout: "INVALID_TRANSACTION_TIMEOUT"
+        case .concurrentTransactions: "CONCURRENT_TRANSACTIONS"
+        case .operationNotAttempted: "OPERATION_NOT_ATTEMPTED"
         case .storageError: "KAFKA_STORAGE_ERROR"
         case .nonEmptyGroup: "NON_EMPTY_GROUP"
         case .groupIDNotFound: "GROUP_ID_NOT_FOUND"
@@ -71,6 +87,9 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
         case .groupMaxSizeReached: "GROUP_MAX_SIZE_REACHED"
         case .fencedInstanceID: "FENCED_INSTANCE_ID"
         case .invalidRecord: "INVALID_RECORD"
+        case .unstableOffsetCommit: "UNSTABLE_OFFSET_COMMIT"
+        case .producerFenced: "PRODUCER_FENCED"
+        case .transactionalIDNotFound: "TRANSACTIONAL_ID_NOT_FOUND"
         case .limitReached: "THROTTLING_QUOTA_EXCEEDED"
         default: "ERROR_\(rawValue)"
         }
@@ -78,6 +97,9 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
 
     /// True when the same request may succeed later.
     public var isRetriable: Bool {
-        [.storageError, .limitReached, .unknown, .coordinatorLoadInProgress, .coordinatorNotAvailable].contains(self)
+        [
+            .storageError, .limitReached, .unknown, .coordinatorLoadInProgress, .coordinatorNotAvailable,
+            .concurrentTransactions, .unstableOffsetCommit, .notEnoughReplicas,
+        ].contains(self)
     }
 }

@@ -59,7 +59,7 @@ final class Batch {
 
     init(
         records: Int = 1, valueBytes: Int = 10, producerID: Int64 = -1, epoch: Int16 = -1, sequence: Int32 = -1,
-        fill: UInt8 = 0x55
+        fill: UInt8 = 0x55, isTransactional: Bool = false
     ) {
         let memory = UnsafeMutableRawBufferPointer.allocate(
             byteCount: 100 + records * (valueBytes + 30), alignment: 16)
@@ -68,7 +68,16 @@ final class Batch {
         for index in 0..<records {
             precondition(builder.append(key: nil, value: value, timestampMilliseconds: Int64(index)))
         }
-        let size = builder.seal(producerID: producerID, epoch: epoch, baseSequence: sequence)
+        let size = builder.seal(
+            producerID: producerID, epoch: epoch, baseSequence: sequence, isTransactional: isTransactional)
+        unsafe buffer = UnsafeMutableRawBufferPointer(start: memory.baseAddress, count: size)
+    }
+
+    /// The end of a transaction.
+    init(_ marker: EndTransactionMarker, producerID: Int64, epoch: Int16 = 0) {
+        let memory = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: EndTransactionMarker.batchBytes, alignment: 16)
+        let size = unsafe marker.write(to: memory, producerID: producerID, epoch: epoch, timestampMilliseconds: 1)
         unsafe buffer = UnsafeMutableRawBufferPointer(start: memory.baseAddress, count: size)
     }
 

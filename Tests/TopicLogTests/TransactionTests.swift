@@ -1,0 +1,166 @@
+import Glibc
+import RecordFormat
+import Testing
+
+@testable import TopicLog
+
+/// Transactions in a partition: what is stable, what was aborted, and what of it survives.
+@Suite struct TransactionTests {
+    let directory = TemporaryDirectory()
+
+    @Test func theLastStableOffsetIsWhereTheOldestTransactionBegins() throws {
+        let log = try openLog(directory)
+        #expect(log.append() == appended(0, 0))
+        #expect(try log.stable == 1)
+        #expect(log.write(1, 0, records: 2) == appended(1, 2))
+        #expect(log.write(2, 0) == appended(3, 3))
+        #expect(log.append() == appended(4, 4))
+        #expect(try log.stable == 1)
+        #expect(log.end(1, commit: true) == appended(5, 5))
+        #expect(try log.stable == 3)
+        #expect(log.end(2, commit: false) == appended(6, 6))
+        #expect(try log.stable == 7)
+        // Not before consumers may see the markers.
+        #expect(log.write(1, 2) == appended(7, 7))
+        #expect(log.end(1, commit: true) == appended(8, 8))
+        #expect(try log.lastStableOffset(below: Offset(8)) == Offset(7))
+        #expect(try log.lastStableOffset(below: Offset(9)) == Offset(9))
+        #expect(
+            try log.abortedTransactions(from: .zero, below: Offset(9)) == [
+                AbortedTransaction(
+                    producerID: 2, firstOffset: Offset(3), lastOffset: Offset(6), lastStableOffset: Offset(7))
+            ])
+        // Neither before it begins nor behind its end.
+        #expect(try log.abortedTransactions(from: .zero, below: Offset(3)) == [])
+        #expect(try log.abortedTransactions(from: Offset(7), below: Offset(9)) == [])
+        #expect(try log.abortedTransactions(from: Offset(6), below: Offset(9)).count == 1)
+    }
+
+    @Test func markersFenceAndSequencesGoOn() throws {
+        var log = try openLog(directory)
+        #expect(log.write(1, 0) == appended(0, 0))
+        // Nothing but the transaction's, until it has ended.
+        #expect(log.append(producer: 1, sequence: 1) == .rejected(.invalidTransactionState))
+        #expect(log.end(1, commit: true) == appended(1, 1))
+        #expect(log.write(1, 1) == appended(2, 2))
+        #expect(log.write(1, 1) == duplicate(2, 2))
+        // The coordinator fences: the marker has a newer epoch.
+        #expect(log.append(Batch(.init(isCommit: false), producerID: 1, epoch: 1)) == appended(3, 3))
+        for reopened in [false, true] {
+            if reopened { log = try openLog(directory) }
+            #expect(log.write(1, 2) == .rejected(.invalidProducerEpoch))
+            #expect(log.end(1, commit: true) == .rejected(.invalidProducerEpoch))
+            #expect(log.write(1, 1, epoch: 1) == .rejected(.outOfOrderSequence))
+        }
+        #expect(log.write(1, 0, epoch: 1) == appended(4, 4))
+        // Without a sequence: a coordinator's offsets.
+        #expect(log.write(9, -1) == appended(5, 5))
+        #expect(try log.stable == 4)
+        let producers = try log.activeProducers
+        #expect(producers.map(\.producerID) == [1, 9])
+        #expect(producers.map(\.transactionStart) == [Offset(4), Offset(5)])
+        #expect(producers.map(\.lastSequence) == [0, -1])
+        #expect(producers.map(\.epoch) == [1, 0])
+    }
+
+    @Test func aMarkerWithoutATransactionAbortsNothing() throws {
+        let log = try openLog(directory)
+        #expect(log.end(1, commit: false) == appended(0, 0))
+        #expect(try log.stable == 1)
+        #expect(try log.abortedTransactions(from: .zero, below: Offset(1)) == [])
+    }
+
+    @Test func aFailedWriteEndsNothing() throws {
+        let log = try openLog(directory)
+        #expect(log.write(1, 0) == appended(0, 0))
+        let isFull: @Sendable (String, String) -> Int32 = { operation, _ in operation == "writing" ? ENOSPC : 0 }
+        FaultPlan.$current.withValue(isFull) {
+            #expect(log.end(1, commit: false).storageCode == .noSpace)
+            #expect(log.write(2, 0).storageCode == .noSpace)
+        }
+        #expect(try log.stable == 0)
+        #expect(try log.abortedTransactions(from: .zero, below: Offset(1)) == [])
+        #expect(log.end(1, commit: true) == appended(1, 1))
+        #expect(try log.stable == 2)
+    }
+
+    @Test func ongoingTransactionsAreNotForgottenWithOldProducers() throws {
+        var limited = LogOptions()
+        limited.producersMax = 20
+        let log = try openLog(directory, limited)
+        #expect(log.write(1000, 0) == appended(0, 0))
+        for producer in 0..<30 { _ = log.append(producer: Int64(producer), sequence: 0) }
+        #expect(try log.stable == 0)
+        #expect(log.write(1000, 1) == appended(31, 31))
+    }
+
+    /// The file is what Kafka's is, byte for byte.
+    @Test func theIndexIsKafkas() throws {
+        let log = try openLog(directory, options(segmentBytes: 400))
+        #expect(log.write(7, 0) == appended(0, 0))
+        #expect(log.end(7, commit: false) == appended(1, 1))
+        while log.segments.count < 2 { log.append() }
+        let file = readFile(directory.child("00000000000000000000.txnindex"))
+        let numbers: [Int64] = [7, 0, 1, 2]
+        var expected: [UInt8] = [0, 0]
+        for number in numbers { expected.appendBigEndian(number) }
+        #expect(file == expected)
+        #expect(!system.exists(directory.child(Segment.name(log.segments[1].baseOffset, ".txnindex"))))
+    }
+
+    @Test func aDamagedIndexIsNotTakenForNone() throws {
+        var log = try openLog(directory, options(segmentBytes: 400))
+        #expect(log.write(7, 0) == appended(0, 0))
+        #expect(log.end(7, commit: false) == appended(1, 1))
+        while log.segments.count < 2 { log.append() }
+        try log.synchronize()
+        let end = log.logEndOffset
+        writeFile(directory.child("00000000000000000000.txnindex"), [0, 0, 0])
+        log = try openLog(directory, options(segmentBytes: 400), bound: end.rawValue)
+        #expect(try log.abortedTransactions(from: .zero, below: end).map(\.lastOffset) == [Offset(1)])
+    }
+
+    @Test func compactionKeepsTransactionsAndTheirEnds() throws {
+        var small = options(segmentBytes: 2000)
+        small.cleanupPolicy = .compact
+        let log = try openLog(directory, small)
+        let model = Model()
+        var sequences: [Int64: Int32] = [:]
+        for step in 0..<120 as Range<Int64> {
+            let producer = step % 3
+            if step % 10 < 7 {
+                let sequence = sequences[producer, default: 0]
+                sequences[producer] = sequence + 1
+                model.take(log.write(producer, sequence), .data(producer))
+            } else {
+                model.take(log.end(producer, commit: producer != 1), .marker(producer, commit: producer != 1))
+            }
+        }
+        for producer in 0..<3 as Range<Int64> {
+            model.take(log.end(producer, commit: producer != 1), .marker(producer, commit: producer != 1))
+        }
+        try log.rollNow()
+        let before = log.segments.count
+        log.options.segmentBytes = 10_000
+        try log.compact()
+        #expect(log.segments.count < before / 2)
+        try model.check(log)
+        let end = log.logEndOffset
+        try model.check(try openLog(directory, small, bound: end.rawValue))
+        try model.check(try openLog(directory, small))
+    }
+}
+
+extension PartitionLog {
+    /// Appends a batch of a transaction.
+    func write(_ producer: Int64, _ sequence: Int32, epoch: Int16 = 0, records: Int = 1) -> AppendResult {
+        append(
+            Batch(records: records, producerID: producer, epoch: epoch, sequence: sequence, isTransactional: true))
+    }
+
+    func end(_ producer: Int64, commit: Bool, epoch: Int16 = 0) -> AppendResult {
+        append(Batch(.init(isCommit: commit), producerID: producer, epoch: epoch))
+    }
+
+    var stable: Int64 { get throws { try lastStableOffset(below: logEndOffset).rawValue } }
+}
