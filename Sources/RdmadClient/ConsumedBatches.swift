@@ -73,7 +73,11 @@ internal import TopicProtocol
         defer { if let decompressor { decompressors.put(decompressor) } }
         while rest.count > 0 {
             let size = unsafe try Self.batchSize(rest)
-            var reader = unsafe try reader(of: UnsafeRawBufferPointer(rebasing: rest[..<size]), &decompressor)
+            let batch = unsafe UnsafeRawBufferPointer(rebasing: rest[..<size])
+            unsafe rest = unsafe UnsafeRawBufferPointer(rebasing: rest[size...])
+            // The ends of transactions are nobody's records.
+            if unsafe RecordBatchHeader(parsing: batch).isControl { continue }
+            var reader = unsafe try reader(of: batch, &decompressor)
             while let view = try nextRecord(&reader) {
                 // A batch may begin before the offset that was asked for.
                 guard view.offset.rawValue >= firstOffset else { continue }
@@ -82,7 +86,6 @@ internal import TopicProtocol
                         offset: view.offset.rawValue, timestampMilliseconds: view.timestampMilliseconds, key: view.key,
                         value: view.value, headerViews: view.headers))
             }
-            unsafe rest = unsafe UnsafeRawBufferPointer(rebasing: rest[size...])
         }
     }
 

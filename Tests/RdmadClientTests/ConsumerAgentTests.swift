@@ -1,3 +1,4 @@
+import RecordFormat
 import Testing
 import TopicProtocol
 
@@ -32,6 +33,33 @@ import TopicProtocol
         #expect(batches.firstOffset == 50)
         #expect(broker.agent.look(Self.t0) { $0.position } == 60)
         #expect(broker.port.asked.isEmpty)
+    }
+
+    @Test func theEndsOfTransactionsAreNoRecords() throws {
+        let broker = Harness(partitions: [0])
+        broker.subscribe()
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: 1000, alignment: 16)
+        defer { unsafe bytes.deallocate() }
+        func record(at offset: Int64, _ place: Int) -> Int {
+            let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[place...])
+            var builder = unsafe RecordBatchBuilder(buffer: rest)
+            _ = builder.append(key: nil, value: [7], timestampMilliseconds: 1)
+            let size = builder.seal(producerID: 1, epoch: 0, baseSequence: 0, isTransactional: true)
+            unsafe RecordBatch.assign(baseOffset: Offset(offset), leaderEpoch: .zero, in: rest)
+            return place + size
+        }
+        var end = record(at: 0, 0)
+        let marker = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[end...])
+        end += unsafe EndTransactionMarker(isCommit: true).write(
+            to: marker, producerID: 1, epoch: 0, timestampMilliseconds: 1)
+        unsafe RecordBatch.assign(baseOffset: Offset(1), leaderEpoch: .zero, in: marker)
+        end = record(at: 2, end)
+        broker.write(Self.t0, 0..<3, batches: unsafe Array(bytes[..<end]))
+        let batches = try #require(try broker.poll())
+        var offsets: [Int64] = []
+        try batches.forEachRecord { offsets.append($0.offset) }
+        #expect(offsets == [0, 2])
+        #expect(batches.nextOffset == 3)
     }
 
     @Test func seeksWhileRequestsAreOnTheirWay() throws {

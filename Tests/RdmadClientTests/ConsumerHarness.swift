@@ -57,14 +57,18 @@ final class ConsumerHarness {
     }
 
     /// Writes an entry of some records as the broker would.
-    func write(_ name: TopicPartition, _ offsets: Range<Int64>, end: Int64 = 1000) {
+    /// - Parameter batches: What is in it; few tests look.
+    func write(_ name: TopicPartition, _ offsets: Range<Int64>, end: Int64 = 1000, batches: [UInt8] = []) {
         let memory = agent.ring!.memory
         let place = Int(written % UInt64(unsafe memory.bytes.count))
         let entry = RingEntry(
-            partition: PartitionAddress(topicID: Self.id(name.topic), partition: UInt32(name.partition)), byteCount: 0,
-            firstOffset: offsets.lowerBound, nextOffset: offsets.upperBound, highWatermark: end)
+            partition: PartitionAddress(topicID: Self.id(name.topic), partition: UInt32(name.partition)),
+            byteCount: batches.count, firstOffset: offsets.lowerBound, nextOffset: offsets.upperBound,
+            highWatermark: end)
         unsafe entry.encode(into: .init(rebasing: memory.bytes[place..<place + RingEntry.headerBytes]))
-        written += 64
+        unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[(place + RingEntry.headerBytes)...])
+            .copyBytes(from: batches)
+        written += UInt64(RingEntry.footprint(batches.count))
         agent.advanced(UInt32(truncatingIfNeeded: written / 64))
     }
 
