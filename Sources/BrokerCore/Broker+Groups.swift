@@ -1,3 +1,4 @@
+internal import RecordFormat
 internal import TopicLog
 package import TopicProtocol
 
@@ -6,7 +7,7 @@ extension Broker {
     /// Where groups and committed offsets are kept: Kafka's name, partitions by group, compacted.
     package static let offsetsTopic = "__consumer_offsets"
     /// A topic of the broker's own: clients read it, but neither write nor change it.
-    static func isInternal(_ topic: String) -> Bool { topic == offsetsTopic }
+    static func isInternal(_ topic: String) -> Bool { topic == offsetsTopic || topic == transactionsTopic }
     /// Stands for the broker itself where doors have numbers.
     static let ownDoor = -1
 
@@ -14,14 +15,20 @@ extension Broker {
         if isInternal(topic) { throw .ownTopic(topic) }
     }
 
-    /// Begins to read committed offsets. Group requests are refused until they are in memory.
+    /// Begins to read committed offsets and transactions. Requests about them are refused until they are in memory.
     /// - Parameters:
     ///   - now: Nanoseconds of a monotonic clock.
     ///   - nowMilliseconds: Since 1970.
     package func startGroups(now: UInt64, nowMilliseconds: Int64) {
-        groups.setClock(now: now, nowMilliseconds: nowMilliseconds)
+        setClocks(now: now, nowMilliseconds: nowMilliseconds)
         guard groups.isLoading, loader == nil else { return }
         loader = OffsetsLoader(topics[Self.offsetsTopic] ?? [])
+        transactionsLoader = OffsetsLoader(topics[Self.transactionsTopic] ?? [])
+    }
+
+    func setClocks(now: UInt64, nowMilliseconds: Int64) {
+        groups.setClock(now: now, nowMilliseconds: nowMilliseconds)
+        transactions.setClock(now: now, nowMilliseconds: nowMilliseconds)
     }
 
     package var isLoadingGroups: Bool { groups.isLoading }
@@ -67,25 +74,33 @@ extension Broker {
 
     private func stage(_ write: GroupWrite) throws(BrokerError) {
         let partitions = try offsetsPartitions()
-        let batch = GroupBatch(write, timestampMilliseconds: groups.nowMilliseconds)
-        groupBatches.append(batch)
-        let origin = ProduceOrigin(door: Self.ownDoor, session: write.token, requestID: 0)
-        stage(
-            unsafe ProducedBatch(bytes: batch.bytes, origin: origin),
+        let batch = GroupBatch(write.records, in: write.producer, timestampMilliseconds: groups.nowMilliseconds)
+        stageOwn(
+            batch, token: write.token, Self.groupWrite,
             in: partitions[Self.place(of: write.group, among: partitions.count)])
     }
 
-    /// The topic's partitions. It is created when it is first needed.
-    private func offsetsPartitions() throws(BrokerError) -> [Partition] {
-        if let partitions = topics[Self.offsetsTopic] { return partitions }
+    /// Stages a batch of the broker's own.
+    /// - Parameter kind: Who is told by the token what became of it.
+    func stageOwn(_ batch: GroupBatch, token: UInt64, _ kind: UInt32, in partition: Partition) {
+        ownBatches.append(batch)
+        let origin = ProduceOrigin(door: Self.ownDoor, session: token, requestID: kind)
+        stage(unsafe ProducedBatch(bytes: batch.bytes, origin: origin), in: partition)
+    }
+
+    func offsetsPartitions() throws(BrokerError) -> [Partition] {
+        try ownPartitions(Self.offsetsTopic, count: groups.options.offsetsTopicPartitions)
+    }
+
+    /// The partitions of a topic of the broker's own. It is created when it is first needed.
+    func ownPartitions(_ topic: String, count: Int) throws(BrokerError) -> [Partition] {
+        if let partitions = topics[topic] { return partitions }
         let configs = [
             TopicConfig(name: "cleanup.policy", value: "compact"),
             TopicConfig(name: "segment.bytes", value: "\(100 << 20)"),
         ]
-        let creation = TopicCreation(
-            Self.offsetsTopic, partitions: groups.options.offsetsTopicPartitions, configs: configs)
-        try createOwn(creation)
-        return topics[Self.offsetsTopic]!
+        try createOwn(TopicCreation(topic, partitions: count, configs: configs))
+        return topics[topic]!
     }
 
     /// Kafka's rule: `abs(group.hashCode()) % partitions`, with Java's hash of a string.
@@ -97,17 +112,35 @@ extension Broker {
     // MARK: Loading
 
     private func load(_ loader: OffsetsLoader) {
-        var isDone = false
-        do throws(LogError) {
-            isDone = try !loader.step { groups.load($0) }
-        } catch {
-            // What cannot be read is given up; the rest is still worth having.
-            effects.troubles[Self.offsetsTopic] = "\(error): committed offsets are lost"
-            loader.skipPartition()
+        let hasMore = step(loader, Self.offsetsTopic) { [groups] (header, record) in
+            // What a later version wrote is left alone.
+            guard let key = unsafe record.key, let known = unsafe GroupRecord(key: key, value: record.value) else {
+                return
+            }
+            groups!.load(known, in: header.isTransactional ? header.producerID : nil)
+        } end: { [self] (header, marker, partition) in
+            endOffsets(
+                of: header.producerID, isCommit: marker.isCommit, in: Int(partition.address.partition))
         }
-        if let trouble = loader.takeTrouble() { effects.troubles[Self.offsetsTopic] = trouble }
-        guard isDone else { return }
+        guard !hasMore else { return }
         self.loader = nil
         groups.finishLoading()
+    }
+
+    /// Reads a piece of a topic of the broker's own; false at its end.
+    func step(
+        _ loader: OffsetsLoader, _ topic: String, _ take: (RecordBatchHeader, RecordView) -> Void,
+        end: (RecordBatchHeader, EndTransactionMarker, Partition) -> Void = { _, _, _ in }
+    ) -> Bool {
+        var hasMore = true
+        do throws(LogError) {
+            hasMore = try loader.step(take, end: end)
+        } catch {
+            // What cannot be read is given up; the rest is still worth having.
+            effects.troubles[topic] = "\(error): what was stored there is lost"
+            loader.skipPartition()
+        }
+        if let trouble = loader.takeTrouble() { effects.troubles[topic] = trouble }
+        return hasMore
     }
 }

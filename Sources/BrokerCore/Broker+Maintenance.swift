@@ -19,8 +19,9 @@ extension Broker {
     package func maintain(now: UInt64, nowMilliseconds: Int64) {
         nextMaintenance = now + retentionCheckNanoseconds
         maintainedAt = nowMilliseconds
-        groups.setClock(now: now, nowMilliseconds: nowMilliseconds)
+        setClocks(now: now, nowMilliseconds: nowMilliseconds)
         groups.expireOffsets()
+        transactions.expireIDs()
         do throws(LogError) {
             let files = try directory.deleteExpired(nowMilliseconds: nowMilliseconds)
             if !files.isEmpty { effects.hasDeletedFiles = true }

@@ -39,11 +39,17 @@ package import TopicProtocol
     /// What is being appended to one partition, and what came of it: kept for their memory.
     private var appending: [UnsafeMutableRawBufferPointer] = unsafe []
     private var appendResults: [AppendResult] = []
-    /// Consumer groups; what is read for them at the start; batches and acknowledgements of their records.
+    /// Consumer groups; what is read for them at the start; acknowledgements of their records.
     private(set) var groups: GroupCoordinator! = nil
     var loader: OffsetsLoader?
-    var groupBatches: [GroupBatch] = []
     var groupAcks: [(token: UInt64, error: ErrorCode)] = []
+    /// The same of transactions; and markers on their way to where offsets are.
+    private(set) var transactions: TransactionCoordinator! = nil
+    var transactionsLoader: OffsetsLoader?
+    var transactionAcks: [(token: UInt64, error: ErrorCode)] = []
+    var markersInFlight: [UInt64: MarkerWrite] = [:]
+    /// Batches of the broker's own that are staged.
+    var ownBatches: [GroupBatch] = []
     /// The partition whose pass of compaction is out.
     var compacting: Partition?
     let retentionCheckNanoseconds: UInt64
@@ -69,7 +75,8 @@ package import TopicProtocol
         directory: LogDirectory, flusher: Flusher, compactor: Compactor? = nil,
         directoryThread: DirectoryThread? = nil, doors: Int,
         retentionCheckMilliseconds: UInt64 = 300_000, limits: BrokerLimits = BrokerLimits(),
-        quotas: QuotaLimits = QuotaLimits(), groups: GroupOptions = GroupOptions(), settings: [ConfigDescription] = []
+        quotas: QuotaLimits = QuotaLimits(), groups: GroupOptions = GroupOptions(),
+        transactions: TransactionOptions = TransactionOptions(), settings: [ConfigDescription] = []
     ) {
         self.limits = limits
         self.quotas = ClientQuotas(quotas)
@@ -82,6 +89,9 @@ package import TopicProtocol
         effects = BrokerEffects(doors: doors)
         for topic in directory.topics { adopt(topic) }
         self.groups = GroupCoordinator(options: groups) { [unowned self] in topics[$0]?.count }
+        self.transactions = TransactionCoordinator(options: transactions) { [unowned self] () throws(BrokerError) in
+            try allocateProducerID()
+        }
     }
 
     /// Takes a topic's partitions in that are new.
@@ -190,6 +200,9 @@ package import TopicProtocol
 
     /// Takes a validated batch of a partition.
     package func stage(_ batch: ProducedBatch, in partition: Partition) {
+        if batch.origin.door != Self.ownDoor, let error = refusal(of: batch, in: partition) {
+            return refuse(batch.origin, error)
+        }
         if partition.staged.isEmpty { staged.append(partition) }
         partition.stage(batch)
     }
@@ -203,10 +216,11 @@ package import TopicProtocol
         self.now = now
         finishChange()
         advanceGroups(now: now)
+        advanceTransactions(now: now)
         beginChanges()
         for partition in staged { append(partition) }
         staged.removeAll(keepingCapacity: true)
-        groupBatches.removeAll()
+        ownBatches.removeAll()
         if now >= nextPeriodic {
             for entry in periodic where entry.due <= now {
                 entry.partition.isPeriodic = false
@@ -251,9 +265,9 @@ package import TopicProtocol
 
     /// Nanoseconds of the clock at which ``commit(now:)`` wants to be called again, if at all.
     package var nextDeadline: UInt64? {
-        if mustAdvanceGroups || (changing == nil && !changes.isEmpty) { return now }
+        if mustAdvanceGroups || mustAdvanceTransactions || (changing == nil && !changes.isEmpty) { return now }
         let maintenance = nextMaintenance == 0 || directory.isChanging ? .max : nextMaintenance
-        let deadline = min(nextPeriodic, maintenance, groups.nextDeadline)
+        let deadline = min(nextPeriodic, maintenance, groups.nextDeadline, transactions.nextDeadline)
         return deadline == .max ? nil : deadline
     }
 
@@ -324,7 +338,10 @@ package import TopicProtocol
     }
 
     private func acknowledge(_ origin: ProduceOrigin, _ error: ErrorCode, base: Offset?) {
-        if origin.door == Self.ownDoor { return groupAcks.append((origin.session, error)) }
+        if origin.door == Self.ownDoor {
+            if origin.requestID == Self.groupWrite { return groupAcks.append((origin.session, error)) }
+            return transactionAcks.append((origin.session, error))
+        }
         let ack = ProduceAck(requestID: origin.requestID, error: error, baseOffset: base?.rawValue ?? -1)
         effects.acks[origin.door].append((origin, ack))
     }
@@ -369,6 +386,7 @@ package import TopicProtocol
     /// Leaves what became due since the last call in `taken`, whose memory is used again.
     package func takeEffects(_ taken: inout BrokerEffects) {
         finishGroups()
+        finishTransactions()
         taken.clear()
         swap(&taken, &effects)
     }

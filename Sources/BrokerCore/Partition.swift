@@ -10,7 +10,9 @@ package final class Partition {
     /// The broker's own: clients may not produce to it.
     package let isInternal: Bool
     /// Offset after the last record that consumers may see.
-    package internal(set) var highWatermark: Offset
+    package internal(set) var highWatermark: Offset {
+        didSet { log.didPublish(highWatermark) }
+    }
     /// True once the topic was deleted: nothing may be read or appended any more.
     package internal(set) var isDeleted = false
     /// Staged in this turn, in the order of arrival.

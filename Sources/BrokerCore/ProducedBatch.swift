@@ -51,6 +51,8 @@ package struct BrokerEffects {
     package var appended: [[AppendedBatch]]
     /// Answers about groups, in order.
     package var answers: [GroupAnswer] = []
+    /// Answers about transactions, in order.
+    package var transactionAnswers: [TransactionAnswer] = []
     /// Partitions whose high watermark moved: their consumers have something to read. One may stand here twice.
     package var readable: [Partition] = []
     /// A partition went away, or its log's start moved: all subscriptions are looked at.
@@ -75,6 +77,7 @@ package struct BrokerEffects {
         }
         hasDeletedFiles = false
         answers.removeAll(keepingCapacity: true)
+        transactionAnswers.removeAll(keepingCapacity: true)
         readable.removeAll(keepingCapacity: true)
         isReadable = false
         if !troubles.isEmpty { troubles = [:] }

@@ -84,6 +84,7 @@ struct Serve: ParsableCommand {
 
     @OptionGroup(title: "Consumer groups") var groups: GroupSettings
     @OptionGroup(title: "Kafka clients") var kafka: KafkaSettings
+    @OptionGroup(title: "Transactions") var transactions: TransactionSettings
     @OptionGroup(title: "Limits") var limits: LimitOptions
 
     @Option(name: .long, help: "trace, debug, info, notice, warning, error or critical.")
@@ -160,7 +161,8 @@ struct Serve: ParsableCommand {
             directory: directory, flusher: flusher, compactor: compactor, directoryThread: directoryThread,
             doors: addresses.count,
             retentionCheckMilliseconds: logRetentionCheckIntervalMs, limits: limits.broker,
-            quotas: try limits.quotas, groups: groups.options, settings: try settings())
+            quotas: try limits.quotas, groups: groups.options, transactions: transactions.options,
+            settings: try settings())
         var limits = limits.door
         limits.batchBytesMax = maxMessageBytes
         limits.windowBytesMax = windowBytes

@@ -25,5 +25,7 @@ struct GroupWrite {
     let token: UInt64
     /// Decides the partition.
     let group: String
+    /// Whose transaction decides whether they count; nil: they do.
+    var producer: ProducerEpoch?
     let records: [(key: [UInt8], value: [UInt8]?)]
 }

@@ -2,8 +2,11 @@ internal import TopicProtocol
 
 // Committed offsets: OFFSET_COMMIT, OFFSET_FETCH, OFFSET_DELETE, DELETE_GROUP, expiry.
 extension GroupCoordinator {
-    func commit(_ caller: GroupCaller, _ topics: [TopicOffsets], _ origin: ProduceOrigin) throws(BrokerError) {
-        let group = try committer(caller)
+    /// - Parameter producer: Whose transaction decides whether they count; nil: they do.
+    func commit(
+        _ caller: GroupCaller, _ topics: [TopicOffsets], _ origin: ProduceOrigin, in producer: ProducerEpoch? = nil
+    ) throws(BrokerError) {
+        let group = producer == nil ? try committer(caller) : try transactionalCommitter(caller)
         defer { forgetIfUnused(group) }
         var errors: [ErrorCode] = []
         // The last one of a partition counts, and only it is written.
@@ -26,10 +29,20 @@ extension GroupCoordinator {
         }
         guard !accepted.isEmpty else { return answer(origin, .errors(ErrorList(errors))) }
         try requireRoom(for: accepted, of: group)
-        for key in accepted.keys { group.beginCommit(key) }
         let records = accepted.sorted { $0.key < $1.key }
-        write(group.id, records.map { .offset(group: group.id, $0.key, $0.value) }) { [self] error in
+        for (key, offset) in records {
+            if let producer {
+                setPending(offset, for: key, of: group, producer.producerID)
+            } else {
+                group.beginCommit(key)
+            }
+        }
+        write(group.id, records.map { .offset(group: group.id, $0.key, $0.value) }, in: producer) { [self] error in
             for (key, offset) in records {
+                if let producer {
+                    if error != .none { dropPending(key, of: group, producer.producerID) }
+                    continue
+                }
                 // Of one that is being deleted, too: its tombstones are behind these records.
                 if error == .none { group.set(offset, for: key) }
                 group.endCommit(key)
@@ -57,7 +70,7 @@ extension GroupCoordinator {
     }
 
     /// The group, when the caller may commit: a member, or anybody while there are none.
-    private func committer(_ caller: GroupCaller) throws(BrokerError) -> Group {
+    func committer(_ caller: GroupCaller) throws(BrokerError) -> Group {
         guard caller.generation < 0, caller.memberID.isEmpty, caller.instanceID == nil else {
             let (group, member) = try current(caller)
             keepAlive(member, of: group)
@@ -126,6 +139,9 @@ extension GroupCoordinator {
     private func requireEmpty(_ group: Group) throws(BrokerError) {
         guard group.state == .empty else {
             throw BrokerError(.nonEmptyGroup, "group \(group.id) has \(group.members.count) members: stop them first")
+        }
+        guard !pendingOffsets.values.contains(where: { $0[group.id] != nil }) else {
+            throw BrokerError(.nonEmptyGroup, "group \(group.id) has offsets in an ongoing transaction: end it first")
         }
     }
 
@@ -200,16 +216,25 @@ extension GroupCoordinator {
     /// Drops offsets of partitions that are gone: at once, whatever becomes of the tombstones. A start that finds them
     /// without those drops them, too.
     private func forget(_ keys: [OffsetKey], of group: Group) {
-        for key in keys { group.set(nil, for: key) }
+        for key in keys {
+            dropPending(key, of: group)
+            group.set(nil, for: key)
+        }
         removeOffsets(keys, of: group)
     }
 
     // MARK: Loading
 
     /// Takes a record from the log, oldest first.
-    func load(_ record: GroupRecord) {
+    /// - Parameter producerID: Whose transaction decides whether it counts; nil: it does.
+    func load(_ record: GroupRecord, in producerID: Int64? = nil) {
         switch record {
-        case .offset(let id, let key, let offset): loadedGroup(id).set(offset, for: key)
+        case .offset(let id, let key, let offset?) where producerID != nil:
+            setPending(offset, for: key, of: loadedGroup(id), producerID!)
+        case .offset(let id, let key, let offset):
+            let group = loadedGroup(id)
+            if offset == nil { dropPending(key, of: group) }
+            group.set(offset, for: key)
         case .group(let id, let stored): loadedGroup(id).load(stored, now: nowMilliseconds) { nextMemberNumber() }
         }
     }

@@ -16,7 +16,9 @@ final class GroupCoordinator {
     private var names = SortedNames()
     /// What the groups keep, and bytes of records on their way to the log.
     let usage = GroupUsage()
-    private(set) var writingBytes = 0
+    var writingBytes = 0
+    /// Offsets in the log that count once their producer's transaction is committed, by producer and group.
+    var pendingOffsets: [Int64: [String: [OffsetKey: CommittedOffset]]] = [:]
     /// Committed offsets are being read from the log: nothing is answered yet.
     var isLoading = true
     private(set) var now: UInt64 = 0
@@ -112,7 +114,10 @@ final class GroupCoordinator {
     // MARK: Records
 
     /// Has records written. `done` is called once, when they are durable by the topic's flush policy, or will not be.
-    func write(_ group: String, _ records: [GroupRecord], _ done: @escaping (ErrorCode) -> Void = { _ in }) {
+    func write(
+        _ group: String, _ records: [GroupRecord], in producer: ProducerEpoch? = nil,
+        _ done: @escaping (ErrorCode) -> Void = { _ in }
+    ) {
         var parts: [[(key: [UInt8], value: [UInt8]?)]] = [[]]
         var bytes = 0
         for record in records {
@@ -136,7 +141,7 @@ final class GroupCoordinator {
                 if error != .none { failure = error }
                 if missing == 0 { done(failure) }
             }
-            writes.append(GroupWrite(token: lastToken, group: group, records: part))
+            writes.append(GroupWrite(token: lastToken, group: group, producer: producer, records: part))
         }
     }
 

@@ -1,7 +1,7 @@
 internal import RecordFormat
 internal import TopicLog
 
-/// Reads `__consumer_offsets` from its beginning, a piece in each turn.
+/// Reads a topic of the broker's own from its beginning, a piece in each turn.
 final class OffsetsLoader {
     private var remaining: [(partition: Partition, cursor: LogCursor)]
     private var buffer = [UInt8](repeating: 0, count: 1 << 20)
@@ -11,19 +11,22 @@ final class OffsetsLoader {
         remaining = partitions.map { ($0, LogCursor($0.log.logStartOffset)) }
     }
 
-    /// Hands out the records of the next piece. False when there is none left.
-    func step(_ take: (GroupRecord) -> Void) throws(LogError) -> Bool {
+    /// Hands out the records and the ends of transactions of the next piece. False when there is none left.
+    func step(
+        _ take: (RecordBatchHeader, RecordView) -> Void,
+        end: (RecordBatchHeader, EndTransactionMarker, Partition) -> Void = { _, _, _ in }
+    ) throws(LogError) -> Bool {
         guard let (partition, cursor) = remaining.last else { return false }
         var next = cursor
-        let end = partition.log.logEndOffset
+        let logEnd = partition.log.logEndOffset
         let read = try unsafe buffer.withUnsafeMutableBytes { bytes in
-            Result { () throws(LogError) in unsafe try partition.log.read(&next, below: end, into: bytes) }
+            Result { () throws(LogError) in unsafe try partition.log.read(&next, below: logEnd, into: bytes) }
         }.get()
         remaining[remaining.count - 1].cursor = next
         switch read {
         case .batches(let byteCount, _, _):
             unsafe buffer.withUnsafeBytes { bytes in
-                unsafe hand(UnsafeRawBufferPointer(rebasing: bytes[..<byteCount]), partition, take)
+                unsafe hand(UnsafeRawBufferPointer(rebasing: bytes[..<byteCount]), partition, take, end)
             }
         case .needs(let bytes): buffer = [UInt8](repeating: 0, count: bytes)
         case .corrupt(let offset):
@@ -43,7 +46,10 @@ final class OffsetsLoader {
         return trouble
     }
 
-    private func hand(_ batches: UnsafeRawBufferPointer, _ partition: Partition, _ take: (GroupRecord) -> Void) {
+    private func hand(
+        _ batches: UnsafeRawBufferPointer, _ partition: Partition, _ take: (RecordBatchHeader, RecordView) -> Void,
+        _ end: (RecordBatchHeader, EndTransactionMarker, Partition) -> Void
+    ) {
         var position = 0
         while position < batches.count {
             let rest = unsafe UnsafeRawBufferPointer(rebasing: batches[position...])
@@ -51,13 +57,13 @@ final class OffsetsLoader {
             let batch = unsafe UnsafeRawBufferPointer(rebasing: rest[..<byteCount])
             position += byteCount
             do throws(RecordBatchError) {
-                _ = unsafe try RecordBatch.validate(batch, bytesMax: byteCount, isStored: true)
-                var reader = unsafe try RecordReader(batch)
-                while let record = try reader.next() {
-                    guard let key = unsafe record.key else { continue }
-                    // What a later version wrote is left alone.
-                    if let known = unsafe GroupRecord(key: key, value: record.value) { take(known) }
+                let header = unsafe try RecordBatch.validate(batch, bytesMax: byteCount, isStored: true)
+                guard !header.isControl else {
+                    if let marker = unsafe EndTransactionMarker(batch) { end(header, marker, partition) }
+                    continue
                 }
+                var reader = unsafe try RecordReader(batch)
+                while let record = try reader.next() { take(header, record) }
             } catch {
                 trouble = "\(partition.name): \(error): what was committed there is lost"
             }

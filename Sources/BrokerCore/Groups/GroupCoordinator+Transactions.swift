@@ -1,0 +1,69 @@
+internal import TopicProtocol
+
+// Offsets that count once a transaction is committed: TxnOffsetCommit, and the transaction's end.
+extension GroupCoordinator {
+    /// Takes a request that the transaction's coordinator has let through. Its answer comes at once or later.
+    func commit(
+        _ caller: GroupCaller, _ topics: [TopicOffsets], in producer: ProducerEpoch, _ origin: ProduceOrigin,
+        now: UInt64
+    ) {
+        advance(now: now)
+        do throws(BrokerError) {
+            guard !isLoading else {
+                throw BrokerError(
+                    .coordinatorLoadInProgress, "committed offsets are being read from the log: try again")
+            }
+            try commit(caller, topics, origin, in: producer)
+        } catch {
+            refuse(origin, error)
+        }
+    }
+
+    /// The group. Who says nothing of itself need not be a member: it has the transaction.
+    func transactionalCommitter(_ caller: GroupCaller) throws(BrokerError) -> Group {
+        guard caller.generation < 0, caller.memberID.isEmpty, caller.instanceID == nil else {
+            return try committer(caller)
+        }
+        return try findOrCreate(caller.group)
+    }
+
+    func isPending(_ key: OffsetKey, of group: String) -> Bool {
+        guard groups[group]?.committing[key] != nil else { return false }
+        return pendingOffsets.values.contains { $0[group]?[key] != nil }
+    }
+
+    /// Keeps an offset until its transaction ends.
+    func setPending(_ offset: CommittedOffset, for key: OffsetKey, of group: Group, _ producerID: Int64) {
+        let old = pendingOffsets[producerID, default: [:]][group.id, default: [:]].updateValue(offset, forKey: key)
+        // Until then it counts as on its way.
+        writingBytes += Group.bytes(of: key, offset) - (old.map { Group.bytes(of: key, $0) } ?? 0)
+        if old == nil { group.beginCommit(key) }
+    }
+
+    /// Forgets one that is not in the log, or whose partition is gone.
+    func dropPending(_ key: OffsetKey, of group: Group, _ producerID: Int64? = nil) {
+        for id in producerID.map({ [$0] }) ?? Array(pendingOffsets.keys) {
+            guard let offset = pendingOffsets[id]?[group.id]?.removeValue(forKey: key) else { continue }
+            if pendingOffsets[id]?[group.id]?.isEmpty == true { pendingOffsets[id]?[group.id] = nil }
+            if pendingOffsets[id]?.isEmpty == true { pendingOffsets[id] = nil }
+            writingBytes -= Group.bytes(of: key, offset)
+            group.endCommit(key)
+        }
+    }
+
+    /// Commits a producer's offsets, or drops them.
+    /// - Parameter isMeant: Which groups' the marker is about.
+    func endTransaction(of producerID: Int64, isCommit: Bool, isMeant: (String) -> Bool) {
+        guard var offsets = pendingOffsets.removeValue(forKey: producerID) else { return }
+        for id in offsets.keys.sorted() where isMeant(id) {
+            guard let ended = offsets.removeValue(forKey: id), let group = groups[id] else { continue }
+            for (key, offset) in ended {
+                writingBytes -= Group.bytes(of: key, offset)
+                if isCommit { group.set(offset, for: key) }
+                group.endCommit(key)
+            }
+            if !isLoading { forgetIfUnused(group) }
+        }
+        if !offsets.isEmpty { pendingOffsets[producerID] = offsets }
+    }
+}

@@ -1,0 +1,146 @@
+import Foundation
+import RecordFormat
+import Testing
+import TopicLog
+import TopicProtocol
+
+@testable import BrokerCore
+
+/// Transactions on a real log: what producers may append, what readers may see, what a crash leaves.
+@Suite struct TransactionLogTests {
+    @Test func onlyWhatATransactionKnowsIsAppended() throws {
+        let bench = try TransactionBroker()
+        let producer = try bench.begin("x")
+        #expect(try bench.produce(producer, 0) == .invalidTransactionState)
+        #expect(try bench.add("x", producer, [1]) == ErrorCode.none)
+        #expect(try bench.produce(producer, 0) == .invalidTransactionState)
+        #expect(try bench.add("x", producer, [0]) == ErrorCode.none)
+        #expect(try bench.produce(producer, 0) == ErrorCode.none)
+        #expect(try bench.produce(ProducerEpoch(producerID: 77, epoch: 0), 0) == .invalidProducerIDMapping)
+        #expect(try bench.produce(ProducerEpoch(producerID: producer.producerID, epoch: 1), 0) == .invalidProducerEpoch)
+        #expect(try bench.produce(producer, 1, sequence: -1) == .invalidRecord)
+        // A marker is the coordinator's.
+        #expect(try bench.produceMarker(producer) == .invalidRecord)
+        #expect(try bench.end("x", producer, commit: true) == ErrorCode.none)
+        #expect(try bench.produce(producer, 0) == .invalidTransactionState)
+        #expect(try bench.stable(0) == 2)
+        try bench.close()
+    }
+
+    @Test func readersSeeWhatIsDecided() throws {
+        let bench = try TransactionBroker()
+        let (one, two) = (try bench.begin("one"), try bench.begin("two"))
+        for (id, producer) in [("one", one), ("two", two)] {
+            #expect(try bench.add(id, producer, [0]) == ErrorCode.none)
+            #expect(try bench.produce(producer, 0) == ErrorCode.none)
+        }
+        #expect(try bench.stable(0) == 0)
+        #expect(try bench.end("one", one, commit: false) == ErrorCode.none)
+        #expect(try bench.stable(0) == 1)
+        #expect(try bench.end("two", two, commit: true) == ErrorCode.none)
+        #expect(try bench.stable(0) == 4)
+        let aborted = try bench.partition(0).log.abortedTransactions(from: .zero, below: Offset(4))
+        #expect(aborted.map(\.producerID) == [one.producerID])
+        try bench.close()
+    }
+
+    @Test(arguments: [true, false])
+    func offsetsCountWithTheirTransaction(isCommit: Bool) throws {
+        var bench = try TransactionBroker()
+        let producer = try bench.begin("x")
+        #expect(try bench.commit(producer, 5) == [.invalidTransactionState])
+        #expect(try bench.addOffsets("x", producer) == ErrorCode.none)
+        #expect(try bench.commit(producer, 5) == [.none])
+        #expect(try bench.commit(producer, 7) == [.none])
+        #expect(try bench.fetch() == -1)
+        #expect(bench.broker.isOffsetPending(group: "g", topic: "t", partition: 0))
+        #expect(!bench.broker.isOffsetPending(group: "g", topic: "t", partition: 1))
+        // Nobody deletes the group under it.
+        #expect(try bench.group(.delete(group: "g")).error == .nonEmptyGroup)
+        for isClean in [false, true] {
+            bench = try bench.restarted(isClean: isClean)
+            #expect(try bench.fetch() == -1)
+            #expect(bench.broker.isOffsetPending(group: "g", topic: "t", partition: 0))
+        }
+        #expect(try bench.end("x", producer, commit: isCommit) == ErrorCode.none)
+        let expected: Int64 = isCommit ? 7 : -1
+        #expect(try bench.fetch() == expected)
+        #expect(!bench.broker.isOffsetPending(group: "g", topic: "t", partition: 0))
+        for isClean in [false, true] {
+            bench = try bench.restarted(isClean: isClean)
+            #expect(try bench.fetch() == expected)
+            #expect(!bench.broker.isOffsetPending(group: "g", topic: "t", partition: 0))
+        }
+        // Not a transaction's, after it.
+        #expect(try bench.group(.commit(GroupCaller(group: "g"), GroupBench.offsets(9))).error == .none)
+        #expect(try bench.restarted(isClean: false).fetch() == 9)
+        try bench.close()
+    }
+
+    @Test func aDeletedTopicsOffsetsGoWithIt() throws {
+        var bench = try TransactionBroker()
+        let producer = try bench.begin("x")
+        #expect(try bench.addOffsets("x", producer) == ErrorCode.none)
+        #expect(try bench.add("x", producer, [0]) == ErrorCode.none)
+        #expect(try bench.commit(producer, 5) == [.none])
+        try bench.broker.deleteTopic("t")
+        try bench.broker.createTopic("t", partitions: 3)
+        bench.turn()
+        #expect(try bench.end("x", producer, commit: true) == ErrorCode.none)
+        #expect(try bench.fetch() == -1)
+        bench = try bench.restarted(isClean: false)
+        #expect(try bench.fetch() == -1)
+        try bench.close()
+    }
+
+    /// An operator ends what no coordinator knows of.
+    @Test func markersByHand() throws {
+        let bench = try TransactionBroker()
+        let producer = try bench.begin("x")
+        #expect(try bench.add("x", producer, [0]) == ErrorCode.none)
+        #expect(try bench.produce(producer, 0) == ErrorCode.none)
+        let places = [0, 9].map { TransactionPartition(topic: "t", partition: $0) }
+        let answer = try bench.ask(
+            .writeMarkers([
+                TransactionMarkers(producer, isCommit: false, coordinatorEpoch: 3, partitions: places)
+            ]))
+        guard case .errors(let errors) = answer.body else { return #expect(Bool(false)) }
+        #expect(errors == [.none, .unknownTopicOrPartition])
+        #expect(try bench.stable(0) == 2)
+        #expect(try bench.partition(0).log.activeProducers.map(\.coordinatorEpoch) == [3])
+        try bench.close()
+    }
+
+    /// A stop between any two turns, with the process gone or closed in order: what was decided stays so, and what was
+    /// not is still to be decided.
+    @Test(arguments: [true, false], [true, false])
+    func aStopAtEachStep(isCommit: Bool, isClean: Bool) throws {
+        for stop in 0... {
+            var bench = try TransactionBroker()
+            let producer = try bench.begin("x")
+            #expect(try bench.add("x", producer, [0, 1]) == ErrorCode.none)
+            for partition in [0, 1] as [UInt32] {
+                #expect(try bench.produce(producer, 0, partition: partition) == ErrorCode.none)
+            }
+            #expect(try bench.addOffsets("x", producer) == ErrorCode.none)
+            #expect(try bench.commit(producer, 5) == [.none])
+            let question = bench.begin(.end(transactionalID: "x", producer, isCommit: isCommit))
+            for _ in 0..<stop where bench.answers[question] == nil { bench.turn() }
+            let isDone = bench.answers[question] != nil
+            bench = try bench.restarted(isClean: isClean)
+            // It was told, or asks again.
+            let again = try bench.end("x", producer, commit: isCommit)
+            #expect(again == ErrorCode.none, "stop \(stop)")
+            for partition in [0, 1] as [UInt32] {
+                let end = bench.partition(partition).log.logEndOffset
+                #expect(try bench.stable(partition) == end.rawValue)
+                let aborted = try bench.partition(partition).log.abortedTransactions(from: .zero, below: end)
+                #expect(aborted.count == (isCommit ? 0 : 1))
+            }
+            #expect(try bench.fetch() == (isCommit ? 5 : -1))
+            #expect(try bench.add("x", producer, [2]) == ErrorCode.none)
+            try bench.close()
+            if isDone { return #expect(stop > 1) }
+        }
+    }
+}
