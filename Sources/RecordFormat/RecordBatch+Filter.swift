@@ -43,10 +43,36 @@ extension RecordBatch {
         }
         header.recordCount = count
         header.batchLength = Int32(end - RecordBatchHeader.lengthOverhead)
-        unsafe header.write(to: output)
-        header.crc = unsafe CRC32C.checksum(.init(rebasing: output[RecordBatchHeader.checksumStart..<end]))
-        unsafe output.storeBigEndian(header.crc, at: 17)
+        unsafe seal(header, UnsafeMutableRawBufferPointer(rebasing: output[..<end]))
         return end
+    }
+
+    /// Makes a batch of a committed transaction one that is nobody's: it counts without a marker.
+    /// - Parameter bytes: One batch and nothing else.
+    package static func settle(_ bytes: UnsafeMutableRawBufferPointer) {
+        var header = unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(bytes))
+        header.attributes &= ~RecordBatchHeader.transactionalBit
+        unsafe seal(header, bytes)
+    }
+
+    /// Copies a batch without its records: offsets, sequence numbers and producer stay, a transaction does not.
+    /// - Returns: The new batch's size in bytes.
+    package static func empty(
+        _ batch: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
+    ) -> Int {
+        var header = unsafe RecordBatchHeader(parsing: batch)
+        header.attributes &= ~(RecordBatchHeader.transactionalBit | RecordBatchHeader.compressionBits)
+        header.recordCount = 0
+        header.batchLength = Int32(RecordBatchHeader.byteCount - RecordBatchHeader.lengthOverhead)
+        unsafe seal(header, UnsafeMutableRawBufferPointer(rebasing: output[..<RecordBatchHeader.byteCount]))
+        return RecordBatchHeader.byteCount
+    }
+
+    /// Writes a header in front of its records, with the checksum of both.
+    private static func seal(_ header: RecordBatchHeader, _ bytes: UnsafeMutableRawBufferPointer) {
+        unsafe header.write(to: bytes)
+        let sum = unsafe CRC32C.checksum(.init(rebasing: bytes[RecordBatchHeader.checksumStart...]))
+        unsafe bytes.storeBigEndian(sum, at: 17)
     }
 
     /// The most bytes that ``filter(_:into:deleteHorizon:keeps:)`` makes of a batch: a record's length and timestamp

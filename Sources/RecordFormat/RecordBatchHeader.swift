@@ -84,7 +84,8 @@ package struct RecordBatchHeader: Hashable, Sendable {
     /// When compaction may drop the batch's tombstones, in milliseconds since 1970; nil before it has seen them.
     /// It stands where the base timestamp does.
     package var deleteHorizon: Int64? { attributes & Self.deleteHorizonBit != 0 ? baseTimestamp : nil }
-    static let transactionalBit: Int16 = 0x10, controlBit: Int16 = 0x20, deleteHorizonBit: Int16 = 0x40
+    static let compressionBits: Int16 = 0x07, transactionalBit: Int16 = 0x10, controlBit: Int16 = 0x20
+    static let deleteHorizonBit: Int16 = 0x40
 
     /// The sequence number `count` records later; after Int32.max comes 0.
     /// - Parameter count: 0 or more. `sequence` may be -1 (none): the result is then meaningless, but no trap.

@@ -10,8 +10,10 @@ internal import Synchronization
 /// - A tombstone stays for `deleteRetentionMilliseconds` after the pass that has removed what it deletes.
 /// - A batch keeps its offsets, whatever is left of it. An empty one stays only when it is the last of an idempotent
 ///   producer, whose sequence number it is, or of its segment, so that segments follow each other without gaps.
-/// - Batches whose records cannot be judged (compressed, transactional, a broker's markers, malformed) stay whole. They
-///   may hold older values of any key: so tombstones behind them stay, too.
+/// - Batches whose records cannot be judged (compressed, malformed) stay whole. They may hold older values of any key:
+///   so tombstones behind them stay, too.
+/// - All transactions are decided that a pass looks at. What was aborted goes; what was committed is nobody's
+///   transaction any more, and its marker goes with the first segment that holds all of it. Markers of aborts stay.
 package struct Compaction: Sendable {
     /// A segment to be compacted.
     struct Source: Sendable {
@@ -32,6 +34,8 @@ package struct Compaction: Sendable {
     let sources: [Source]
     /// The first offset that no pass has seen.
     let firstDirtyOffset: Offset
+    /// What was aborted of the transactions in the sources.
+    let aborted: AbortedRanges
     /// The idempotent producers that the log remembers.
     let producerIDs: Set<Int64>
     let nowMilliseconds: Int64
@@ -70,9 +74,12 @@ package struct Compaction: Sendable {
         while let batch = unsafe try reader.next() {
             if pass.isCancelled { return }
             let header = unsafe RecordBatchHeader(parsing: batch)
-            if producerIDs.contains(header.producerID) { survey.lastOffsets[header.producerID] = header.lastOffset }
+            // A marker has no sequence number.
+            if !header.isControl, producerIDs.contains(header.producerID) {
+                survey.lastOffsets[header.producerID] = header.lastOffset
+            }
             guard !survey.isFull else { continue }
-            if header.lastOffset >= firstDirtyOffset, !header.isOpaque {
+            if header.lastOffset >= firstDirtyOffset, !header.isOpaque, !aborted.contain(header) {
                 if !survey.keys.hasRoom(for: Int(header.recordCount)) {
                     guard survey.keys.count == 0 else {
                         survey.isFull = true
@@ -150,5 +157,27 @@ extension KeyMap {
 
 extension RecordBatchHeader {
     /// Whether compaction must not look at the records.
-    var isOpaque: Bool { isCompressed || isTransactional || isControl }
+    var isOpaque: Bool { isCompressed || isControl }
+}
+
+/// The offsets of aborted transactions, by producer.
+struct AbortedRanges: Sendable {
+    private let ranges: [Int64: [ClosedRange<Offset>]]
+
+    init(_ transactions: [AbortedTransaction]) {
+        ranges = Dictionary(grouping: transactions, by: \.producerID).mapValues { transactions in
+            transactions.map { $0.firstOffset...$0.lastOffset }
+        }
+    }
+
+    /// Whether a batch of records was aborted. Of one producer the transactions follow each other.
+    func contain(_ header: RecordBatchHeader) -> Bool {
+        guard header.isTransactional, !header.isControl, let ranges = ranges[header.producerID] else { return false }
+        var (low, high) = (0, ranges.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if ranges[middle].upperBound < header.baseOffset { low = middle + 1 } else { high = middle }
+        }
+        return low < ranges.count && ranges[low].contains(header.baseOffset)
+    }
 }

@@ -14,6 +14,10 @@ struct CompactionWriter {
     private var headersChecksum: UInt32 = 0
     /// Whether a batch that nobody could look into came earlier: it may hold what a tombstone deletes.
     private var hasPassedOpaque = false
+    /// Committed transactions whose marker was not met yet, and where the file begins that their first batch is in.
+    private var unmarked: [Int64: Offset] = [:]
+    /// Where the file that is written begins.
+    private var base = Offset.zero
 
     init(_ compaction: Compaction, _ survey: CompactionSurvey) {
         self.compaction = compaction
@@ -31,7 +35,7 @@ struct CompactionWriter {
     /// old or the new one, and its summary says which.
     mutating func write(_ group: [Compaction.Source], _ reader: inout BatchReader) throws(LogError) -> CompactedSegment
     {
-        let base = group[0].baseOffset
+        base = group[0].baseOffset
         let path = compaction.directory + "/" + Segment.name(base)
         let temporaryPath = path + Segment.cleanedSuffix
         let descriptor = compaction.files.storage.open(temporaryPath, O_RDWR | O_CREAT | O_TRUNC)
@@ -106,6 +110,42 @@ struct CompactionWriter {
         isLast: Bool
     ) -> Bool {
         let isJudged = header.lastOffset < survey.end
+        if isJudged, header.isControl {
+            return unsafe filterMarker(batch, header, into: target, isLast: isLast)
+        }
+        if isJudged, compaction.aborted.contain(header) {
+            guard isLast || survey.lastOffsets[header.producerID] == header.lastOffset else { return false }
+            _ = unsafe RecordBatch.empty(batch, into: target)
+            return true
+        }
+        if isJudged, header.isTransactional, unmarked[header.producerID] == nil { unmarked[header.producerID] = base }
+        guard unsafe filterRecords(batch, header, isJudged: isJudged, into: target, isLast: isLast) else {
+            return false
+        }
+        guard isJudged, header.isTransactional else { return true }
+        let size = unsafe RecordBatchHeader(parsing: UnsafeRawBufferPointer(target)).sizeInBytes
+        unsafe RecordBatch.settle(UnsafeMutableRawBufferPointer(rebasing: target[..<size]))
+        return true
+    }
+
+    /// Writes a marker, unless it ends a committed transaction of which nothing is left, or which began in this file: a
+    /// snapshot of producers from before it does not know of the transaction then.
+    private mutating func filterMarker(
+        _ batch: UnsafeRawBufferPointer, _ header: RecordBatchHeader, into target: UnsafeMutableRawBufferPointer,
+        isLast: Bool
+    ) -> Bool {
+        let start = unmarked.removeValue(forKey: header.producerID)
+        let isCommit = unsafe EndTransactionMarker(batch)?.isCommit ?? false
+        if isCommit, start == base, !isLast { return false }
+        unsafe target.copyMemory(from: batch)
+        return true
+    }
+
+    /// Writes what is left of a batch of records that count.
+    private mutating func filterRecords(
+        _ batch: UnsafeRawBufferPointer, _ header: RecordBatchHeader, isJudged: Bool,
+        into target: UnsafeMutableRawBufferPointer, isLast: Bool
+    ) -> Bool {
         guard !header.isOpaque, isJudged, let kept = unsafe judge(batch, header) else {
             // At the survey's end a batch is untouched, not opaque; but all that follow are untouched, too.
             hasPassedOpaque = true

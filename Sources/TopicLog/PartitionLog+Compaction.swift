@@ -19,9 +19,9 @@ extension PartitionLog {
     /// - Parameter nowMilliseconds: Since 1970: what tombstones are kept by.
     /// - Returns: nil when the policy does not say so, nothing is dirty, or a pass is out already.
     package func beginCompaction(nowMilliseconds: Int64) -> Compaction? {
-        guard compaction == nil, cleanableBytes.dirty > 0, (try? activate()) != nil else { return nil }
         // What is not decided is not looked at.
-        let stable = producers.ongoing.first ?? logEndOffset
+        guard compaction == nil, cleanableBytes.dirty > 0, let stable = try? lastStableOffset(below: durableOffset)
+        else { return nil }
         let segments = cleanableSegments.prefix { $0.endOffset <= stable }
         guard let dirty = segments.first(where: { !$0.isClean }) else { return nil }
         var sources: [Compaction.Source] = []
@@ -34,12 +34,16 @@ extension PartitionLog {
                     sizeInBytes: segment.sizeInBytes, file: file, summary: segment.summary, aborted: aborted))
         }
         guard dirty.endOffset <= sources.last?.endOffset ?? .zero else { return nil }
+        // Their markers may be behind the sources.
+        guard let end = sources.last?.endOffset,
+            let aborted = try? abortedTransactions(from: sources[0].baseOffset, below: end)
+        else { return nil }
         let pass = CompactionPass()
         compaction = pass
         return Compaction(
             pass: pass, directory: directory, options: options, files: files, sources: sources,
-            firstDirtyOffset: dirty.summary?.cleanedOffset ?? dirty.baseOffset, producerIDs: producers.ids,
-            nowMilliseconds: nowMilliseconds)
+            firstDirtyOffset: dirty.summary?.cleanedOffset ?? dirty.baseOffset,
+            aborted: AbortedRanges(aborted), producerIDs: producers.ids, nowMilliseconds: nowMilliseconds)
     }
 
     /// Puts a compacted segment in the place of those it was made of.

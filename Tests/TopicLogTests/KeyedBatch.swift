@@ -75,6 +75,11 @@ extension PartitionLog {
                         found.append("\(header.baseOffset) compressed")
                         continue
                     }
+                    if header.isControl {
+                        let isCommit = unsafe EndTransactionMarker(batch)?.isCommit == true
+                        found.append("\(header.baseOffset) \(isCommit ? "commit" : "abort")")
+                        continue
+                    }
                     var records = unsafe try RecordReader(batch)
                     while let record = try records.next() {
                         let key = unsafe record.key.map { unsafe String(decoding: $0, as: UTF8.self) } ?? "-"

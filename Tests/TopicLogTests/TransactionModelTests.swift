@@ -70,7 +70,7 @@ final class Model {
                     }
                     if header.isControl {
                         dropping.remove(header.producerID)
-                    } else if !header.isTransactional || !dropping.contains(header.producerID) {
+                    } else if header.recordCount > 0, !header.isTransactional || !dropping.contains(header.producerID) {
                         seen += Array(header.baseOffset.rawValue...header.lastOffset.rawValue).filter { $0 >= start }
                     }
                 }

@@ -120,6 +120,64 @@ import Testing
         #expect(try log.abortedTransactions(from: .zero, below: end).map(\.lastOffset) == [Offset(1)])
     }
 
+    /// What was aborted takes nobody's place; what was committed takes its own, and needs its marker no more.
+    @Test func compactionKnowsHowTransactionsEnded() throws {
+        var log = try openLog(directory, .compacting())
+        func write(_ producer: Int64, _ sequence: Int32, _ key: String, _ value: String?, compressed: UInt8 = 0) {
+            log.append(
+                KeyedBatch([(key, value)], producerID: producer, sequence: sequence, attributes: 0x10 | compressed))
+        }
+        log.append(KeyedBatch([("a", "1"), ("b", "1")]))  // 0, 1
+        write(1, 0, "a", "2")  // 2
+        write(2, 0, "b", "2")  // 3
+        write(2, 1, "c", "1")  // 4
+        _ = log.end(1, commit: false)  // 5
+        _ = log.end(2, commit: true)  // 6
+        write(2, 2, "c", "2")  // 7
+        write(3, 0, "d", "1", compressed: 2)  // 8
+        _ = log.end(2, commit: true)  // 9
+        _ = log.end(3, commit: true)  // 10
+        write(1, 1, "e", "1")  // 11: committed in the active segment
+        try log.rollNow()
+        write(4, 0, "f", "1")  // 12: not decided
+        _ = log.end(1, commit: true)  // 13
+        try log.synchronize()
+        try log.compact()
+        let expected = [
+            "0 a=1", "3 b=2", "5 abort", "7 c=2", "8 compressed", "11 e=1", "12 f=1", "13 commit",
+        ]
+        #expect(try log.contents() == expected)
+        #expect(try log.stable == 12)
+        for name in try system.names(in: directory.path) where name.hasSuffix(".snapshot") {
+            try system.remove(directory.child(name))
+        }
+        log = try openLog(directory, .compacting(), bound: 14)
+        #expect(log.fence == nil)
+        #expect(try log.contents() == expected)
+        // Nothing is open that has lost its marker.
+        #expect(try log.stable == 12)
+        #expect(log.write(2, 3) == appended(14, 14))
+        #expect(log.write(1, 2) == appended(15, 15))
+        #expect(try Model.committed(log, from: 0, below: Offset(12)).contains(2) == false)
+    }
+
+    /// What is open is not looked at, nor what is behind it.
+    @Test func compactionWaitsForDecisions() throws {
+        let log = try openLog(directory, .compacting())
+        log.append(KeyedBatch([("a", "1")]))
+        try log.rollNow()
+        log.append(KeyedBatch([("b", "1")], producerID: 1, sequence: 0, attributes: 0x10))
+        try log.rollNow()
+        log.append(KeyedBatch([("a", "2"), ("b", "2")]))
+        try log.rollNow()
+        try log.compact()
+        #expect(try log.contents() == ["0 a=1", "1 b=1", "2 a=2", "3 b=2"])
+        _ = log.end(1, commit: true)
+        try log.synchronize()
+        try log.compact()
+        #expect(try log.contents() == ["2 a=2", "3 b=2", "4 commit"])
+    }
+
     @Test func compactionKeepsTransactionsAndTheirEnds() throws {
         var small = options(segmentBytes: 2000)
         small.cleanupPolicy = .compact
