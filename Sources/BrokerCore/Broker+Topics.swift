@@ -26,13 +26,17 @@ extension Broker {
     package var logDirectories: [String] { directory.volumes.map(\.path) }
 
     /// Finds a record by its timestamp, or the log's ends: see ``AdminRequest/listOffsets(_:timestamp:)``.
-    package func listOffsets(_ address: PartitionAddress, timestamp: Int64) throws(BrokerError) -> ListedOffset {
+    /// - Parameter isReadCommitted: The end is where transactions are decided, not only written.
+    package func listOffsets(
+        _ address: PartitionAddress, timestamp: Int64, isReadCommitted: Bool = false
+    ) throws(BrokerError) -> ListedOffset {
         guard let partition = partition(address) else { throw .unknown(address) }
         guard timestamp >= -3 else { throw BrokerError(.invalidRequest, "timestamp \(timestamp) means nothing") }
+        let end = isReadCommitted ? try lastStableOffset(of: partition) : partition.highWatermark
         let found: (offset: Offset, timestamp: Int64)?
         do throws(LogError) {
             switch timestamp {
-            case -1: found = (partition.highWatermark, -1)
+            case -1: found = (end, -1)
             case -2: found = (partition.log.logStartOffset, -1)
             case -3: found = try partition.log.latestRecord()
             default: found = try partition.log.offset(forTimestamp: timestamp)
@@ -41,7 +45,7 @@ extension Broker {
             throw BrokerError(error)
         }
         // What is not committed yet is nobody's to know.
-        guard let found, found.offset < partition.highWatermark || timestamp == -1 || timestamp == -2 else {
+        guard let found, found.offset < end || timestamp == -1 || timestamp == -2 else {
             return ListedOffset(offset: -1, timestamp: -1)
         }
         return ListedOffset(offset: found.offset.rawValue, timestamp: found.timestamp)

@@ -1,4 +1,4 @@
-internal import RecordFormat
+package import RecordFormat
 internal import TopicLog
 package import TopicProtocol
 
@@ -57,9 +57,9 @@ extension Broker {
     }
 
     /// Everything below has been decided, and may be read by who wants only what is committed.
-    package func lastStableOffset(of partition: Partition) throws(BrokerError) -> Int64 {
+    package func lastStableOffset(of partition: Partition) throws(BrokerError) -> Offset {
         do throws(LogError) {
-            return try partition.log.lastStableOffset(below: partition.highWatermark).rawValue
+            return try partition.log.lastStableOffset(below: partition.highWatermark)
         } catch {
             throw BrokerError(error)
         }

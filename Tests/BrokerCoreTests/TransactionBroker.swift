@@ -156,7 +156,7 @@ final class TransactionBroker {
 
     func partition(_ index: UInt32) -> Partition { broker.topics["t"]![Int(index)] }
 
-    func stable(_ index: UInt32) throws -> Int64 { try broker.lastStableOffset(of: partition(index)) }
+    func stable(_ index: UInt32) throws -> Int64 { try broker.lastStableOffset(of: partition(index)).rawValue }
 
     /// The values that a reader sees who wants only what is committed: by the client's algorithm.
     func committed(_ index: UInt32) throws -> [Int] {

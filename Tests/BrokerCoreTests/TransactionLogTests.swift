@@ -44,6 +44,26 @@ import TopicProtocol
         try bench.close()
     }
 
+    @Test func offsetsAreListedUpToWhatIsDecided() throws {
+        let bench = try TransactionBroker()
+        let producer = try bench.begin("x")
+        #expect(try bench.add("x", producer, [0]) == ErrorCode.none)
+        #expect(try bench.produce(partition: 0, value: 1) == ErrorCode.none)
+        #expect(try bench.produce(producer, 0) == ErrorCode.none)
+        let address = bench.partition(0).address
+        func listed(_ timestamp: Int64) throws -> [Int64] {
+            try [false, true].map {
+                try bench.broker.listOffsets(address, timestamp: timestamp, isReadCommitted: $0).offset
+            }
+        }
+        #expect(try listed(-1) == [2, 1])
+        #expect(try listed(-2) == [0, 0])
+        #expect(try listed(1) == [0, 0])
+        #expect(try bench.end("x", producer, commit: true) == ErrorCode.none)
+        #expect(try listed(-1) == [3, 3])
+        try bench.close()
+    }
+
     @Test(arguments: [true, false])
     func offsetsCountWithTheirTransaction(isCommit: Bool) throws {
         var bench = try TransactionBroker()
