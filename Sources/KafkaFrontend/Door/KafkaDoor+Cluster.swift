@@ -44,7 +44,7 @@ extension KafkaDoor {
         broker.host = options.advertisedHost
         broker.port = options.advertisedPort
         response.brokers = [broker]
-        response.clusterId = broker.clusterID
+        response.clusterId = self.broker.clusterID
         response.controllerId = options.nodeID
         response.topics = topics.map { topic($0.name, $0.error, request) }
         if request.includeClusterAuthorizedOperations {
