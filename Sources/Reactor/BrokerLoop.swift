@@ -22,7 +22,7 @@ package final class BrokerLoop {
     private var sleepEntries: [pollfd]
     /// When the last turn was, on the monotonic clock.
     private var turnTime: UInt64 = 0
-    /// Whether the next turn does. Where nobody spins every second one is enough: it is the one before sleeping, mostly.
+    /// Whether the next turn does. Where nobody spins, one of two is enough: the other is mostly that before sleeping.
     private var readsClock = true
 
     package init(broker: Broker, doors: [any Door], log: Logger, spinNanoseconds: UInt64? = nil) {

@@ -129,24 +129,14 @@ struct Serve: ParsableCommand {
         var log = Logger(label: "rdmad") { StreamLogHandler.standardError(label: $0) }
         log.logLevel = Logger.Level(rawValue: logLevel)!
 
-        var options = LogOptions()
-        options.segmentBytes = segmentBytes
-        options.batchBytesMax = maxMessageBytes
-        options.flushPolicy = FlushPolicy(flush)!
-        options.cleanupPolicy = CleanupPolicy(logCleanupPolicy)!
-        options.retentionMilliseconds = logRetentionMs
-        options.retentionBytes = logRetentionBytes
-        options.segmentMilliseconds = logRollMs
-        options.deleteRetentionMilliseconds = logCleanerDeleteRetentionMs
         let directory: LogDirectory
         let flusher: Flusher
         let compactor: Compactor
         let directoryThread: DirectoryThread
         do {
-            options.recoveryThreads = max(1, min(8, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
             directory = try RecoveryMeter.watch(log) {
                 try LogDirectory.open(
-                    path: data[0], others: Array(data.dropFirst()), options: options, progress: $0)
+                    path: data[0], others: Array(data.dropFirst()), options: logOptions, progress: $0)
             }
             flusher = try Flusher(volumes: directory.volumes)
             compactor = try Compactor()
@@ -194,6 +184,20 @@ struct Serve: ParsableCommand {
         for door in doors { log.info("door closed", metadata: door.metadata) }
         do { try broker.close() } catch { throw Failure("\(error)") }
         log.notice("stopped")
+    }
+
+    private var logOptions: LogOptions {
+        var options = LogOptions()
+        options.segmentBytes = segmentBytes
+        options.batchBytesMax = maxMessageBytes
+        options.flushPolicy = FlushPolicy(flush)!
+        options.cleanupPolicy = CleanupPolicy(logCleanupPolicy)!
+        options.retentionMilliseconds = logRetentionMs
+        options.retentionBytes = logRetentionBytes
+        options.segmentMilliseconds = logRollMs
+        options.deleteRetentionMilliseconds = logCleanerDeleteRetentionMs
+        options.recoveryThreads = max(1, min(8, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+        return options
     }
 
     private func open(
