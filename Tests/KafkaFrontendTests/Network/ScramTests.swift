@@ -15,6 +15,19 @@ struct ScramTests {
     @Test(arguments: ["Z", "Zg", "Zg=", "Zh==", "Zg==Zg==", "Zm 9v", "Zm9v\n", "===="])
     func whatIsNotBase64IsRefused(text: String) { #expect(Base64.decode(text) == nil) }
 
+    @Test func everyDifferenceIsSeen() {
+        let bytes: [UInt8] = [1, 1, 0xff, 0]
+        #expect(isEqualInConstantTime(bytes, bytes) && isEqualInConstantTime([], []))
+        #expect(!isEqualInConstantTime(bytes, []) && !isEqualInConstantTime(bytes, bytes + [0]))
+        for index in bytes.indices {
+            for change in UInt8(1)...255 {
+                var other = bytes
+                other[index] ^= change
+                #expect(!isEqualInConstantTime(bytes, other) && !isEqualInConstantTime(other, bytes))
+            }
+        }
+    }
+
     /// RFC 7677, section 3.
     @Test func theExampleOfRFC7677() throws {
         var users = UserStore()

@@ -56,5 +56,7 @@ package enum ScramMechanism: String, CaseIterable, Sendable {
 /// Compares without telling by its time where the first difference is.
 func isEqualInConstantTime(_ a: [UInt8], _ b: [UInt8]) -> Bool {
     guard a.count == b.count else { return false }
-    return zip(a, b).reduce(UInt8(0)) { $0 | $1.0 ^ $1.1 } == 0
+    var difference: UInt8 = 0
+    for (x, y) in zip(a, b) { difference |= x ^ y }
+    return difference == 0
 }
