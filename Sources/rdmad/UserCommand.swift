@@ -47,7 +47,7 @@ struct UserCommand: ParsableCommand {
 
         func run() throws {
             // A file that is not there yet becomes one.
-            var store = access(options.users, F_OK) == 0 ? try options.read() : UserStore()
+            var store = unsafe access(options.users, F_OK) == 0 ? try options.read() : UserStore()
             let password = try Self.password()
             guard !password.isEmpty else { throw Failure("the password is empty") }
             for mechanism in ScramMechanism.allCases {

@@ -60,8 +60,8 @@ final class FramePool: Sendable {
         for (waiter, memory) in served { waiter.whenThere(memory) }
     }
 
-    /// Whether anybody waits.
-    var isShort: Bool { state.withLock { !$0.waiters.isEmpty || !$0.longWaiters.isEmpty } }
+    /// How many wait.
+    var waiterCount: Int { state.withLock { $0.waiters.count + $0.longWaiters.count } }
 
     /// Bytes that are in use, and all that are held.
     var byteCounts: (used: Int, held: Int) { state.withLock { ($0.usedBytes, $0.heldBytes) } }

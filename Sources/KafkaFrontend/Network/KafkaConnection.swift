@@ -316,7 +316,7 @@ final class KafkaConnection: ChannelDuplexHandler {
         if now - activeAt >= idle, ring.isEmpty || !writer.isEmpty { return timeOut("idle for \(idle.text)") }
         let timeout = TimeAmount.milliseconds(limits.requestTimeoutMilliseconds)
         guard let request = receiver.arriving, let before = arriving, now - before.since >= timeout else { return }
-        if canTakeRequest, request.received == before.received || loop.pool.isShort {
+        if canTakeRequest, request.received == before.received || loop.pool.waiterCount > 0 {
             return timeOut("\(request.received) of \(request.count) bytes of a request after \(timeout.text)")
         }
         arriving = (now, request.received)

@@ -85,8 +85,12 @@ final class RawClient: Sendable {
     }
 
     /// Whether the broker closes the connection without sending anything more.
-    func isClosedByPeer() -> Bool {
+    /// - Parameter bytesMax: So many bytes it may send: an alert of TLS.
+    func isClosedByPeer(afterBytes bytesMax: Int = 0) -> Bool {
         var byte: UInt8 = 0
+        for _ in 0..<bytesMax {
+            guard unsafe recv(descriptor, &byte, 1, 0) == 1 else { break }
+        }
         let got = unsafe recv(descriptor, &byte, 1, 0)
         return got == 0 || got < 0 && errno == ECONNRESET
     }
@@ -98,4 +102,18 @@ struct RawClientError: Error {
     let text: String
 
     init(_ text: String) { self.text = text }
+}
+
+/// Equality that is quick without optimization, too.
+func sameBytes(_ a: [UInt8], _ b: [UInt8]) -> Bool {
+    unsafe a.withUnsafeBytes { unsafe sameBytes($0[...], b) }
+}
+
+func sameBytes(_ a: Slice<UnsafeRawBufferPointer>, _ b: [UInt8]) -> Bool {
+    let a = unsafe UnsafeRawBufferPointer(rebasing: a)
+    return unsafe a.count == b.count && (b.isEmpty || memcmp(a.baseAddress!, b, b.count) == 0)
+}
+
+func sameBytes(_ a: Slice<UnsafeMutableRawBufferPointer>, _ b: [UInt8]) -> Bool {
+    unsafe sameBytes(UnsafeRawBufferPointer(rebasing: a)[...], b)
 }

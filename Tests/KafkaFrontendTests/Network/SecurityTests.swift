@@ -14,7 +14,7 @@ import Testing
         let batch = Requests.batch(valueBytes: 300_000)
         let server = try StubReactor(security: ListenerSecurity(tls: certificate.files)) { command in
             if case .produce(_, _, let batches, let frame) = command.body, case .batch(let range) = batches[0],
-                unsafe !frame.bytes[range].elementsEqual(batch)
+                unsafe !sameBytes(frame.bytes[range], batch)
             {
                 return [KafkaAnswer(connection: command.connection, number: 0, body: .close("other bytes"))]
             }
@@ -28,7 +28,8 @@ import Testing
             try client.send(Requests.apiVersions(0, 1) + Requests.produce(batch) + Requests.fetch(number))
             _ = try client.receiveFrame()
             _ = try client.receiveFrame()
-            #expect(try client.receiveFrame() == file.frame([0..<1 << 20, 7..<70_000], correlationID: number))
+            let answer = try client.receiveFrame()
+            #expect(sameBytes(answer, file.frame([0..<1 << 20, 7..<70_000], correlationID: number)))
         }
         #expect(server.counter("sendfile_bytes") == 0)
         #expect(server.counter("copied_to_send_bytes") == 3 * (1 << 20 + 69_993))
@@ -44,14 +45,15 @@ import Testing
         #expect(try TLSClient(port: server.network.boundPort, maximumVersion: .tlsv11).isClosedByPeer())
         let plain = try server.connect()
         try plain.send(Requests.apiVersions(0, 1))
-        #expect(plain.isClosedByPeer())
+        #expect(plain.isClosedByPeer(afterBytes: 64))
         #expect(try server.connect().isClosedByPeer())
         #expect(try TLSClient(port: server.network.boundPort).isClosedByPeer())
         #expect(server.counter("timeouts") == 2)
     }
 
     @Test func badFilesAreNamed() throws {
-        let good = try TestCertificate().files
+        let certificate = try TestCertificate()
+        let good = certificate.files
         let cases = [
             (TLSFiles(certificateChain: "/nowhere/chain.pem", privateKey: good.privateKey), "/nowhere/chain.pem"),
             (TLSFiles(certificateChain: good.certificateChain, privateKey: "/nowhere/key.pem"), "/nowhere/key.pem"),

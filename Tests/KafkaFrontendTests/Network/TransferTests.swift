@@ -11,7 +11,7 @@ import Testing
         let batch = Requests.batch(valueBytes: 300_000)
         let server = try StubReactor { command in
             if case .produce(_, _, let batches, let frame) = command.body {
-                guard case .batch(let range) = batches[0], unsafe frame.bytes[range].elementsEqual(batch) else {
+                guard case .batch(let range) = batches[0], unsafe sameBytes(frame.bytes[range], batch) else {
                     return [KafkaAnswer(connection: command.connection, number: 0, body: .close("other bytes"))]
                 }
             }
@@ -27,14 +27,15 @@ import Testing
         let copied = server.counter("copied_at_receive_bytes")
         #expect(copied <= 512 * count)
         #expect(copied + server.counter("received_in_place_bytes") >= (frame.count - 4) * count)
-        // Memory is used again: never more than the 16 requests in flight, and the one that arrives.
-        #expect(server.resources.pool.byteCounts.held <= 17 * FramePool.roundedUp(frame.count + 512))
+        // Memory is used again: the 16 requests in flight, those that the reactor has answered and not let go, and the
+        // one that arrives.
+        #expect(server.resources.pool.byteCounts.held <= 33 * FramePool.roundedUp(frame.count + 512))
         #expect(server.waits { server.resources.pool.byteCounts.used == 0 })
     }
 
     @Test(arguments: [true, false]) func rangesOfFilesAreSentAsTheyAre(isZeroCopy: Bool) throws {
-        let file = try FilledFile(count: 3 << 20)
-        let ranges = [0..<1_000_000, 5..<6, 2_000_000..<2_000_000, 1_234_567..<3_145_728]
+        let file = try FilledFile(count: 600_000)
+        let ranges = [0..<200_000, 5..<6, 300_000..<300_000, 123_457..<600_000]
         let server = try StubReactor(StubReactor.configuration { $0.isZeroCopy = isZeroCopy }) { command in
             guard case .fetch = command.body else { return Requests.emptyAnswer(command) }
             return [KafkaAnswer(connection: command.connection, number: command.number, body: file.answer(ranges))]
@@ -48,7 +49,7 @@ import Testing
             }
             for number in Int32(0)..<4 {
                 let answer = try client.receiveFrame()
-                #expect(answer == file.frame(ranges, correlationID: round * 8 + 2 * number))
+                #expect(sameBytes(answer, file.frame(ranges, correlationID: round * 8 + 2 * number)))
                 #expect(try client.receiveCorrelationID() == round * 8 + 2 * number + 1)
             }
         }
@@ -58,12 +59,13 @@ import Testing
     }
 
     @Test(arguments: [true, false]) func whoReadsSlowlyIsAnsweredNoFurther(isZeroCopy: Bool) throws {
-        let file = try FilledFile(count: 1 << 20)
+        let file = try FilledFile(count: 1 << 18)
+        let ranges = Array(repeating: 0..<1 << 18, count: 4)
         let fetches = Mutex(0)
         let server = try StubReactor(StubReactor.configuration { $0.isZeroCopy = isZeroCopy }) { command in
             guard case .fetch = command.body else { return Requests.emptyAnswer(command) }
             fetches.withLock { $0 += 1 }
-            let body = file.answer([0..<1 << 20])
+            let body = file.answer(ranges)
             return [KafkaAnswer(connection: command.connection, number: command.number, body: body)]
         }
         defer { server.stop() }
@@ -80,16 +82,18 @@ import Testing
         // What the kernel buffers of answers, and what was read in one piece before the first was answered.
         #expect(fetches.withLock { $0 } <= 32)
         for number in 0..<count {
-            #expect(try slow.receiveFrame() == file.frame([0..<1 << 20], correlationID: Int32(number)))
+            let answer = try slow.receiveFrame()
+            #expect(sameBytes(answer, file.frame(ranges, correlationID: Int32(number))))
         }
         #expect(fetches.withLock { $0 } == count)
     }
 
     @Test func aConnectionMayEndInTheMiddleOfAnAnswer() throws {
-        let file = try FilledFile(count: 4 << 20)
+        let file = try FilledFile(count: 1 << 18)
+        let ranges = Array(repeating: 0..<1 << 18, count: 16)
         let server = try StubReactor { command in
             guard case .fetch = command.body else { return Requests.emptyAnswer(command) }
-            let body = file.answer([0..<4 << 20])
+            let body = file.answer(ranges)
             return [KafkaAnswer(connection: command.connection, number: command.number, body: body)]
         }
         defer { server.stop() }
@@ -100,7 +104,7 @@ import Testing
         }
         let client = try server.connect()
         try client.send(Requests.fetch(3))
-        #expect(try client.receiveFrame() == file.frame([0..<4 << 20], correlationID: 3))
+        #expect(sameBytes(try client.receiveFrame(), file.frame(ranges, correlationID: 3)))
     }
 
     @Test func memoryIsBoundedAndGivenInOrder() throws {
@@ -112,6 +116,8 @@ import Testing
         let configuration = StubReactor.configuration {
             $0.requestBytesMax = 2 << 20
             $0.queuedBytesMax = 3 * piece
+            // Two loops could hand over in another order than they were given memory.
+            $0.threads = 1
             $0.batchBytesMax = 2 << 20
         }
         let server = try StubReactor(configuration) { command in
@@ -129,9 +135,8 @@ import Testing
             senders.append(sender)
             sender.start()
             // Each has asked for memory before the next one comes: two are given some, the others wait.
-            let waiting = index < 2 ? index + 1 : 2
-            #expect(server.waits { held.withLock { $0.count } == waiting })
-            usleep(20_000)
+            #expect(server.waits { held.withLock { $0.count } == min(2, index + 1) })
+            #expect(server.waits { server.resources.pool.waiterCount == max(0, index - 1) })
         }
         #expect(server.resources.pool.byteCounts.used <= 3 * piece)
         // Small requests of others go on.
@@ -143,7 +148,7 @@ import Testing
             #expect(server.waits { held.withLock { !$0.isEmpty } })
             let command = held.withLock { $0.removeFirst() }
             order.append(command.connection)
-            for loop in 0..<2 { server.network.deliver(Requests.emptyAnswer(command), toLoop: loop) }
+            server.network.deliver(Requests.emptyAnswer(command), toLoop: 0)
         }
         #expect(order == order.sorted())
         for client in clients { _ = try client.receiveFrame() }
