@@ -26,7 +26,8 @@ struct KafkaDoors {
         let options = try settings.door(address, index: count)
         count += 1
         let door = try KafkaListener.open(
-            host: address.host, port: address.port, security: ListenerSecurity(), options: options, number: number,
+            host: address.host, port: address.port, security: try settings.connections.security(address),
+            options: options, number: number,
             broker: broker, resources: resources, log: log)
         log.notice("Kafka clients are told to connect to", metadata: ["address": "\(door.advertised)"])
         return door

@@ -32,6 +32,8 @@ struct KafkaSettings: ParsableArguments {
     @Flag(name: .long, inversion: .prefixedNo, help: "Send records from file to socket inside the kernel.")
     var zeroCopy = true
 
+    @OptionGroup var connections: KafkaConnectionSettings
+
     func validate() throws {
         for url in advertisedListener { _ = try KafkaAddress(url) }
         guard nodeId >= 0 else { throw ValidationError("--node-id is at least 0") }
@@ -51,6 +53,8 @@ struct KafkaSettings: ParsableArguments {
         configuration.queuedBytesMax = queuedMaxRequestBytes
         configuration.batchBytesMax = batchBytesMax
         configuration.isZeroCopy = zeroCopy
+        configuration.threads = connections.numNetworkThreads
+        configuration.connectionsMaxIdleMilliseconds = connections.connectionsMaxIdleMs
         return configuration
     }
 
