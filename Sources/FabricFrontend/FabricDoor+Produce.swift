@@ -27,15 +27,17 @@ extension FabricDoor {
         var produce = PendingProduce(
             requestID: id, partition: partition, byteCount: byteCount, state: .announced(remote))
         // Checked before any memory is set aside for it.
-        if byteCount > min(limits.batchBytesMax, fabric.limits.transferBytesMax) {
+        let known = broker.partition(partition)
+        let bytesMax = batchBytesMax(known)
+        if byteCount > min(bytesMax, fabric.limits.transferBytesMax) {
             produce.state = .failed(.messageTooLarge)
             log.warning(
                 "batch refused",
                 metadata: session.metadata(
-                    "a batch of \(byteCount) bytes, the limit is \(limits.batchBytesMax) (--max-message-bytes)"))
+                    "a batch of \(byteCount) bytes, the limit is \(bytesMax) (--max-message-bytes, max.message.bytes)"))
         } else if byteCount < RecordBatchHeader.byteCount {
             produce.state = .failed(.corruptMessage)
-        } else if let known = broker.partition(partition) {
+        } else if let known {
             if known.isInternal { produce.state = .failed(.invalidTopic) }
         } else {
             produce.state = .failed(.unknownTopicOrPartition)
@@ -43,6 +45,11 @@ extension FabricDoor {
         session.produces.append(produce)
         resume(session)
         stageLanded(session)
+    }
+
+    /// The broker's limit, or the topic's where that is lower.
+    private func batchBytesMax(_ partition: Partition?) -> Int {
+        min(limits.batchBytesMax, partition?.log.options.batchBytesMax ?? .max)
     }
 
     /// A batch that came with its announcement.
@@ -222,7 +229,7 @@ extension FabricDoor {
             return broker.refuse(origin, .invalidTopic)
         }
         do throws(RecordBatchError) {
-            _ = unsafe try RecordBatch.validate(UnsafeRawBufferPointer(bytes), bytesMax: limits.batchBytesMax)
+            _ = unsafe try RecordBatch.validate(UnsafeRawBufferPointer(bytes), bytesMax: batchBytesMax(partition))
             unsafe broker.stage(
                 ProducedBatch(bytes: bytes, origin: origin, memory: produce.offset >= 0 ? produce.offset : nil),
                 in: partition)

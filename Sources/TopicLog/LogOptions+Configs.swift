@@ -29,6 +29,8 @@ extension LogOptions {
             cleanupPolicy = policy
         case "segment.bytes": segmentBytes = Int(try number(1...Int64(Int32.max), "a number of bytes"))
         case "segment.ms": segmentMilliseconds = try number(1...milliseconds, "a number of milliseconds")
+        case "max.message.bytes":
+            batchBytesMax = Int(try number(1...Int64(Self.batchBytesCeiling), "a number of bytes"))
         case "index.interval.bytes": indexIntervalBytes = Int(try number(1...Int64(Int32.max), "a number of bytes"))
         case "retention.ms":
             retentionMilliseconds = try number(-1...milliseconds, "a number of milliseconds, -1 for ever")
@@ -55,6 +57,7 @@ extension LogOptions {
             ("delete.retention.ms", "\(deleteRetentionMilliseconds)"),
             ("flush.policy", "\(flushPolicy)"),
             ("index.interval.bytes", "\(indexIntervalBytes)"),
+            ("max.message.bytes", "\(batchBytesMax)"),
             ("min.cleanable.dirty.ratio", "\(minCleanableRatio)"),
             ("retention.bytes", "\(retentionBytes)"),
             ("retention.ms", "\(retentionMilliseconds)"),

@@ -7,8 +7,10 @@ package struct LogOptions: Sendable {
     package var segmentBytes = 1 << 30
     /// Bytes of log between two index entries. Positive.
     package var indexIntervalBytes = 4096
-    /// The largest batch the broker accepts (Kafka's default for `max.message.bytes`). What is stored may be larger.
+    /// The largest batch that is accepted (`max.message.bytes`), 1...``batchBytesCeiling``. What is stored may be larger.
     package var batchBytesMax = 1_048_588
+    /// No topic takes larger batches than this: doors have memory for them.
+    package static let batchBytesCeiling = 8 << 20
     /// Idempotent producers remembered per partition; the ones silent for longest are dropped. Positive.
     package var producersMax = 100_000
 
@@ -40,7 +42,9 @@ package struct LogOptions: Sendable {
     func check() {
         precondition((1...Int(Int32.max)).contains(segmentBytes), "segmentBytes is outside 1...\(Int32.max)")
         precondition(indexIntervalBytes > 0 && producersMax > 0, "limits are positive")
-        precondition(batchBytesMax > 0, "batchBytesMax is positive")
+        precondition(
+            (1...Self.batchBytesCeiling).contains(batchBytesMax),
+            "batchBytesMax is outside 1...\(Self.batchBytesCeiling)")
         precondition(segmentMilliseconds > 0, "segmentMilliseconds is positive")
         precondition(
             (0...1 << 52).contains(deleteRetentionMilliseconds), "deleteRetentionMilliseconds is outside 0...2^52")

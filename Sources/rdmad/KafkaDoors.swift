@@ -16,12 +16,12 @@ struct KafkaDoors {
     }
 
     mutating func open(
-        _ address: KafkaAddress, number: Int, _ broker: Broker, batchBytesMax: Int, _ log: Logger
+        _ address: KafkaAddress, number: Int, _ broker: Broker, _ log: Logger
     ) throws -> any Door {
         let resources =
             try self.resources
             ?? NetworkResources(
-                settings.network(connectionsMax: connectionsMax, batchBytesMax: batchBytesMax))
+                settings.network(connectionsMax: connectionsMax))
         self.resources = resources
         let options = try settings.door(address, index: count)
         count += 1

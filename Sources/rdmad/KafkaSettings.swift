@@ -46,12 +46,11 @@ struct KafkaSettings: ParsableArguments {
         }
     }
 
-    func network(connectionsMax: Int, batchBytesMax: Int) -> NetworkConfiguration {
+    func network(connectionsMax: Int) -> NetworkConfiguration {
         var configuration = NetworkConfiguration()
         configuration.connectionsMax = connectionsMax
         configuration.requestBytesMax = socketRequestMaxBytes
         configuration.queuedBytesMax = queuedMaxRequestBytes
-        configuration.batchBytesMax = batchBytesMax
         configuration.isZeroCopy = zeroCopy
         configuration.threads = connections.numNetworkThreads
         configuration.connectionsMaxIdleMilliseconds = connections.connectionsMaxIdleMs

@@ -101,7 +101,7 @@ struct Serve: ParsableCommand {
         guard (1...Int(Int32.max)).contains(segmentBytes) else {
             throw ValidationError("--segment-bytes is 1 to \(Int32.max)")
         }
-        guard (1024...8 << 20).contains(maxMessageBytes), maxMessageBytes <= arenaBytes / 8 else {
+        guard (1024...LogOptions.batchBytesCeiling).contains(maxMessageBytes), maxMessageBytes <= arenaBytes / 8 else {
             throw ValidationError("--max-message-bytes is 1024 to 8388608, and at most an eighth of --arena-bytes")
         }
         guard CleanupPolicy(logCleanupPolicy) != nil else {
@@ -213,7 +213,7 @@ struct Serve: ParsableCommand {
                 host: host, port: port, number: number, broker: broker, limits: limits, arenaBytes: arenaBytes, log: log
             )
         case .kafka(let address):
-            try kafkaDoors.open(address, number: number, broker, batchBytesMax: maxMessageBytes, log)
+            try kafkaDoors.open(address, number: number, broker, log)
         }
     }
 

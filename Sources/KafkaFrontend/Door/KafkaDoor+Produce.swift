@@ -89,7 +89,15 @@ extension KafkaDoor {
                 Refusal(error: .invalidTopicException, text: "\(topic) is the broker's own topic"))
         }
         switch batch {
-        case .batch(let range): return .success((partition, range))
+        case .batch(let range):
+            guard range.count <= partition.log.options.batchBytesMax else {
+                return .failure(
+                    Refusal(
+                        error: .messageTooLarge,
+                        text: "a batch of \(range.count) bytes, \(topic) takes \(partition.log.options.batchBytesMax) "
+                            + "(max.message.bytes)"))
+            }
+            return .success((partition, range))
         case .invalid(let error, let text): return .failure(Refusal(error: error, text: text))
         }
     }

@@ -57,7 +57,8 @@ enum KafkaTopicConfigs {
         switch name {
         case "cleanup.policy", "log.cleanup.policy", "listeners", "advertised.listeners", "log.dirs": return .list
         case "min.cleanable.dirty.ratio": return .double
-        case "index.interval.bytes", "segment.bytes", "log.segment.bytes", "message.max.bytes", "node.id",
+        case "index.interval.bytes", "max.message.bytes", "segment.bytes", "log.segment.bytes", "message.max.bytes",
+            "node.id",
             "num.partitions":
             return .int
         default: break
@@ -73,6 +74,7 @@ enum KafkaTopicConfigs {
         case "delete.retention.ms": "log.cleaner.delete.retention.ms"
         case "index.interval.bytes": "log.index.interval.bytes"
         case "min.cleanable.dirty.ratio": "log.cleaner.min.cleanable.ratio"
+        case "max.message.bytes": "message.max.bytes"
         case "retention.bytes": "log.retention.bytes"
         case "retention.ms": "log.retention.ms"
         case "segment.bytes": "log.segment.bytes"

@@ -1,4 +1,5 @@
 internal import KafkaProtocol
+internal import TopicLog
 
 /// What the event loops of the Kafka door may take. In brackets what Kafka calls it.
 package struct NetworkConfiguration: Sendable {
@@ -14,8 +15,8 @@ package struct NetworkConfiguration: Sendable {
     package var requestBytesMax = WireLimits.requestBytesDefault
     /// Memory for requests that are being received or handled, for all listeners together [queued.max.request.bytes].
     package var queuedBytesMax = 128 << 20
-    /// The largest batch that any topic takes, header included [message.max.bytes].
-    package var batchBytesMax = 1_048_588
+    /// The largest batch that any topic takes, header included; what a topic takes the door knows.
+    package var batchBytesMax = LogOptions.batchBytesCeiling
     /// A request that holds memory and is not whole for so long is given up, when nothing comes or others wait.
     package var requestTimeoutMilliseconds: Int64 = 30_000
     /// The longest request before the client has said who it is [sasl.server.max.receive.size]. Kafka's 512 KiB are for

@@ -1,0 +1,188 @@
+import BrokerCore
+import KafkaProtocol
+import RecordFormat
+import Testing
+import TopicLog
+import TopicProtocol
+
+@testable import KafkaFrontend
+
+@Suite struct DoorFetchTests {
+    @Test func givesTheStoredBytes() throws {
+        let bench = try DoorBench(flush: .group)
+        try bench.createTopic("t")
+        let client = bench.connect()
+        let batches = (1...3).map { makeBatch(records: $0) }
+        for batch in batches { #expect(try bench.produce(client, "t", batch).errorCode == .none) }
+        let all = stored(batches[0], at: 0) + stored(batches[1], at: 1) + stored(batches[2], at: 3)
+        let (data, bytes) = try bench.fetch(client, "t", at: 0)
+        #expect(bytes == all)
+        #expect(data.highWatermark == 6 && data.lastStableOffset == 6 && data.logStartOffset == 0)
+        #expect(data.abortedTransactions == nil)
+        // In the middle of a batch: that whole batch.
+        #expect(try bench.fetch(client, "t", at: 4).bytes == stored(batches[2], at: 3))
+        #expect(try bench.fetch(client, "t", at: 6).bytes.isEmpty)
+    }
+
+    @Test func goesOnWhereItWasWithinLimits() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t")
+        let client = bench.connect()
+        var all: [UInt8] = []
+        for offset in 0..<200 {
+            let batch = makeBatch(valueBytes: 700)
+            _ = try bench.produce(client, "t", batch)
+            all += stored(batch, at: Int64(offset))
+        }
+        var read: [UInt8] = []
+        var offset: Int64 = 0
+        while offset < 200 {
+            let request = DoorBench.fetch([("t", 0, offset)], partitionMaxBytes: 10_000)
+            let bytes = try #require(try bench.fetched(bench.post(client, 12, request)).first).bytes
+            #expect(!bytes.isEmpty && bytes.count <= 10_000)
+            read += bytes
+            offset = lastOffset(of: bytes) + 1
+        }
+        #expect(read == all)
+    }
+
+    /// One batch comes even when it is larger than all limits, but not a second one.
+    @Test func givesOneBatchWhateverItsSize() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t", partitions: 2)
+        let client = bench.connect()
+        for partition in [Int32(0), 0, 1] {
+            _ = try bench.produce(client, "t", makeBatch(valueBytes: 5_000), partition: partition)
+        }
+        let wanted = [("t", Int32(0), Int64(0)), ("t", 1, 0)]
+        let small = try bench.fetched(bench.post(client, 12, DoorBench.fetch(wanted, partitionMaxBytes: 100)))
+        #expect(small.map(\.bytes.count) == [makeBatch(valueBytes: 5_000).count, 0])
+        let whole = try bench.fetched(bench.post(client, 12, DoorBench.fetch(wanted, maxBytes: 100)))
+        #expect(whole.map(\.bytes.count) == [makeBatch(valueBytes: 5_000).count, 0])
+        #expect(whole.map(\.data.errorCode) == [.none, .none])
+    }
+
+    @Test func waitsForRecords() throws {
+        let bench = try DoorBench(flush: .group)
+        try bench.createTopic("t", partitions: 2)
+        let (consumer, producer) = (bench.connect(), bench.connect())
+        let waiting = bench.post(consumer, 12, DoorBench.fetch([("t", 0, 0), ("t", 1, 0)], maxWaitMs: 600_000))
+        #expect(!bench.isAnswered(waiting))
+        _ = try bench.produce(producer, "t", makeBatch(), partition: 1)
+        #expect(try bench.fetched(waiting).map(\.bytes) == [[], stored(makeBatch(), at: 0)])
+    }
+
+    @Test func waitsForAsManyBytesAsItWants() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t")
+        let (consumer, producer) = (bench.connect(), bench.connect())
+        let size = makeBatch().count
+        let request = DoorBench.fetch([("t", 0, 0)], maxWaitMs: 600_000, minBytes: Int32(2 * size))
+        let waiting = bench.post(consumer, 12, request)
+        _ = try bench.produce(producer, "t", makeBatch())
+        #expect(!bench.isAnswered(waiting))
+        _ = try bench.produce(producer, "t", makeBatch())
+        #expect(try bench.fetched(waiting).map(\.bytes.count) == [2 * size])
+    }
+
+    @Test func answersWhenItsTimeIsOver() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t")
+        let client = bench.connect()
+        let waiting = bench.post(client, 12, DoorBench.fetch([("t", 0, 0)], maxWaitMs: 20))
+        bench.turn()
+        #expect(bench.door.nextDeadline != nil)
+        let (data, bytes) = try #require(try bench.fetched(waiting).first)
+        #expect(data.errorCode == .none && bytes.isEmpty)
+        #expect(bench.door.nextDeadline == nil)
+    }
+
+    /// A parked fetch goes with its connection.
+    @Test func forgetsClosedConnections() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t")
+        let (consumer, producer) = (bench.connect(), bench.connect())
+        let waiting = bench.post(consumer, 12, DoorBench.fetch([("t", 0, 0)], maxWaitMs: 600_000))
+        bench.turn()
+        #expect(bench.door.readers.count == 1)
+        bench.disconnect(consumer)
+        bench.turn()
+        #expect(bench.door.readers.isEmpty)
+        _ = try bench.produce(producer, "t", makeBatch())
+        #expect(!bench.isAnswered(waiting))
+    }
+
+    @Test func tellsWhoWaitsThatATopicIsGone() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t")
+        let client = bench.connect()
+        let waiting = bench.post(client, 12, DoorBench.fetch([("t", 0, 0)], maxWaitMs: 600_000))
+        #expect(!bench.isAnswered(waiting))
+        try bench.broker.perform(.delete("t"))
+        #expect(try bench.fetched(waiting).map(\.data.errorCode) == [.unknownTopicOrPartition])
+        #expect(bench.door.readers.isEmpty)
+        // A new topic of that name is another one.
+        try bench.createTopic("t")
+        _ = try bench.produce(client, "t", makeBatch())
+        #expect(try bench.fetch(client, "t", at: 0).bytes == stored(makeBatch(), at: 0))
+    }
+
+    @Test func refusesWhatKafkaRefuses() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t")
+        let client = bench.connect()
+        _ = try bench.produce(client, "t", makeBatch())
+        #expect(try bench.fetch(client, "nosuch", at: 0).data.errorCode == .unknownTopicOrPartition)
+        #expect(try bench.fetch(client, "t", 5, at: 0).data.errorCode == .unknownTopicOrPartition)
+        for offset in [-1, 2, 99] as [Int64] {
+            let data = try bench.fetch(client, "t", at: offset).data
+            #expect(data.errorCode == .offsetOutOfRange && data.logStartOffset == 0 && data.highWatermark == 1)
+        }
+        var request = DoorBench.fetch([("t", 0, 0)])
+        request.topics[0].partitions[0].currentLeaderEpoch = 1
+        #expect(try bench.fetched(bench.post(client, 12, request)).map(\.data.errorCode) == [.unknownLeaderEpoch])
+    }
+
+    /// Nobody gets a session, and everybody is told so.
+    @Test func keepsNoSessions() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t")
+        let client = bench.connect()
+        var request = DoorBench.fetch([("t", 0, 0)])
+        request.sessionEpoch = 0
+        var response: FetchResponse = try bench.response(to: bench.post(client, 12, request), 12)
+        #expect(response.errorCode == .none && response.sessionId == 0)
+        (request.sessionId, request.sessionEpoch) = (7, 1)
+        response = try bench.response(to: bench.post(client, 12, request), 12)
+        #expect(response.errorCode == .fetchSessionIdNotFound && response.responses.isEmpty)
+        (request.sessionId, request.sessionEpoch) = (0, 1)
+        response = try bench.response(to: bench.post(client, 12, request), 12)
+        #expect(response.errorCode == .invalidFetchSessionEpoch)
+    }
+
+    private func lastOffset(of bytes: [UInt8]) -> Int64 {
+        unsafe bytes.withUnsafeBytes { all in
+            var (at, last) = (0, Int64(-1))
+            while at < all.count {
+                let header = unsafe RecordBatchHeader(parsing: .init(rebasing: all[at...]))
+                last = header.lastOffset.rawValue
+                at += header.sizeInBytes
+            }
+            return last
+        }
+    }
+}
+
+@Suite struct DeadlineHeapTests {
+    @Test func givesTheEarliestFirst() {
+        var heap = DeadlineHeap()
+        var deadlines = (0..<500).map { _ in UInt64.random(in: 0..<1_000) }
+        for deadline in deadlines { heap.insert(.init(deadline: deadline, connection: 1, number: deadline)) }
+        deadlines.sort()
+        #expect(heap.first == deadlines[0])
+        var taken: [UInt64] = []
+        while let entry = heap.popDue(499) { taken.append(entry.deadline) }
+        #expect(taken == deadlines.filter { $0 <= 499 })
+        #expect(heap.first == deadlines.first { $0 > 499 })
+    }
+}
