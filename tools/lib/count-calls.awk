@@ -6,7 +6,7 @@
 name !~ /^[a-z0-9_]+$/ { next }
 {
   calls[name]++; total++
-  if ($0 ~ / = [0-9]+$/ && name ~ /^(p?readv?2?|pread64|recv(from|msg)|p?writev?2?|pwrite64|send(to|msg|file64?)|splice)$/) bytes[name] += $NF
+  if ($0 ~ / = [0-9]+$/ && name ~ /^(p?readv?2?|pread64|recv(from|msg)|p?writev?2?|pwrite64|send(to|msg|file)|splice)$/) bytes[name] += $NF
 }
 END {
   for (name in calls) printf "%s %d %d\n", name, calls[name], bytes[name]
