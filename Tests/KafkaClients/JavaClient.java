@@ -42,6 +42,7 @@ import org.apache.kafka.common.protocol.Errors;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
+@SuppressWarnings("removal")        // of listConsumerGroups, which both versions of the client have
 public final class JavaClient {
     private final Map<String, AutoCloseable> handles = new HashMap<>();
 

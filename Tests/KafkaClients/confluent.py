@@ -6,6 +6,7 @@ from records import Record, Refused
 
 name = 'confluent-kafka'
 cannot = set()
+QUIET = {'log_level': 0}        # what goes wrong is an exception
 
 
 def refused(error):
@@ -29,7 +30,7 @@ class Producer:
         self.failed = None
         self.producer = confluent_kafka.Producer({
             'bootstrap.servers': bootstrap, 'linger.ms': 5, 'message.max.bytes': 4_000_000, 'message.timeout.ms': 30_000,
-            'queue.buffering.max.messages': 1_000_000, **{name.replace('_', '.'): value for name, value in config.items()}})
+            'queue.buffering.max.messages': 1_000_000, **QUIET, **{name.replace('_', '.'): value for name, value in config.items()}})
         if 'transactional_id' in config:
             self.producer.init_transactions(20)
 
@@ -82,7 +83,7 @@ class Consumer:
             settings['session.timeout.ms'] = 6000
         self.consumer = confluent_kafka.Consumer({
             'bootstrap.servers': bootstrap, 'group.id': 'unused', 'auto.offset.reset': 'earliest',
-            'enable.auto.commit': False, 'fetch.message.max.bytes': 4_000_000, **settings})
+            'enable.auto.commit': False, 'fetch.message.max.bytes': 4_000_000, **QUIET, **settings})
 
     @translated
     def assign(self, topic, partitions):
@@ -135,7 +136,7 @@ class Consumer:
 
 class Admin:
     def __init__(self, bootstrap):
-        self.client = admin.AdminClient({'bootstrap.servers': bootstrap})
+        self.client = admin.AdminClient({'bootstrap.servers': bootstrap, **QUIET})
 
     def _resource(self, topic):
         return admin.ConfigResource(admin.ConfigResource.Type.TOPIC, topic)
