@@ -88,7 +88,7 @@ package import TopicProtocol
         retentionCheckNanoseconds = retentionCheckMilliseconds * 1_000_000
         effects = BrokerEffects(doors: doors)
         for topic in directory.topics { adopt(topic) }
-        self.groups = GroupCoordinator(options: groups) { [unowned self] in topics[$0]?.count }
+        self.groups = GroupCoordinator(options: groups, topics: self)
         self.transactions = TransactionCoordinator(options: transactions) { [unowned self] () throws(BrokerError) in
             try allocateProducerID()
         }

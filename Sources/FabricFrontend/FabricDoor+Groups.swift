@@ -19,7 +19,8 @@ extension FabricDoor {
             guard let session = sessionsByNumber[one.origin.session] else { continue }
             answerLong(session, one.origin.requestID, error: one.error, text: one.text) { writer in
                 switch one.body {
-                case .empty: break
+                // A heartbeat is nothing that this door has taken.
+                case .empty, .heartbeat: break
                 case .join(let body): body.encode(into: &writer)
                 case .sync(let body): body.encode(into: &writer)
                 case .errors(let body): body.encode(into: &writer)

@@ -40,10 +40,16 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
     public static let memberIDRequired = ErrorCode(rawValue: 79)
     public static let groupMaxSizeReached = ErrorCode(rawValue: 81)
     public static let fencedInstanceID = ErrorCode(rawValue: 82)
+    public static let groupSubscribedToTopic = ErrorCode(rawValue: 86)
     public static let invalidRecord = ErrorCode(rawValue: 87)
     public static let unstableOffsetCommit = ErrorCode(rawValue: 88)
     /// A limit of the broker was reached; the text names it.
     public static let limitReached = ErrorCode(rawValue: 89)
+    public static let fencedMemberEpoch = ErrorCode(rawValue: 110)
+    public static let unreleasedInstanceID = ErrorCode(rawValue: 111)
+    public static let unsupportedAssignor = ErrorCode(rawValue: 112)
+    public static let staleMemberEpoch = ErrorCode(rawValue: 113)
+    public static let invalidRegularExpression = ErrorCode(rawValue: 128)
 
     public static let producerFenced = ErrorCode(rawValue: 90)
     public static let transactionalIDNotFound = ErrorCode(rawValue: 105)
@@ -86,11 +92,17 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
         case .memberIDRequired: "MEMBER_ID_REQUIRED"
         case .groupMaxSizeReached: "GROUP_MAX_SIZE_REACHED"
         case .fencedInstanceID: "FENCED_INSTANCE_ID"
+        case .groupSubscribedToTopic: "GROUP_SUBSCRIBED_TO_TOPIC"
         case .invalidRecord: "INVALID_RECORD"
         case .unstableOffsetCommit: "UNSTABLE_OFFSET_COMMIT"
         case .producerFenced: "PRODUCER_FENCED"
         case .transactionalIDNotFound: "TRANSACTIONAL_ID_NOT_FOUND"
         case .limitReached: "THROTTLING_QUOTA_EXCEEDED"
+        case .fencedMemberEpoch: "FENCED_MEMBER_EPOCH"
+        case .unreleasedInstanceID: "UNRELEASED_INSTANCE_ID"
+        case .unsupportedAssignor: "UNSUPPORTED_ASSIGNOR"
+        case .staleMemberEpoch: "STALE_MEMBER_EPOCH"
+        case .invalidRegularExpression: "INVALID_REGULAR_EXPRESSION"
         default: "ERROR_\(rawValue)"
         }
     }

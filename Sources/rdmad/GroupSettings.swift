@@ -12,6 +12,12 @@ struct GroupSettings: ParsableArguments {
     @Option(name: .long, help: "How long a new group waits for more members, in milliseconds.")
     var groupInitialRebalanceDelayMs: UInt32 = 3_000
 
+    @Option(name: .long, help: "How long a member that speaks the consumer protocol may be silent, in milliseconds.")
+    var groupConsumerSessionTimeoutMs: UInt32 = 45_000
+
+    @Option(name: .long, help: "How often such a member shall send heartbeats, in milliseconds.")
+    var groupConsumerHeartbeatIntervalMs: UInt32 = 5_000
+
     @Option(name: .long, help: "Members that one group may have.")
     var groupMaxSize = 1_000
 
@@ -32,6 +38,12 @@ struct GroupSettings: ParsableArguments {
             throw ValidationError(
                 "--group-min-session-timeout-ms is at least 1 and at most --group-max-session-timeout-ms")
         }
+        guard groupConsumerHeartbeatIntervalMs > 0, groupConsumerHeartbeatIntervalMs < groupConsumerSessionTimeoutMs
+        else {
+            throw ValidationError(
+                "--group-consumer-heartbeat-interval-ms is at least 1 and less than "
+                    + "--group-consumer-session-timeout-ms")
+        }
         guard (1...10_000).contains(groupMaxSize) else { throw ValidationError("--group-max-size is 1 to 10000") }
         guard groupsBytesMax >= 1 << 20 else { throw ValidationError("--groups-bytes-max is at least 1048576") }
         guard (1...1_024).contains(offsetsTopicNumPartitions) else {
@@ -49,6 +61,8 @@ struct GroupSettings: ParsableArguments {
         var options = GroupOptions()
         options.sessionTimeoutMilliseconds = groupMinSessionTimeoutMs...groupMaxSessionTimeoutMs
         options.initialRebalanceDelayMilliseconds = groupInitialRebalanceDelayMs
+        options.consumerSessionTimeoutMilliseconds = groupConsumerSessionTimeoutMs
+        options.consumerHeartbeatIntervalMilliseconds = groupConsumerHeartbeatIntervalMs
         options.groupSizeMax = groupMaxSize
         options.totalBytesMax = groupsBytesMax
         options.offsetsTopicPartitions = offsetsTopicNumPartitions

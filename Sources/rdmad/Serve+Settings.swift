@@ -48,6 +48,8 @@ extension Serve {
             ("group.min.session.timeout.ms", "\(groups.groupMinSessionTimeoutMs)"),
             ("group.max.session.timeout.ms", "\(groups.groupMaxSessionTimeoutMs)"),
             ("group.initial.rebalance.delay.ms", "\(groups.groupInitialRebalanceDelayMs)"),
+            ("group.consumer.session.timeout.ms", "\(groups.groupConsumerSessionTimeoutMs)"),
+            ("group.consumer.heartbeat.interval.ms", "\(groups.groupConsumerHeartbeatIntervalMs)"),
             ("group.max.size", "\(groups.groupMaxSize)"),
             ("groups.bytes.max", "\(groups.groupsBytesMax)"),
             ("offsets.topic.num.partitions", "\(groups.offsetsTopicNumPartitions)"),

@@ -7,8 +7,12 @@ import TopicProtocol
 final class GroupBench {
     let coordinator: GroupCoordinator
     private(set) var now: UInt64
+    let world: TestTopics
     /// Partitions by topic.
-    var topics = ["t": 16]
+    var topics: [String: Int] {
+        get { world.partitions }
+        set { world.partitions = newValue }
+    }
     /// What the log holds, by key.
     private(set) var log: [[UInt8]: [UInt8]] = [:]
     /// What writes come to; nil keeps them waiting in ``held``.
@@ -19,19 +23,16 @@ final class GroupBench {
 
     init(
         _ options: GroupOptions = GroupOptions(), log: [[UInt8]: [UInt8]] = [:], now: UInt64 = 1_000_000_000_000,
-        isLoaded: Bool = true
+        isLoaded: Bool = true, topics: TestTopics = TestTopics()
     ) {
         self.now = now
-        let names = Names()
-        coordinator = GroupCoordinator(options: options) { names.topics($0) }
-        names.topics = { [unowned self] in topics[$0] }
+        world = topics
+        coordinator = GroupCoordinator(options: options, topics: topics)
         coordinator.setClock(now: now, nowMilliseconds: 1_700_000_000_000 + Int64(now / 1_000_000))
         self.log = log
         for (key, value) in log { load(key, value) }
         if isLoaded { coordinator.finishLoading() }
     }
-
-    private final class Names { var topics: (String) -> Int? = { _ in nil } }
 
     private func load(_ key: [UInt8], _ value: [UInt8]) {
         let record = unsafe key.withUnsafeBytes { key in
@@ -45,6 +46,14 @@ final class GroupBench {
         asked += 1
         coordinator.handle(
             request, from: ProduceOrigin(door: 0, session: 1, requestID: asked), host: "here", now: now)
+        settle()
+        return asked
+    }
+
+    @discardableResult func ask(_ heartbeat: ConsumerGroupHeartbeat) -> UInt32 {
+        asked += 1
+        coordinator.handle(
+            heartbeat, from: ProduceOrigin(door: 0, session: 1, requestID: asked), host: "here", now: now)
         settle()
         return asked
     }

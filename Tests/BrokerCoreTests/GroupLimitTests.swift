@@ -213,7 +213,8 @@ import TopicProtocol
     }
 
     @Test func nothingIsAnsweredBeforeTheLogIsRead() {
-        let coordinator = GroupCoordinator(options: GroupOptions()) { _ in nil }
+        let topics = TestTopics()
+        let coordinator = GroupCoordinator(options: GroupOptions(), topics: topics)
         coordinator.handle(
             .list(after: ""), from: ProduceOrigin(door: 0, session: 1, requestID: 1), host: "", now: 0)
         #expect(coordinator.takeAnswers().map(\.error) == [.coordinatorLoadInProgress])

@@ -1,4 +1,5 @@
 import Testing
+import TopicLog
 
 @testable import BrokerCore
 
@@ -44,19 +45,58 @@ import Testing
         + "01630001680000ea60000027100000000301020300000002090800036d2d320003626f780001630001680000ea600000"
         + "27100000000000000000"
 
+    /// Of a group of KIP-848: keys 3, 5, 6, 7 and 8.
+    private var ofConsumers: [(GroupRecord, String, String)] {
+        let topic = TopicUUID(high: 0x0102_0304_0506_0708, low: 0x1112_1314_1516_1718)
+        let records: [(ConsumerGroupRecord, String, String)] = [
+            (.group(.init(epoch: 5, metadataHash: -2)), "0003000167", "000000000005010008fffffffffffffffe"),
+            (
+                .member(
+                    "m",
+                    .init(
+                        instanceID: "box", rackID: nil, clientID: "c", host: "h", topics: ["t", "u"], pattern: "x.*",
+                        rebalanceTimeoutMilliseconds: 300_000, assignor: "uniform")), "000500016700016d",
+                "000004626f780002630268030274027504782e2a000493e008756e69666f726d00"
+            ),
+            (.target(4), "0006000167", "00000000000400"),
+            (
+                .targetOf("m", PartitionSet([topic: [0, 258]])), "000700016700016d",
+                "000002010203040506070811121314151617180300000000000001020000"
+            ),
+            (
+                .current(
+                    "m",
+                    .init(
+                        epoch: 5, previousEpoch: 4, state: .unrevoked, assigned: PartitionSet([topic: [0]]),
+                        revoking: PartitionSet([topic: [258]]))), "000800016700016d",
+                "000000000005000000040102010203040506070811121314151617180200000000000201020304050607081112131415161718"
+                    + "02000001020000"
+            ),
+        ]
+        return records.map { (.consumer("g", $0.0), $0.1, $0.2) }
+    }
+
     @Test func recordsHaveKafkasBytes() {
-        for (record, key, value) in [(offset, offsetKey, offsetValue), (group, groupKey, groupValue)] {
+        for (record, key, value) in [(offset, offsetKey, offsetValue), (group, groupKey, groupValue)] + ofConsumers {
             #expect(record.key == bytes(key))
             #expect(record.value == bytes(value))
             #expect(parse(bytes(key), bytes(value)) == record)
         }
         #expect(parse(bytes(groupKey), nil) == .group("g", nil))
         #expect(GroupRecord.group("g", nil).value == nil)
+        for (record, key, _) in ofConsumers {
+            guard case .consumer("g", let tombstone)? = parse(bytes(key), nil) else {
+                Issue.record("\(record) has no tombstone")
+                continue
+            }
+            #expect(tombstone.isTombstone && GroupRecord.consumer("g", tombstone).key == bytes(key))
+        }
         #expect(parse(bytes(offsetKey), nil) == .offset(group: "g", OffsetKey(topic: "t", partition: 3), nil))
     }
 
     @Test func whatIsNotUnderstoodIsLeftAlone() {
-        for (key, value) in [(offsetKey, offsetValue), (groupKey, groupValue)] {
+        let known = [(offsetKey, offsetValue), (groupKey, groupValue)] + ofConsumers.map { ($0.1, $0.2) }
+        for (key, value) in known {
             let (key, value) = (bytes(key), bytes(value))
             for count in 0..<key.count { #expect(parse(Array(key[..<count]), value) == nil) }
             for count in 0..<value.count { #expect(parse(key, Array(value[..<count])) == nil) }

@@ -47,6 +47,9 @@ final class Group {
     /// A record of the group is on its way to the log; who wants the next one written.
     var isStoring = false
     var waitsForStore: [(ErrorCode) -> Void] = []
+    /// The group as one whose broker assigns (KIP-848): everything of the classic protocol is empty then.
+    var consumer: ConsumerGroup?
+    private var consumerBytes = 0
     /// Its part of what all groups keep. Nil once it was dropped: it counts no more.
     private var usage: GroupUsage?
     private var keptBytes = 0
@@ -69,8 +72,11 @@ final class Group {
 
     /// Nothing would be lost if it were forgotten.
     var isVacant: Bool {
-        state == .empty && members.isEmpty && pendingMembers.isEmpty && offsets.isEmpty && committing.isEmpty
+        isEmpty && members.isEmpty && pendingMembers.isEmpty && offsets.isEmpty && committing.isEmpty
     }
+
+    /// Nobody is in it.
+    var isEmpty: Bool { state == .empty && consumer?.members.isEmpty ?? true }
 
     // MARK: Members
 
@@ -244,6 +250,13 @@ final class Group {
 
     private static func bytes(of assignments: [String: [UInt8]]?) -> Int {
         assignments?.values.reduce(0) { $0 + $1.count } ?? 0
+    }
+
+    /// Takes what ``consumer`` keeps now into the sums.
+    func countConsumer() {
+        let bytes = consumer?.byteCount ?? 0
+        count(bytes: bytes - consumerBytes)
+        consumerBytes = bytes
     }
 
     /// Counts nothing from now on: the group was dropped.

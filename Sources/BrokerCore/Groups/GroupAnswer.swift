@@ -11,6 +11,7 @@ package struct GroupAnswer: Sendable {
         case offsets(OffsetFetchAnswer)
         case groups(GroupList)
         case description(GroupDescription)
+        case heartbeat(ConsumerGroupHeartbeatAnswer)
     }
 
     package let origin: ProduceOrigin

@@ -7,6 +7,7 @@ extension GroupCoordinator {
         let found = request.memberID.isEmpty ? try findOrCreate(request.group) : try find(request.group)
         guard let group = found else { throw Self.unknownMember(request.memberID, of: request.group) }
         defer { forgetIfUnused(group) }
+        try makeClassic(group)
         guard group.supports(request.protocolType, request.protocols, besides: request.memberID) else {
             let known = group.protocolName.map { ", which speaks \(group.protocolType ?? "") \($0)" } ?? ""
             let offered = request.protocols.map(\.name).joined(separator: ", ")

@@ -119,6 +119,7 @@ extension GroupCoordinator {
             throw Self.unknownMember(members.first?.memberID ?? "", of: id)
         }
         defer { forgetIfUnused(group) }
+        if let consumer = group.consumer { return leave(group, consumer, members, origin) }
         var errors: [ErrorCode] = []
         for leaving in members {
             do throws(BrokerError) {

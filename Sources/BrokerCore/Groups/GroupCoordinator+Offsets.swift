@@ -72,6 +72,7 @@ extension GroupCoordinator {
     /// The group, when the caller may commit: a member, or anybody while there are none.
     func committer(_ caller: GroupCaller) throws(BrokerError) -> Group {
         guard caller.generation < 0, caller.memberID.isEmpty, caller.instanceID == nil else {
+            if let group = try consumerCommitter(caller) { return group }
             let (group, member) = try current(caller)
             keepAlive(member, of: group)
             guard group.state != .completingRebalance else {
@@ -80,7 +81,7 @@ extension GroupCoordinator {
             return group
         }
         let group = try findOrCreate(caller.group)
-        guard group.state == .empty else {
+        guard group.isEmpty else {
             throw BrokerError(.unknownMemberID, "group \(group.id) has members: only they commit")
         }
         return group
@@ -125,7 +126,7 @@ extension GroupCoordinator {
         group.enter(.dead, now: nowMilliseconds)
         let keys = Set(group.offsets.keys).union(group.committing.keys).sorted()
         // By the name that its records have: text compares equal in other bytes, too.
-        let tombstones = keys.map { GroupRecord.offset(group: group.id, $0, nil) } + [.group(group.id, nil)]
+        let tombstones = keys.map { GroupRecord.offset(group: group.id, $0, nil) } + tombstones(of: group)
         write(group.id, tombstones) { [self] error in
             guard error == .none else {
                 group.enter(.empty, now: since)
@@ -137,22 +138,34 @@ extension GroupCoordinator {
     }
 
     private func requireEmpty(_ group: Group) throws(BrokerError) {
-        guard group.state == .empty else {
-            throw BrokerError(.nonEmptyGroup, "group \(group.id) has \(group.members.count) members: stop them first")
+        guard group.isEmpty else {
+            let count = group.consumer?.members.count ?? group.members.count
+            throw BrokerError(.nonEmptyGroup, "group \(group.id) has \(count) members: stop them first")
         }
         guard !pendingOffsets.values.contains(where: { $0[group.id] != nil }) else {
             throw BrokerError(.nonEmptyGroup, "group \(group.id) has offsets in an ongoing transaction: end it first")
         }
     }
 
+    /// Of the group itself, without its offsets.
+    private func tombstones(of group: Group) -> [GroupRecord] {
+        [.group(group.id, nil)] + endRecords(of: group)
+    }
+
     func deleteOffsets(_ id: String, _ topics: [TopicPartitions], _ origin: ProduceOrigin) throws(BrokerError) {
         let group = try existing(id)
-        try requireEmpty(group)
+        // What the members of a classic group read is opaque here.
+        if group.consumer == nil { try requireEmpty(group) }
+        let subscribed = group.consumer?.subscribedNames ?? []
         var errors: [ErrorCode] = []
         var keys: Set<OffsetKey> = []
         for topic in topics {
             for partition in topic.partitions {
                 let key = OffsetKey(topic: topic.topic, partition: partition)
+                guard !subscribed.contains(topic.topic) else {
+                    errors.append(.groupSubscribedToTopic)
+                    continue
+                }
                 let isThere = group.knows(key)
                 if isThere { keys.insert(key) }
                 errors.append(isThere || partitionExists(key.topic, key.partition) ? .none : .unknownTopicOrPartition)
@@ -187,14 +200,14 @@ extension GroupCoordinator {
         guard !isLoading else { return }
         let now = nowMilliseconds
         let limit = now - options.offsetsRetentionMinutes * 60_000
-        for group in groups.values.sorted(by: { $0.id < $1.id }) where group.state == .empty {
+        for group in groups.values.sorted(by: { $0.id < $1.id }) where group.isEmpty {
             if group.isVacant {
+                write(group.id, tombstones(of: group))
                 drop(group)
-                write(group.id, [.group(group.id, nil)])
                 continue
             }
             // Of a group that had members all go together, so long after the last one left.
-            let isSimple = group.protocolType == nil
+            let isSimple = group.protocolType == nil && group.consumer == nil
             if !isSimple, group.stateSince > limit { continue }
             let expired = group.offsets.keys.filter { key in
                 group.committing[key] == nil && (!isSimple || group.offsets[key]!.committedAt <= limit)
@@ -236,6 +249,7 @@ extension GroupCoordinator {
             if offset == nil { dropPending(key, of: group) }
             group.set(offset, for: key)
         case .group(let id, let stored): loadedGroup(id).load(stored, now: nowMilliseconds) { nextMemberNumber() }
+        case .consumer(let id, let record): load(record, of: loadedGroup(id))
         }
     }
 
@@ -248,7 +262,8 @@ extension GroupCoordinator {
         for group in groups.values.sorted(by: { $0.id < $1.id }) {
             forget(group.offsets.keys.filter { !partitionExists($0.topic, $0.partition) }, of: group)
             for member in group.ordered { keepAlive(member, of: group) }
-            if group.isVacant, group.protocolType == nil { drop(group) }
+            finishLoadingMembers(group)
+            if group.isVacant, group.protocolType == nil, group.consumer == nil { drop(group) }
         }
     }
 }

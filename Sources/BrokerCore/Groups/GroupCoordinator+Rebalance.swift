@@ -64,12 +64,14 @@ extension GroupCoordinator {
         for member in group.ordered where member.deadline <= now && group.members[member.id] === member {
             remove(member, of: group)
         }
+        expireMembers(group)
         completeIfAllJoined(group)
         if group.joinDeadline <= now { gatheringEnded(group) }
         if group.syncDeadline <= now { leaveUnsyncedBehind(group) }
         forgetIfUnused(group)
         let members = group.members.values.map(\.deadline) + group.pendingMembers.values
         wake(group, at: members.reduce(min(group.joinDeadline, group.syncDeadline), min))
+        if let consumer = group.consumer { wake(group, at: consumer.nextDeadline) }
     }
 
     // MARK: Gathering

@@ -8,8 +8,7 @@ internal import TopicProtocol
 /// - Threading: one owner.
 final class GroupCoordinator {
     let options: GroupOptions
-    /// How many partitions a topic has; nil when there is no such topic.
-    private let partitionCount: (String) -> Int?
+    unowned let topics: any GroupTopics
     /// Makes member ids differ from those of earlier runs.
     private var runID = ""
     private(set) var groups: [String: Group] = [:]
@@ -31,9 +30,9 @@ final class GroupCoordinator {
     private var lastToken: UInt64 = 0
     private var lastMember: UInt64 = 0
 
-    init(options: GroupOptions, partitionCount: @escaping (String) -> Int?) {
+    init(options: GroupOptions, topics: any GroupTopics) {
         self.options = options
-        self.partitionCount = partitionCount
+        self.topics = topics
     }
 
     // MARK: Time
@@ -71,12 +70,9 @@ final class GroupCoordinator {
     /// Takes a request. Its answer comes at once or later, exactly one.
     /// - Parameter host: How the door names the peer.
     func handle(_ request: GroupRequest, from origin: ProduceOrigin, host: String, now: UInt64) {
-        self.now = now
+        begin(at: now)
         do throws(BrokerError) {
-            guard !isLoading else {
-                throw BrokerError(
-                    .coordinatorLoadInProgress, "committed offsets are being read from the log: try again")
-            }
+            try requireLoaded()
             switch request {
             case .join(let join): try self.join(join, origin, host)
             case .sync(let sync): try self.sync(sync, origin)
@@ -87,13 +83,20 @@ final class GroupCoordinator {
             case .commit(let caller, let topics): try commit(caller, topics, origin)
             case .fetch(let fetch): try self.fetch(fetch, origin)
             case .list(let after): list(after: after, origin)
-            case .describe(let id): answer(origin, .description(try existing(id).describe()))
+            case .describe(let id): answer(origin, .description(describe(try existing(id))))
             case .delete(let id): try delete(id, origin)
             case .deleteOffsets(let id, let topics): try deleteOffsets(id, topics, origin)
             }
         } catch {
             refuse(origin, error)
         }
+    }
+
+    func begin(at now: UInt64) { self.now = now }
+
+    func requireLoaded() throws(BrokerError) {
+        guard isLoading else { return }
+        throw BrokerError(.coordinatorLoadInProgress, "committed offsets are being read from the log: try again")
     }
 
     func answer(_ origin: ProduceOrigin, _ body: GroupAnswer.Body = .empty) {
@@ -207,7 +210,7 @@ final class GroupCoordinator {
 
     /// Drops a group that never had a generation and holds nothing.
     func forgetIfUnused(_ group: Group) {
-        if group.isVacant, group.generation == 0 { drop(group) }
+        if group.isVacant, group.generation == 0, group.consumer == nil { drop(group) }
     }
 
     func drop(_ group: Group) {
@@ -236,7 +239,7 @@ final class GroupCoordinator {
     }
 
     func partitionExists(_ topic: String, _ partition: UInt32) -> Bool {
-        partitionCount(topic).map { Int(partition) < $0 } ?? false
+        topics.groupTopic(topic).map { Int(partition) < $0.partitions } ?? false
     }
 
     // MARK: Operators
@@ -247,7 +250,8 @@ final class GroupCoordinator {
         let listed = ids.prefix(limit).map { id in
             let group = groups[id]!
             return GroupList.Group(
-                group: id, protocolType: group.protocolType ?? "", state: group.state.rawValue)
+                group: id, protocolType: group.consumer == nil ? group.protocolType ?? "" : "consumer",
+                state: group.consumer?.state.rawValue ?? group.state.rawValue)
         }
         answer(origin, .groups(GroupList(listed, isCut: ids.count > limit)))
     }

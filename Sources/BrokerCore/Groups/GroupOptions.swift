@@ -4,6 +4,10 @@ package struct GroupOptions: Sendable {
     package var sessionTimeoutMilliseconds: ClosedRange<UInt32> = 6_000...1_800_000
     /// How long a new group waits for more members (`group.initial.rebalance.delay.ms`).
     package var initialRebalanceDelayMilliseconds: UInt32 = 3_000
+    /// How long a member of KIP-848 may be silent (`group.consumer.session.timeout.ms`), and how often it shall send
+    /// heartbeats (`group.consumer.heartbeat.interval.ms`).
+    package var consumerSessionTimeoutMilliseconds: UInt32 = 45_000
+    package var consumerHeartbeatIntervalMilliseconds: UInt32 = 5_000
     /// Members of one group (`group.max.size`).
     package var groupSizeMax = 1_000
     /// Groups of one broker, those with committed offsets only among them.

@@ -15,6 +15,7 @@ internal import TopicProtocol
 enum GroupRecord: Equatable {
     case offset(group: String, OffsetKey, CommittedOffset?)
     case group(String, StoredGroup?)
+    case consumer(String, ConsumerGroupRecord)
 
     var key: [UInt8] {
         var writer = KafkaWriter()
@@ -27,6 +28,7 @@ enum GroupRecord: Equatable {
         case .group(let group, _):
             writer.integer(Int16(2))
             writer.string(group)
+        case .consumer(let group, let record): record.encodeKey(group: group, into: &writer)
         }
         return writer.bytes
     }
@@ -36,6 +38,7 @@ enum GroupRecord: Equatable {
         var writer = KafkaWriter()
         switch self {
         case .offset(_, _, nil), .group(_, nil): return nil
+        case .consumer(_, let record): return record.value
         case .offset(_, _, let committed?):
             writer.integer(Int16(3))
             writer.integer(committed.offset)
@@ -47,6 +50,15 @@ enum GroupRecord: Equatable {
             group.encode(into: &writer)
         }
         return writer.bytes
+    }
+
+    /// Whether it says that something is gone.
+    var isTombstone: Bool {
+        switch self {
+        case .offset(_, _, nil), .group(_, nil): true
+        case .offset, .group: false
+        case .consumer(_, let record): record.isTombstone
+        }
     }
 
     /// Nil for what this version does not know: a key or value of another version, or one that does not parse.
@@ -78,6 +90,12 @@ enum GroupRecord: Equatable {
             }
             guard value!.integer(Int16.self) == 3, let stored = StoredGroup(from: &value!) else { return nil }
             self = .group(group, stored)
+        case let type? where ConsumerGroupRecord.types.contains(type):
+            guard let group = key.string(), let record = ConsumerGroupRecord(type: type, key: &key, value: &value)
+            else {
+                return nil
+            }
+            self = .consumer(group, record)
         default: return nil
         }
     }
@@ -207,9 +225,17 @@ struct KafkaWriter {
     }
 
     mutating func string() -> String? {
-        guard let count = integer(Int16.self), let part = unsafe take(Int(count)) else { return nil }
+        guard let count = integer(Int16.self) else { return nil }
+        return text(Int(count))
+    }
+
+    /// A string whose length is known.
+    mutating func text(_ count: Int) -> String? {
+        guard let part = unsafe take(count) else { return nil }
         return unsafe String(validating: part, as: UTF8.self)
     }
+
+    mutating func skip(_ count: Int) -> Bool { unsafe take(count) != nil }
 
     mutating func run() -> [UInt8]? {
         guard let count = integer(Int32.self), let part = unsafe take(Int(count)) else { return nil }

@@ -1,0 +1,125 @@
+internal import TopicLog
+
+/// How the partitions of a group's topics are shared out (`group.consumer.assignors`). Kafka's names.
+enum PartitionAssignor: String, CaseIterable {
+    /// As evenly as subscriptions allow, and as few as possible change their owner.
+    case uniform
+    /// Of each topic a run of neighbours for each member: topics of equal size are shared out alike.
+    case range
+
+    /// A member, and what it was to have so far.
+    struct Subscriber {
+        var id: String
+        var instanceID: String?
+        var topics: Set<TopicUUID>
+        var previous: PartitionSet
+    }
+
+    /// - Parameter topics: Their partitions.
+    /// - Returns: What each member shall have: each partition of a topic that has a subscriber, once.
+    func assign(_ topics: [TopicUUID: Int], to members: [Subscriber]) -> [String: PartitionSet] {
+        // In an order of its own, so that the same group is always shared out alike.
+        let members = members.sorted { ($0.instanceID ?? $0.id, $0.id) < ($1.instanceID ?? $1.id, $1.id) }
+        var subscribers: [TopicUUID: [Int]] = [:]
+        for (place, member) in members.enumerated() {
+            for topic in member.topics where topics[topic] != nil { subscribers[topic, default: []].append(place) }
+        }
+        let shares: [PartitionSet]
+        switch self {
+        case .uniform: shares = UniformShares(topics, members, subscribers).balanced()
+        case .range: shares = Self.ranges(topics, members.count, subscribers)
+        }
+        return Dictionary(uniqueKeysWithValues: zip(members.map(\.id), shares))
+    }
+
+    private static func ranges(
+        _ topics: [TopicUUID: Int], _ memberCount: Int, _ subscribers: [TopicUUID: [Int]]
+    ) -> [PartitionSet] {
+        var shares = [PartitionSet](repeating: PartitionSet(), count: memberCount)
+        for (topic, places) in subscribers {
+            let (each, more) = topics[topic]!.quotientAndRemainder(dividingBy: places.count)
+            var first = 0
+            for (index, place) in places.enumerated() {
+                let count = each + (index < more ? 1 : 0)
+                for partition in first..<(first + count) { shares[place].insert(topic, Int32(partition)) }
+                first += count
+            }
+        }
+        return shares
+    }
+}
+
+/// The uniform assignor at work: everybody keeps what is still wanted, the rest goes to who has least, and then who has
+/// much gives to who has little.
+private struct UniformShares {
+    private let subscribers: [TopicUUID: [Int]]
+    /// Each member's topics, in order, and its partitions of them.
+    private let topicsOf: [[TopicUUID]]
+    private var held: [[TopicUUID: [Int32]]]
+    private var load: [Int]
+
+    init(
+        _ topics: [TopicUUID: Int], _ members: [PartitionAssignor.Subscriber], _ subscribers: [TopicUUID: [Int]]
+    ) {
+        self.subscribers = subscribers
+        topicsOf = members.map { $0.topics.filter { subscribers[$0] != nil }.sorted() }
+        held = Array(repeating: [:], count: members.count)
+        load = Array(repeating: 0, count: members.count)
+        var isTaken = subscribers.reduce(into: [TopicUUID: [Bool]]()) {
+            $0[$1.key] = Array(repeating: false, count: topics[$1.key]!)
+        }
+        for (place, member) in members.enumerated() {
+            for topic in topicsOf[place] {
+                for partition in member.previous.topics[topic, default: []].sorted()
+                where partition < topics[topic]! && !isTaken[topic]![Int(partition)] {
+                    isTaken[topic]![Int(partition)] = true
+                    give(topic, partition, to: place)
+                }
+            }
+        }
+        // Who has a choice waits for those who have less of one.
+        for (topic, places) in subscribers.sorted(by: { ($0.value.count, $0.key) < ($1.value.count, $1.key) }) {
+            for partition in 0..<topics[topic]! where !isTaken[topic]![partition] {
+                give(topic, Int32(partition), to: places.min { load[$0] < load[$1] }!)
+            }
+        }
+    }
+
+    private mutating func give(_ topic: TopicUUID, _ partition: Int32, to place: Int) {
+        held[place][topic, default: []].append(partition)
+        load[place] += 1
+    }
+
+    /// Moves partitions, one by one and from who has most, until no move makes it more even.
+    consuming func balanced() -> [PartitionSet] {
+        var hasMoved = true
+        while hasMoved {
+            hasMoved = false
+            var candidates = Set(load.indices)
+            while let giver = candidates.max(by: { (load[$0], $1) < (load[$1], $0) }) {
+                guard let (topic, taker) = move(from: giver) else {
+                    candidates.remove(giver)
+                    continue
+                }
+                give(topic, held[giver][topic]!.removeLast(), to: taker)
+                load[giver] -= 1
+                hasMoved = true
+            }
+        }
+        return held.map { PartitionSet($0.mapValues(Set.init)) }
+    }
+
+    /// The move that helps whoever has least; nil when none helps. Each makes the sum of all squares smaller, so they
+    /// end.
+    private func move(from giver: Int) -> (topic: TopicUUID, taker: Int)? {
+        let least = load.min()!
+        guard load[giver] > least + 1 else { return nil }
+        var best: (topic: TopicUUID, taker: Int)?
+        for topic in topicsOf[giver] where !held[giver][topic, default: []].isEmpty {
+            let taker = subscribers[topic]!.min { load[$0] < load[$1] }!
+            if load[taker] < best.map({ load[$0.taker] }) ?? (load[giver] - 1) { best = (topic, taker) }
+            if load[taker] == least { break }
+        }
+        return best
+    }
+}
