@@ -9,12 +9,15 @@ internal import TopicProtocol
 extension KafkaDoor {
     func metadata(_ request: MetadataRequest, _ call: KafkaCall) {
         guard let wanted = request.topics, !(wanted.isEmpty && call.version == 0) else {
-            return answer(call, metadataResponse(request, broker.topicNames.map { (nil, $0) }, call))
+            return answer(call, metadataResponse(request, broker.topicNames.map { (nil, $0, Uuid()) }, call))
         }
-        let topics = wanted.map { (error: $0.name == nil ? KafkaError.unknownTopicId : nil, name: $0.name ?? "") }
+        let topics = wanted.map { topic -> WantedTopic in
+            let name = topic.name ?? topicName(topic.topicId)
+            return (name == nil ? .unknownTopicId : nil, name, topic.topicId)
+        }
         let mayCreate = options.createsTopics && (call.version < 4 || request.allowAutoTopicCreation)
         let missing = Set(
-            topics.lazy.filter { $0.error == nil && self.broker.partitions(of: $0.name) == nil }.map(\.name))
+            topics.lazy.compactMap(\.name).filter { self.broker.partitions(of: $0) == nil })
         guard mayCreate, !missing.isEmpty else {
             return answer(call, metadataResponse(request, topics, call))
         }
@@ -30,13 +33,19 @@ extension KafkaDoor {
                 }
                 left -= 1
                 guard left == 0 else { return }
-                answer(call, metadataResponse(request, topics.map { ($0.error ?? errors[$0.name], $0.name) }, call))
+                let known = topics.map { topic -> WantedTopic in
+                    (topic.error ?? topic.name.flatMap { errors[$0] }, topic.name, topic.id)
+                }
+                answer(call, metadataResponse(request, known, call))
             }
         }
     }
 
+    /// No name: there is no topic with this id.
+    private typealias WantedTopic = (error: KafkaError?, name: String?, id: Uuid)
+
     private func metadataResponse(
-        _ request: MetadataRequest, _ topics: [(error: KafkaError?, name: String)], _ call: KafkaCall
+        _ request: MetadataRequest, _ topics: [WantedTopic], _ call: KafkaCall
     ) -> MetadataResponse {
         var response = MetadataResponse()
         var broker = MetadataResponse.MetadataResponseBroker()
@@ -46,7 +55,7 @@ extension KafkaDoor {
         response.brokers = [broker]
         response.clusterId = self.broker.clusterID
         response.controllerId = options.nodeID
-        response.topics = topics.map { topic($0.name, $0.error, request) }
+        response.topics = topics.map { topic($0, request, call) }
         if request.includeClusterAuthorizedOperations {
             response.clusterAuthorizedOperations = AuthorizedOperations.cluster
         }
@@ -54,10 +63,19 @@ extension KafkaDoor {
     }
 
     private func topic(
-        _ name: String, _ error: KafkaError?, _ request: MetadataRequest
+        _ wanted: WantedTopic, _ request: MetadataRequest, _ call: KafkaCall
     ) -> MetadataResponse.MetadataResponseTopic {
         var topic = MetadataResponse.MetadataResponseTopic()
+        let (error, known, id) = wanted
+        guard let name = known else {
+            topic.errorCode = error ?? .unknownTopicId
+            // Names may be missing since version 12.
+            topic.name = call.version >= 12 ? nil : ""
+            topic.topicId = id
+            return topic
+        }
         topic.name = name
+        topic.topicId = topicID(name)
         guard let partitions = broker.partitions(of: name) else {
             topic.errorCode =
                 error ?? (TopicName.fault(in: name) == nil ? .unknownTopicOrPartition : .invalidTopicException)

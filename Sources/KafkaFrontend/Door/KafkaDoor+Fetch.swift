@@ -40,7 +40,8 @@ extension KafkaDoor {
         if call.connection.readers.count > Self.readersMax { dropReaders(of: call.connection) }
         var readers: [FetchReader?] = []
         for topic in request.topics {
-            let partitions = broker.partitions(of: topic.topic)
+            let name = topicName(topic.topic, topic.topicId, byID: call.version >= 13)
+            let partitions = name.flatMap(broker.partitions(of:))
             for wanted in topic.partitions {
                 readers.append(reader(of: call.connection, wanted, partitions))
             }
@@ -155,6 +156,7 @@ extension KafkaDoor {
         for topic in request.topics {
             var result = FetchResponse.FetchableTopicResponse()
             result.topic = topic.topic
+            result.topicId = topic.topicId
             result.partitions.reserveCapacity(topic.partitions.count)
             for wanted in topic.partitions {
                 var data = FetchResponse.PartitionData()
@@ -171,6 +173,10 @@ extension KafkaDoor {
                     }
                 } else {
                     data.errorCode = .unknownTopicOrPartition
+                }
+                if data.errorCode == .unknownTopicOrPartition, fetch.call.version >= 13, topicName(topic.topicId) == nil
+                {
+                    data.errorCode = .unknownTopicId
                 }
                 if data.errorCode != .none { mustAnswer = true }
                 result.partitions.append(data)

@@ -8,9 +8,11 @@ extension KafkaDoor {
         let caller = GroupCaller(
             group: request.groupId, generation: request.generationIdOrMemberEpoch, memberID: request.memberId,
             instanceID: request.groupInstanceId.flatMap(nonEmpty))
+        let byID = call.version >= 10
         let topics = request.topics.map { topic in
             TopicOffsets(
-                topic: topic.name,
+                // Of an id that nobody has: no topic has this name.
+                topic: topicName(topic.name, topic.topicId, byID: byID) ?? "",
                 partitions: topic.partitions.map { partition in
                     TopicOffsets.Partition(
                         partition: UInt32(bitPattern: partition.partitionIndex), offset: partition.committedOffset,
@@ -21,13 +23,17 @@ extension KafkaDoor {
             let errors = Self.errors(answered)
             var response = OffsetCommitResponse()
             var index = 0
-            response.topics = request.topics.map { topic in
+            response.topics = zip(request.topics, topics).map { topic, named in
                 var result = OffsetCommitResponse.OffsetCommitResponseTopic()
                 result.name = topic.name
+                result.topicId = topic.topicId
                 result.partitions = topic.partitions.map { partition in
                     var committed = OffsetCommitResponse.OffsetCommitResponsePartition()
                     committed.partitionIndex = partition.partitionIndex
                     committed.errorCode = errors(index)
+                    if named.topic.isEmpty, byID, committed.errorCode == .unknownTopicOrPartition {
+                        committed.errorCode = .unknownTopicId
+                    }
                     index += 1
                     return committed
                 }
@@ -46,29 +52,63 @@ extension KafkaDoor {
     }
 
     func offsetFetch(_ request: OffsetFetchRequest, _ call: KafkaCall) {
-        typealias Topics = [OffsetFetchRequest.OffsetFetchRequestTopics]?
-        let wanted: [(group: String, topics: Topics)] =
-            call.version >= 8
-            ? request.groups.map { ($0.groupId, $0.topics) } : [(request.groupId, request.topics)]
+        var wanted = request.groups
+        if call.version < 8 {
+            wanted = [OffsetFetchRequest.OffsetFetchRequestGroup()]
+            wanted[0].groupId = request.groupId
+            wanted[0].topics = request.topics
+        }
         var groups = [OffsetFetchResponse.OffsetFetchResponseGroup](repeating: .init(), count: wanted.count)
         var left = wanted.count
         guard left > 0 else { return answer(call, OffsetFetchResponse()) }
         for (index, one) in wanted.enumerated() {
-            let scope: OffsetFetchScope =
-                one.topics.map { topics in
-                    .partitions(
-                        topics.map { topic in
-                            TopicPartitions(
-                                topic: topic.name, partitions: topic.partitionIndexes.map { UInt32(bitPattern: $0) })
-                        })
-                } ?? .all(afterTopic: "", partition: -1)
-            fetchOffsets(of: one.group, scope, [], call) { [self] topics, error in
-                groups[index].groupId = one.group
-                groups[index].errorCode = error
-                groups[index].topics = Self.list(topics, error, one.topics)
+            offsetFetch(one, call) { [self] group in
+                groups[index] = group
                 left -= 1
                 if left == 0 { answerOffsetFetch(groups, call) }
             }
+        }
+    }
+
+    private func offsetFetch(
+        _ wanted: OffsetFetchRequest.OffsetFetchRequestGroup, _ call: KafkaCall,
+        then: @escaping (OffsetFetchResponse.OffsetFetchResponseGroup) -> Void
+    ) {
+        let byID = call.version >= 10
+        var group = OffsetFetchResponse.OffsetFetchResponseGroup()
+        group.groupId = wanted.groupId
+        if wanted.memberId != nil || wanted.memberEpoch >= 0 {
+            do throws(BrokerError) {
+                try broker.checkOffsetFetch(
+                    wanted.groupId, memberID: wanted.memberId ?? "", memberEpoch: wanted.memberEpoch)
+            } catch {
+                group.errorCode = KafkaError(error.code)
+                return then(group)
+            }
+        }
+        var topics = wanted.topics
+        if byID {
+            topics = topics?.filter { topicName($0.topicId) != nil }
+            let unknown = wanted.topics?.filter { topicName($0.topicId) == nil } ?? []
+            group.topics = Self.list([], .unknownTopicId, unknown)
+        }
+        let scope: OffsetFetchScope =
+            topics.map { topics in
+                .partitions(
+                    topics.map { topic in
+                        TopicPartitions(
+                            topic: topicName(topic.name, topic.topicId, byID: byID) ?? "",
+                            partitions: topic.partitionIndexes.map { UInt32(bitPattern: $0) })
+                    })
+            } ?? .all(afterTopic: "", partition: -1)
+        fetchOffsets(of: wanted.groupId, scope, [], call) { [self] found, error in
+            group.errorCode = error
+            var listed = Self.list(found, error, topics)
+            if byID, error == .none {
+                for index in listed.indices { listed[index].topicId = topicID(listed[index].name) }
+            }
+            group.topics += listed
+            then(group)
         }
     }
 
@@ -116,6 +156,7 @@ extension KafkaDoor {
             return (wanted ?? []).map { topic in
                 var listed = OffsetFetchResponse.OffsetFetchResponseTopics()
                 listed.name = topic.name
+                listed.topicId = topic.topicId
                 listed.partitions = topic.partitionIndexes.map { partition(UInt32(bitPattern: $0), -1, -1, "", error) }
                 return listed
             }

@@ -120,7 +120,10 @@ extension KafkaDoor {
                 // One that there is not is dead, without an error.
                 if answered.error != .groupIDNotFound { described.errorCode = KafkaError(answered.error) }
                 if request.includeAuthorizedOperations { described.authorizedOperations = AuthorizedOperations.group }
-                guard answered.error == .none, case .description(let body) = answered.body else { return described }
+                // Groups of KIP-848 are described by a request of their own.
+                guard answered.error == .none, case .description(let body) = answered.body,
+                    !broker.isConsumerGroup(group)
+                else { return described }
                 described.groupState = body.state
                 described.protocolType = body.protocolType
                 described.protocolData = body.protocolName
@@ -147,21 +150,19 @@ extension KafkaDoor {
             var response = ListGroupsResponse()
             response.errorCode = error
             response.groups = groups.compactMap { group in
-                guard states.isEmpty || states.contains(group.state.lowercased()),
-                    types.isEmpty || types.contains(Self.classicType)
+                let type = broker.isConsumerGroup(group.group) ? "consumer" : "classic"
+                guard states.isEmpty || states.contains(group.state.lowercased()), types.isEmpty || types.contains(type)
                 else { return nil }
                 var listed = ListGroupsResponse.ListedGroup()
                 listed.groupId = group.group
                 listed.protocolType = group.protocolType
                 listed.groupState = group.state
-                listed.groupType = Self.classicType
+                listed.groupType = type
                 return listed
             }
             answer(call, response)
         }
     }
-
-    private static let classicType = "classic"
 
     /// All groups, page by page.
     private func listGroups(

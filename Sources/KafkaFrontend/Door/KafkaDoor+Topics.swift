@@ -37,6 +37,7 @@ extension KafkaDoor {
                     result.errorMessage = error.description
                     (result.numPartitions, result.replicationFactor) = (-1, -1)
                 } else {
+                    result.topicId = topicID(topic.name)
                     result.configs = topicConfigs(topic.name).map { config in
                         var listed = CreateTopicsResponse.CreatableTopicConfigs()
                         listed.name = config.name
@@ -110,7 +111,7 @@ extension KafkaDoor {
         }
     }
 
-    /// By name; from version 6 on also by id, of which there are none.
+    /// By name; from version 6 on also by id.
     func deleteTopics(_ request: DeleteTopicsRequest, _ call: KafkaCall) {
         typealias Result = DeleteTopicsResponse.DeletableTopicResult
         let wanted =
@@ -125,10 +126,12 @@ extension KafkaDoor {
             var result = Result()
             result.name = topic.name
             result.topicId = topic.topicId
-            guard let name = topic.name else {
+            guard let name = topic.name ?? topicName(topic.topicId) else {
                 result.errorCode = .unknownTopicId
                 return done(result)
             }
+            result.name = name
+            if call.version >= 6 { result.topicId = topicID(name) }
             log.info("deleting a topic", metadata: ["topic": "\(name)"])
             change(.delete(name)) { outcome in
                 if case .failure(let error) = outcome {

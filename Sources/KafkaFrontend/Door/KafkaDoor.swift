@@ -151,6 +151,8 @@ final class KafkaDoor: KafkaListening {
         case let request as OffsetCommitRequest: offsetCommit(request, call)
         case let request as OffsetFetchRequest: offsetFetch(request, call)
         case let request as OffsetDeleteRequest: offsetDelete(request, call)
+        case let request as ConsumerGroupHeartbeatRequest: consumerGroupHeartbeat(request, call)
+        case let request as ConsumerGroupDescribeRequest: consumerGroupDescribe(request, call)
         case let request as DescribeGroupsRequest: describeGroups(request, call)
         case let request as ListGroupsRequest: listGroups(request, call)
         case let request as DeleteGroupsRequest: deleteGroups(request, call)
@@ -212,6 +214,13 @@ final class KafkaDoor: KafkaListening {
         let origin = nextOrigin()
         afterGroup[origin.session] = then
         broker.handle(request, from: origin, host: call.connection.peer.host, now: now)
+    }
+
+    /// The same of a heartbeat of KIP-848.
+    func ask(_ heartbeat: ConsumerGroupHeartbeat, _ call: KafkaCall, then: @escaping (GroupAnswer) -> Void) {
+        let origin = nextOrigin()
+        afterGroup[origin.session] = then
+        broker.handle(heartbeat, from: origin, host: call.connection.peer.host, now: now)
     }
 
     private func nextOrigin() -> ProduceOrigin {

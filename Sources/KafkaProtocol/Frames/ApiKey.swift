@@ -59,11 +59,11 @@ package enum ApiKey: Int16, CaseIterable, Sendable {
     private var row: Row {
         switch self {
         case .produce: Row("Produce", 3...13, flexibleSince: 9, advertised: 0...11)
-        case .fetch: Row("Fetch", 4...18, flexibleSince: 12, advertised: 4...12)
+        case .fetch: Row("Fetch", 4...18, flexibleSince: 12)
         case .listOffsets: Row("ListOffsets", 1...11, flexibleSince: 6, advertised: 1...7)
-        case .metadata: Row("Metadata", 0...13, flexibleSince: 9, advertised: 0...12)
-        case .offsetCommit: Row("OffsetCommit", 2...10, flexibleSince: 8, advertised: 2...9)
-        case .offsetFetch: Row("OffsetFetch", 1...10, flexibleSince: 6, advertised: 1...9)
+        case .metadata: Row("Metadata", 0...13, flexibleSince: 9)
+        case .offsetCommit: Row("OffsetCommit", 2...10, flexibleSince: 8)
+        case .offsetFetch: Row("OffsetFetch", 1...10, flexibleSince: 6)
         case .findCoordinator: Row("FindCoordinator", 0...6, flexibleSince: 3)
         case .joinGroup: Row("JoinGroup", 0...9, flexibleSince: 6)
         case .heartbeat: Row("Heartbeat", 0...4, flexibleSince: 4)
@@ -98,8 +98,8 @@ package enum ApiKey: Int16, CaseIterable, Sendable {
         case .describeProducers: Row("DescribeProducers", 0...0, flexibleSince: 0)
         case .describeTransactions: Row("DescribeTransactions", 0...0, flexibleSince: 0)
         case .listTransactions: Row("ListTransactions", 0...1, flexibleSince: 0)
-        case .consumerGroupHeartbeat: Row("ConsumerGroupHeartbeat", 0...1, flexibleSince: 0, advertised: nil)
-        case .consumerGroupDescribe: Row("ConsumerGroupDescribe", 0...1, flexibleSince: 0, advertised: nil)
+        case .consumerGroupHeartbeat: Row("ConsumerGroupHeartbeat", 0...1, flexibleSince: 0)
+        case .consumerGroupDescribe: Row("ConsumerGroupDescribe", 0...1, flexibleSince: 0)
         }
     }
 
