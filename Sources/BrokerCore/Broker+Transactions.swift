@@ -10,6 +10,9 @@ extension Broker {
     /// What of the broker's own writes an acknowledgement is for: stands in the place of a request's number.
     static let groupWrite: UInt32 = 0, transactionWrite: UInt32 = 1
 
+    /// The names of the states that a transaction may be in.
+    package static var transactionStates: Set<String> { TransactionState.names }
+
     package var isLoadingTransactions: Bool { transactions.isLoading }
 
     /// Takes a request about transactions. Exactly one ``TransactionAnswer`` follows, at once or later.
@@ -32,7 +35,7 @@ extension Broker {
     /// - Parameter caller: Without a generation and a member: whoever has the transaction may commit.
     package func commit(
         _ offsets: [TopicOffsets], of caller: GroupCaller, in producer: ProducerEpoch, from origin: ProduceOrigin,
-        host: String, now: UInt64
+        now: UInt64
     ) {
         do throws(BrokerError) {
             guard let count = topics[Self.offsetsTopic]?.count else {

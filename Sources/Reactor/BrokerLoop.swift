@@ -77,6 +77,12 @@ package final class BrokerLoop {
             count += effects.answers.count
             for (index, door) in doors.enumerated() { door.answer(effects.answers.filter { $0.origin.door == index }) }
         }
+        if !effects.transactionAnswers.isEmpty {
+            count += effects.transactionAnswers.count
+            for (index, door) in doors.enumerated() {
+                door.answer(effects.transactionAnswers.filter { $0.origin.door == index })
+            }
+        }
         var hasMore = false
         for (index, door) in doors.enumerated() {
             if !effects.changed[index].isEmpty { door.answer(effects.changed[index]) }

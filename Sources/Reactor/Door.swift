@@ -13,6 +13,8 @@ package protocol Door: AnyObject {
     func batchesWritten(_ appended: [AppendedBatch])
     /// Sends answers that took time; those to sessions that are gone are dropped.
     func answer(_ answers: [GroupAnswer])
+    /// Sends answers about transactions, of doors whose clients have some.
+    func answer(_ answers: [TransactionAnswer])
     /// Sends the answers that had to wait for the disk.
     func answer(_ answers: [(origin: ProduceOrigin, result: TopicChange.Result)])
     /// Files of logs were removed: what is mapped of them goes.
@@ -33,4 +35,8 @@ package protocol Door: AnyObject {
     func shutdown()
     /// What it has done since it opened, for the log.
     var metadata: Logger.Metadata { get }
+}
+
+extension Door {
+    package func answer(_ answers: [TransactionAnswer]) {}
 }

@@ -29,6 +29,23 @@ extension PartitionLog {
         return found
     }
 
+    /// The same for who gets a range of a file that begins with the batch of `start`.
+    package func abortedTransactions(
+        in range: FileRange, from start: Offset, below end: Offset
+    ) throws(LogError) -> [AbortedTransaction] {
+        let segment = segments[max(0, segmentIndex(for: start))]
+        var end = min(end, segment.endOffset)
+        let position = range.position + Int64(range.count)
+        // What comes next says where the range ends; where few were aborted, nobody needs to know.
+        if position < segment.sizeInBytes, try aborted(of: segment).count > Self.abortedFew {
+            let next = try segment.header(at: position).baseOffset
+            if next > start { end = min(end, next) }
+        }
+        return try abortedTransactions(from: start, below: end)
+    }
+
+    private static var abortedFew: Int { 16 }
+
     /// The idempotent producers remembered, in the order of their ids.
     package var activeProducers: [ActiveProducer] {
         get throws(LogError) {

@@ -194,8 +194,7 @@ final class TransactionBroker {
 
     func commit(_ producer: ProducerEpoch, _ offset: Int64) throws -> [ErrorCode] {
         broker.commit(
-            GroupBench.offsets(offset), of: GroupCaller(group: "g"), in: producer, from: origin(), host: "here",
-            now: now)
+            GroupBench.offsets(offset), of: GroupCaller(group: "g"), in: producer, from: origin(), now: now)
         let question = asked
         let answer = try wait { groupAnswers[question] }
         if case .errors(let list) = answer.body { return list.errors }

@@ -199,11 +199,13 @@ extension TransactionCoordinator {
         }
         let stored = transaction.stored
         let isRunning = stored.state == .ongoing || stored.state.isPrepared
-        return TransactionDescription(
-            error: .none, transactionalID: id, state: stored.state.name,
-            timeoutMilliseconds: stored.timeoutMilliseconds, startedAt: isRunning ? stored.startedAt : -1,
-            producer: stored.producer,
-            partitions: stored.partitions.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) })
+        var description = TransactionDescription(error: .none, transactionalID: id)
+        description.state = stored.state.name
+        description.timeoutMilliseconds = stored.timeoutMilliseconds
+        if isRunning { description.startedAt = stored.startedAt }
+        description.producer = stored.producer
+        description.partitions = stored.partitions.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
+        return description
     }
 
     private func list(

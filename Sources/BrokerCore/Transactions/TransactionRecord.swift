@@ -24,6 +24,9 @@ enum TransactionState: Int8, CaseIterable {
         }
     }
 
+    /// All names.
+    static let names = Set(allCases.map(\.name))
+
     /// The outcome is decided, its markers are not all written.
     var isPrepared: Bool { self == .prepareCommit || self == .prepareAbort }
 }

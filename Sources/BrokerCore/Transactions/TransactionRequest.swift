@@ -88,6 +88,12 @@ package struct TransactionDescription: Sendable {
     package var startedAt: Int64 = -1
     package var producer = ProducerEpoch(producerID: -1, epoch: -1)
     package var partitions: [TransactionPartition] = []
+
+    /// What is said of an id that cannot be described.
+    package init(error: ErrorCode, transactionalID: String) {
+        self.error = error
+        self.transactionalID = transactionalID
+    }
 }
 
 /// One line of a list.

@@ -117,13 +117,12 @@ extension KafkaDoor {
         answer(call, response)
     }
 
-    /// The coordinator of every group is this broker.
+    /// The coordinator of every group and transactional id is this broker.
     func findCoordinator(_ request: FindCoordinatorRequest, _ call: KafkaCall) {
         var response = FindCoordinatorResponse()
         let error: KafkaError
         switch request.keyType {
-        case 0: error = .none
-        case 1: error = .coordinatorNotAvailable
+        case 0, 1: error = .none
         default: error = .invalidRequest
         }
         if call.version >= 4 {
@@ -146,12 +145,9 @@ extension KafkaDoor {
     }
 
     func initProducerId(_ request: InitProducerIdRequest, _ call: KafkaCall) {
+        if let id = request.transactionalId { return initTransactionalProducer(request, id, call) }
         var response = InitProducerIdResponse()
         response.producerEpoch = -1
-        if let id = request.transactionalId {
-            response.errorCode = id.isEmpty ? .invalidRequest : .coordinatorNotAvailable
-            return answer(call, response)
-        }
         do throws(BrokerError) {
             response.producerId = try broker.allocateProducerID()
             response.producerEpoch = 0

@@ -146,6 +146,7 @@ extension KafkaDoor {
     /// Answers a fetch when there are as many bytes as it wants, or something to tell.
     private func answerIfEnough(_ fetch: WaitingFetch, mustAnswer: Bool) -> Bool {
         let request = fetch.request
+        let isReadCommitted = request.isolationLevel == 1
         var mustAnswer = mustAnswer
         var ranges: [FileRange] = []
         var bytes = 0
@@ -163,10 +164,12 @@ extension KafkaDoor {
                 data.partitionIndex = wanted.partition
                 data.highWatermark = -1
                 data.records = Records(count: 0)
-                if request.isolationLevel == 1 { data.abortedTransactions = [] }
+                if isReadCommitted { data.abortedTransactions = [] }
                 if let reader = fetch.readers[index] {
                     let room = min(Int(wanted.partitionMaxBytes), bytesMax - bytes)
-                    if let range = read(reader, wanted, room, isFirst: ranges.isEmpty, &data) {
+                    if let range = read(
+                        reader, wanted, room, isFirst: ranges.isEmpty, isReadCommitted: isReadCommitted, &data)
+                    {
                         data.records = Records(count: range.count)
                         bytes += range.count
                         ranges.append(range)
@@ -194,10 +197,17 @@ extension KafkaDoor {
         return true
     }
 
+    private static func aborted(_ found: AbortedTransaction) -> FetchResponse.AbortedTransaction {
+        var aborted = FetchResponse.AbortedTransaction()
+        aborted.producerId = found.producerID
+        aborted.firstOffset = found.firstOffset.rawValue
+        return aborted
+    }
+
     /// What can be read of a partition now; nil for nothing, and what is to be said about it.
     private func read(
         _ reader: FetchReader, _ wanted: FetchRequest.FetchPartition, _ room: Int, isFirst: Bool,
-        _ data: inout FetchResponse.PartitionData
+        isReadCommitted: Bool, _ data: inout FetchResponse.PartitionData
     ) -> FileRange? {
         let partition = reader.partition
         guard !partition.isDeleted else {
@@ -209,15 +219,27 @@ extension KafkaDoor {
             return nil
         }
         data.highWatermark = partition.highWatermark.rawValue
-        data.lastStableOffset = partition.highWatermark.rawValue
         data.logStartOffset = partition.log.logStartOffset.rawValue
+        data.lastStableOffset = partition.highWatermark.rawValue
         // Where it is a later one's turn, nothing is looked up.
         guard room > 0 || isFirst else { return nil }
+        let start = reader.cursor.offset
         do throws(LogError) {
+            var bound = partition.highWatermark
+            if isReadCommitted {
+                bound = try partition.log.lastStableOffset(below: bound)
+                data.lastStableOffset = bound.rawValue
+            }
             let found = try partition.log.fileRange(
-                &reader.cursor, below: partition.highWatermark, bytesMax: room, isFirst: isFirst)
+                &reader.cursor, below: bound, bytesMax: room, isFirst: isFirst)
             switch found {
-            case .range(let range): return range
+            case .range(let range):
+                if isReadCommitted {
+                    data.abortedTransactions = try partition.log.abortedTransactions(
+                        in: range, from: start, below: bound
+                    ).map(Self.aborted)
+                }
+                return range
             case .end, .tooLarge: break
             case .outOfRange: data.errorCode = .offsetOutOfRange
             case .corrupt: data.errorCode = .kafkaStorageError

@@ -44,7 +44,7 @@ extension KafkaDoor {
     }
 
     /// The error of each partition: its own, or that of the whole request.
-    private static func errors(_ answered: GroupAnswer) -> (Int) -> KafkaError {
+    static func errors(_ answered: GroupAnswer) -> (Int) -> KafkaError {
         if answered.error == .none, case .errors(let list) = answered.body {
             return { list.errors.indices.contains($0) ? KafkaError(list.errors[$0]) : .unknownServerError }
         }
@@ -62,7 +62,7 @@ extension KafkaDoor {
         var left = wanted.count
         guard left > 0 else { return answer(call, OffsetFetchResponse()) }
         for (index, one) in wanted.enumerated() {
-            offsetFetch(one, call) { [self] group in
+            offsetFetch(one, isStable: request.requireStable, call) { [self] group in
                 groups[index] = group
                 left -= 1
                 if left == 0 { answerOffsetFetch(groups, call) }
@@ -71,7 +71,7 @@ extension KafkaDoor {
     }
 
     private func offsetFetch(
-        _ wanted: OffsetFetchRequest.OffsetFetchRequestGroup, _ call: KafkaCall,
+        _ wanted: OffsetFetchRequest.OffsetFetchRequestGroup, isStable: Bool, _ call: KafkaCall,
         then: @escaping (OffsetFetchResponse.OffsetFetchResponseGroup) -> Void
     ) {
         let byID = call.version >= 10
@@ -104,11 +104,27 @@ extension KafkaDoor {
         fetchOffsets(of: wanted.groupId, scope, [], call) { [self] found, error in
             group.errorCode = error
             var listed = Self.list(found, error, topics)
+            if isStable { markPending(wanted.groupId, &listed) }
             if byID, error == .none {
                 for index in listed.indices { listed[index].topicId = topicID(listed[index].name) }
             }
             group.topics += listed
             then(group)
+        }
+    }
+
+    /// What a transaction may still change is not told to who wants it stable.
+    private func markPending(_ group: String, _ topics: inout [OffsetFetchResponse.OffsetFetchResponseTopics]) {
+        for topic in topics.indices {
+            for place in topics[topic].partitions.indices {
+                let index = topics[topic].partitions[place].partitionIndex
+                guard
+                    broker.isOffsetPending(
+                        group: group, topic: topics[topic].name, partition: UInt32(bitPattern: index))
+                else { continue }
+                topics[topic].partitions[place] = Self.partition(
+                    UInt32(bitPattern: index), -1, -1, "", .unstableOffsetCommit)
+            }
         }
     }
 

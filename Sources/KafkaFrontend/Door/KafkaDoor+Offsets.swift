@@ -19,7 +19,9 @@ extension KafkaDoor {
                     found.errorCode = .unknownTopicOrPartition
                     return found
                 }
-                list(partitions[Int(wanted.partitionIndex)], wanted, &found)
+                list(
+                    partitions[Int(wanted.partitionIndex)], wanted, isReadCommitted: request.isolationLevel == 1, &found
+                )
                 return found
             }
             return result
@@ -28,7 +30,7 @@ extension KafkaDoor {
     }
 
     private func list(
-        _ partition: Partition, _ wanted: ListOffsetsRequest.ListOffsetsPartition,
+        _ partition: Partition, _ wanted: ListOffsetsRequest.ListOffsetsPartition, isReadCommitted: Bool,
         _ found: inout ListOffsetsResponse.ListOffsetsPartitionResponse
     ) {
         if let error = partition.epochError(wanted.currentLeaderEpoch) {
@@ -40,7 +42,8 @@ extension KafkaDoor {
             return
         }
         do throws(BrokerError) {
-            let listed = try broker.listOffsets(partition.address, timestamp: wanted.timestamp)
+            let listed = try broker.listOffsets(
+                partition.address, timestamp: wanted.timestamp, isReadCommitted: isReadCommitted)
             found.offset = listed.offset
             found.timestamp = listed.timestamp
             if listed.offset >= 0 { found.leaderEpoch = partition.log.leaderEpoch.rawValue }

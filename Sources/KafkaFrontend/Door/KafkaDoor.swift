@@ -39,6 +39,7 @@ final class KafkaDoor: KafkaListening {
     /// What goes on when the broker has answered, by the number that it was asked under.
     private var afterChange: [UInt64: (TopicChange.Result) -> Void] = [:]
     private var afterGroup: [UInt64: (GroupAnswer) -> Void] = [:]
+    private var afterTransaction: [UInt64: (TransactionAnswer) -> Void] = [:]
     private var lastToken: UInt64 = 0
     var counters = KafkaDoorCounters()
 
@@ -79,6 +80,10 @@ final class KafkaDoor: KafkaListening {
 
     func answer(_ answers: [GroupAnswer]) {
         for answer in answers { afterGroup.removeValue(forKey: answer.origin.session)?(answer) }
+    }
+
+    func answer(_ answers: [TransactionAnswer]) {
+        for answer in answers { afterTransaction.removeValue(forKey: answer.origin.session)?(answer) }
     }
 
     func answer(_ answers: [(origin: ProduceOrigin, result: TopicChange.Result)]) {
@@ -167,6 +172,14 @@ final class KafkaDoor: KafkaListening {
         case let request as DescribeAclsRequest: describeAcls(request, call)
         case let request as CreateAclsRequest: createAcls(request, call)
         case let request as DeleteAclsRequest: deleteAcls(request, call)
+        case let request as AddPartitionsToTxnRequest: addPartitions(request, call)
+        case let request as AddOffsetsToTxnRequest: addOffsets(request, call)
+        case let request as EndTxnRequest: endTransaction(request, call)
+        case let request as TxnOffsetCommitRequest: commitTransactionOffsets(request, call)
+        case let request as WriteTxnMarkersRequest: writeMarkers(request, call)
+        case let request as DescribeTransactionsRequest: describeTransactions(request, call)
+        case let request as ListTransactionsRequest: listTransactions(request, call)
+        case let request as DescribeProducersRequest: describeProducers(request, call)
         default:
             close(call, "\(type(of: request).apiKey.name) is not served")
         }
@@ -211,9 +224,23 @@ final class KafkaDoor: KafkaListening {
 
     /// Asks about groups; `then` is called once, in this turn or later.
     func ask(_ request: GroupRequest, _ call: KafkaCall, then: @escaping (GroupAnswer) -> Void) {
+        ask(then: then) { [self] origin in
+            broker.handle(request, from: origin, host: call.connection.peer.host, now: now)
+        }
+    }
+
+    /// Asks what a group answers.
+    func ask(then: @escaping (GroupAnswer) -> Void, _ body: (ProduceOrigin) -> Void) {
         let origin = nextOrigin()
         afterGroup[origin.session] = then
-        broker.handle(request, from: origin, host: call.connection.peer.host, now: now)
+        body(origin)
+    }
+
+    /// Asks about transactions; `then` is called once, in this turn or later.
+    func ask(_ request: TransactionRequest, then: @escaping (TransactionAnswer) -> Void) {
+        let origin = nextOrigin()
+        afterTransaction[origin.session] = then
+        broker.handle(request, from: origin, now: now)
     }
 
     /// The same of a heartbeat of KIP-848.
