@@ -35,7 +35,6 @@ final class DoorBench {
         var quiet = Logger(label: "broker") { StreamLogHandler.standardError(label: $0) }
         quiet.logLevel = .critical
         var options = KafkaDoorOptions()
-        options.clusterID = "cluster"
         change(&options)
         door = KafkaDoor(broker: broker, number: 0, options: options, queue: queue, sink: sink, log: quiet)
         loop = BrokerLoop(broker: broker, doors: [door], log: quiet)
