@@ -7,7 +7,8 @@ package struct LogOptions: Sendable {
     package var segmentBytes = 1 << 30
     /// Bytes of log between two index entries. Positive.
     package var indexIntervalBytes = 4096
-    /// The largest batch that is accepted (`max.message.bytes`), 1...``batchBytesCeiling``. What is stored may be larger.
+    /// The largest batch that is accepted (`max.message.bytes`), 1...``batchBytesCeiling``. What is stored may be
+    /// larger.
     package var batchBytesMax = 1_048_588
     /// No topic takes larger batches than this: doors have memory for them.
     package static let batchBytesCeiling = 8 << 20

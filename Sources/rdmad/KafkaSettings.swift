@@ -76,6 +76,15 @@ struct KafkaSettings: ParsableArguments {
         return options
     }
 
+    /// Where clients are told to connect to, for each Kafka listener among some addresses.
+    func advertised(_ listen: [String]) -> [String] {
+        listen.compactMap { try? KafkaAddress($0) }.enumerated().map { index, address in
+            if advertisedListener.indices.contains(index) { return advertisedListener[index] }
+            let host = address.isEverywhere ? Self.hostName() : address.host
+            return "\(address.scheme)://\(host):\(address.port)"
+        }
+    }
+
     private static func hostName() -> String {
         var name = [CChar](repeating: 0, count: 256)
         guard unsafe gethostname(&name, name.count - 1) == 0 else { return "localhost" }

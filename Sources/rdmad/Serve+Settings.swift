@@ -15,7 +15,7 @@ extension Serve {
         [
             ("log.dirs", data.joined(separator: ",")),
             ("listeners", listen.joined(separator: ",")),
-            ("advertised.listeners", kafka.advertisedListener.joined(separator: ",")),
+            ("advertised.listeners", kafka.advertised(listen).joined(separator: ",")),
             ("node.id", "\(kafka.nodeId)"),
             ("auto.create.topics.enable", "\(kafka.autoCreateTopicsEnable)"),
             ("num.partitions", "\(kafka.numPartitions)"),

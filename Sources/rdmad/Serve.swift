@@ -22,7 +22,7 @@ struct Serve: ParsableCommand {
               rdmad serve --data /tmp/data --listen kafka://127.0.0.1:9092
 
             Kafka clients connect to kafka://HOST[:PORT], which anybody may unless --listen says otherwise: see
-            docs/operating.md.
+            docs/settings.md.
 
             --flush says when a batch counts as written: 'group' after fdatasync (many batches share one), 'interval:MS'
             at once with a sync every MS milliseconds, 'none' at once with no sync at all. With anything but 'group' a

@@ -227,7 +227,8 @@ struct ConfigOptions: ParsableArguments {
         help: ArgumentHelp(
             "A setting of the topic's own; may be given again. cleanup.policy, retention.ms, retention.bytes, "
                 + "segment.bytes, segment.ms, delete.retention.ms, min.cleanable.dirty.ratio, "
-                + "max.message.bytes and index.interval.bytes mean what they mean to Kafka; flush.policy is group, interval:MS or none.",
+                + "max.message.bytes and index.interval.bytes mean what they mean to Kafka; "
+                + "flush.policy is group, interval:MS or none.",
             valueName: "name=value"))
     var config: [String] = []
 

@@ -28,8 +28,8 @@ package struct RequestFrame {
         try reader.unknownTags()
     }
 
-    /// The body. What follows it is ignored: librdkafka's Metadata 12 for all topics has three such bytes, and Kafka does
-    /// not look at them either.
+    /// The body. What follows it is ignored: librdkafka's Metadata 12 for all topics has three such bytes, and Kafka
+    /// does not look at them either.
     package consuming func body<M: KafkaRequest>(_: M.Type = M.self) throws(WireError) -> M { try read() }
 
     // The requests that move data are compiled for themselves: several times as fast. All others share the code above.
