@@ -85,7 +85,10 @@ package final class BrokerLoop {
         }
         var hasMore = false
         for (index, door) in doors.enumerated() {
-            if !effects.changed[index].isEmpty { door.answer(effects.changed[index]) }
+            if !effects.changed[index].isEmpty {
+                count += effects.changed[index].count
+                door.answer(effects.changed[index])
+            }
             if effects.hasDeletedFiles { door.filesWereDeleted() }
             count += effects.acks[index].count
             if effects.isReadable { door.lookAtAllSubscriptions() }

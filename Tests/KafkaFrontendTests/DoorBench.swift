@@ -38,6 +38,8 @@ final class DoorBench {
         change(&options)
         door = KafkaDoor(broker: broker, number: 0, options: options, queue: queue, sink: sink, log: quiet)
         loop = BrokerLoop(broker: broker, doors: [door], log: quiet)
+        // Before that groups are not served.
+        while broker.isLoadingGroups { _ = loop.turn() }
     }
 
     deinit {

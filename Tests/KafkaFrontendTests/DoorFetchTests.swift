@@ -85,6 +85,32 @@ import TopicProtocol
         #expect(try bench.fetched(waiting).map(\.bytes.count) == [2 * size])
     }
 
+    /// It would wait for what the request has no room for.
+    @Test func doesNotWaitWhereMoreIsThereThanFits() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t")
+        let (consumer, producer) = (bench.connect(), bench.connect())
+        for _ in 0..<20 { _ = try bench.produce(producer, "t", makeBatch(valueBytes: 1_000)) }
+        let request = DoorBench.fetch(
+            [("t", 0, 0)], maxWaitMs: 600_000, minBytes: 100_000, partitionMaxBytes: 6_000)
+        let count = try #require(try bench.fetched(bench.post(consumer, 12, request)).first).bytes.count
+        #expect(count > 3_000 && count <= 6_000)
+    }
+
+    /// Deadlines of fetches that were answered before do not add up.
+    @Test func forgetsDeadlines() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t")
+        let client = bench.connect()
+        let request = DoorBench.fetch([("t", 0, 0)], maxWaitMs: .max)
+        let first = bench.post(client, 12, request)
+        // Each answers the one before.
+        for _ in 0..<3 * KafkaDoor.staleDeadlinesMax { _ = bench.post(client, 12, request) }
+        #expect(bench.isAnswered(first))
+        #expect(bench.door.parkedFetches.count <= KafkaDoor.staleDeadlinesMax + 2)
+        #expect(bench.door.connections[client]?.parked != nil)
+    }
+
     @Test func answersWhenItsTimeIsOver() throws {
         let bench = try DoorBench()
         try bench.createTopic("t")

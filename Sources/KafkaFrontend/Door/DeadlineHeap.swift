@@ -13,6 +13,15 @@ struct DeadlineHeap {
     /// The earliest deadline.
     var first: UInt64? { entries.first?.deadline }
 
+    var count: Int { entries.count }
+
+    /// Drops those that nobody waits for any more.
+    mutating func keep(where isWanted: (Entry) -> Bool) {
+        let kept = entries.filter(isWanted)
+        entries.removeAll(keepingCapacity: true)
+        for entry in kept { insert(entry) }
+    }
+
     mutating func insert(_ entry: Entry) {
         entries.append(entry)
         var place = entries.count - 1

@@ -27,6 +27,9 @@ extension KafkaDoor {
     /// Partitions that a connection is remembered to have read. Beyond it all are forgotten, and looked up again.
     static let readersMax = 5_000
 
+    /// Deadlines of fetches that were answered, beside two for each connection.
+    static let staleDeadlinesMax = 1_000
+
     func fetch(_ request: FetchRequest, _ call: KafkaCall) {
         counters.requests += 1
         counters.fetches += 1
@@ -53,6 +56,10 @@ extension KafkaDoor {
         counters.parkedFetches += 1
         call.connection.parked = fetch
         for reader in readers { reader?.parkedIn = fetch.number }
+        // Those that were answered long before their time must not add up.
+        if parkedFetches.count > 2 * connections.count + Self.staleDeadlinesMax {
+            parkedFetches.keep { connections[$0.connection]?.parked?.number == $0.number }
+        }
         parkedFetches.insert(
             DeadlineHeap.Entry(
                 deadline: now + UInt64(request.maxWaitMs) * 1_000_000, connection: call.connection.id,
@@ -173,6 +180,8 @@ extension KafkaDoor {
                         data.records = Records(count: range.count)
                         bytes += range.count
                         ranges.append(range)
+                        // Where there is more than fits, or than the segment has, nothing is to be waited for.
+                        if reader.cursor.offset < reader.partition.highWatermark { mustAnswer = true }
                     }
                 } else {
                     data.errorCode = .unknownTopicOrPartition
