@@ -16,6 +16,8 @@ struct PlannedStorage: LogStorage {
     let real = SystemStorage()
     let paths = Paths()
     var writeVector: (@Sendable (Int32, UnsafeBufferPointer<iovec>, Int64) -> Int)?
+    /// Told how many bytes are wanted.
+    var willRead: (@Sendable (Int) -> Void)?
     var truncate: (@Sendable (Int32, Int64) -> Int32)?
     var synchronize: (@Sendable (Int32) -> Int32)?
     var synchronizeFileSystem: (@Sendable (Int32) -> Int32)?
@@ -43,7 +45,8 @@ struct PlannedStorage: LogStorage {
     func size(of descriptor: Int32) -> Int64 { real.size(of: descriptor) }
 
     func read(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at position: Int64) -> Int {
-        unsafe real.read(descriptor, into: buffer, at: position)
+        willRead?(buffer.count)
+        return unsafe real.read(descriptor, into: buffer, at: position)
     }
 
     func write(_ descriptor: Int32, _ vectors: UnsafeBufferPointer<iovec>, at position: Int64) -> Int {
