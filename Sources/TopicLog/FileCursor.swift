@@ -34,35 +34,48 @@ struct IndexWindow: Sendable {
 
     /// The start of the last batch known to begin after `position` and at `limit` or before it.
     mutating func last(after position: Int64, upTo limit: Int64, in segment: Segment) throws(LogError) -> Int64? {
-        // In memory, it is not copied.
-        if case .memory(let entries) = try segment.offsetIndex() { return Self.last(entries, position, limit) }
+        // Those of a segment that is written to are in memory.
+        if let indexes = segment.indexes { return Self.last(indexes.offsets, position, limit) }
         let isSame = self.segment.map { $0.base == segment.baseOffset && $0.generation == segment.generation } ?? false
-        let covers =
-            isSame && entries.first.map { Int64($0.position) <= position } ?? false
-            && (isLast || Int64(entries[entries.count - 1].position) >= limit)
-        if !covers { try fill(from: position, segment) }
+        let begins = isSame && (entries.first.map { Int64($0.position) <= position } ?? isLast)
+        if !begins || !(isLast || Int64(entries[entries.count - 1].position) >= limit) {
+            try fill(from: position, segment, isNear: begins)
+        }
         return Self.last(entries, position, limit)
     }
 
-    private mutating func fill(from position: Int64, _ segment: Segment) throws(LogError) {
+    /// Reads the entries from the last one on that is not behind a position.
+    /// - Parameter isNear: Whether the position is behind the first of those that are here.
+    private mutating func fill(from position: Int64, _ segment: Segment, isNear: Bool) throws(LogError) {
         self.segment = nil
-        guard case .file(let file) = try segment.offsetIndex() else { return }
-        // From the last entry that is not behind the position.
-        first = max(
-            0,
-            try partitionPoint(file.count) { (n) throws(LogError) in
-                Int64(try file.entry(n).position) <= position
-            } - 1)
-        let end = min(file.count, first + Self.entriesMax)
-        entries = try file.entries(first..<end)
-        isLast = end == file.count
+        isLast = true
+        switch try segment.offsetIndex() {
+        case .memory(let all): entries = all
+        case .file(let file):
+            // A reader that goes on needs no search.
+            var start = first + Self.count(entries, notBehind: position) - 1
+            if !isNear || start == first + entries.count - 1 {
+                start =
+                    try partitionPoint(file.count) { (n) throws(LogError) in
+                        Int64(try file.entry(n).position) <= position
+                    } - 1
+            }
+            first = max(0, start)
+            let end = min(file.count, first + Self.entriesMax)
+            entries = try file.entries(first..<end)
+            isLast = end == file.count
+        }
         self.segment = (segment.baseOffset, segment.generation)
+    }
+
+    private static func count(_ entries: ContiguousArray<OffsetEntry>, notBehind position: Int64) -> Int {
+        partitionPoint(entries.count) { Int64(entries[$0].position) <= position }
     }
 
     private static func last(
         _ entries: ContiguousArray<OffsetEntry>, _ position: Int64, _ limit: Int64
     ) -> Int64? {
-        let count = partitionPoint(entries.count) { Int64(entries[$0].position) <= limit }
+        let count = count(entries, notBehind: limit)
         guard count > 0, Int64(entries[count - 1].position) > position else { return nil }
         return Int64(entries[count - 1].position)
     }

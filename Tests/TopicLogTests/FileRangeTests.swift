@@ -115,6 +115,18 @@ import Testing
         #expect(ranges > 4 && count.calls < 2 * ranges && count.bytes == count.calls * RecordBatchHeader.byteCount)
     }
 
+    /// Of a segment that is not written to any more a piece of the index is read, and used for many ranges.
+    @Test func opensAnIndexNowAndThen() throws {
+        let storage = PlannedStorage()
+        let log = try openLog(directory, options(segmentBytes: 2_000_000), storage: storage)
+        for _ in 0..<400 { log.append(valueBytes: 8_000) }
+        #expect(log.segments.count == 2)
+        let before = storage.paths.opens.load(ordering: .relaxed)
+        let (_, ranges) = try read(log, from: 0, bytesMax: 20_000)
+        let opens = storage.paths.opens.load(ordering: .relaxed) - before
+        #expect(ranges > 150 && opens < 8, "\(opens) files opened for \(ranges) ranges")
+    }
+
     @Test func givesAFirstBatchThatIsTooLarge() throws {
         let log = try openLog(directory)
         log.append(valueBytes: 1_000)
