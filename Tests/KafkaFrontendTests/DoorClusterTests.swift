@@ -26,7 +26,7 @@ import TopicProtocol
         let client = bench.connect()
         let all = try bench.ask(client, 12, metadata(nil))
         #expect(all.brokers.map(\.host) == ["broker.example"] && all.brokers.map(\.port) == [19_092])
-        #expect(all.controllerId == 7 && all.clusterId == "cluster")
+        #expect(all.controllerId == 7 && all.clusterId == bench.broker.clusterID)
         #expect(all.topics.map(\.name) == ["a", "b"])
         let partitions = try #require(all.topics.last).partitions
         #expect(partitions.map(\.partitionIndex) == [0, 1] && partitions.allSatisfy { $0.leaderId == 7 })
@@ -73,7 +73,7 @@ import TopicProtocol
         var request = DescribeClusterRequest()
         request.includeClusterAuthorizedOperations = true
         let cluster = try bench.ask(client, 1, request)
-        #expect(cluster.clusterId == "cluster" && cluster.controllerId == 1 && cluster.brokers.map(\.brokerId) == [1])
+        #expect(cluster.clusterId == bench.broker.clusterID && cluster.controllerId == 1 && cluster.brokers.map(\.brokerId) == [1])
         #expect(cluster.clusterAuthorizedOperations != .min)
         request.endpointType = 2
         #expect(try bench.ask(client, 1, request).errorCode == .mismatchedEndpointType)

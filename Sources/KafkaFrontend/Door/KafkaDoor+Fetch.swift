@@ -181,7 +181,7 @@ extension KafkaDoor {
                         bytes += range.count
                         ranges.append(range)
                         // Where there is more than fits, or than the segment has, nothing is to be waited for.
-                        if reader.cursor.offset < reader.partition.highWatermark { mustAnswer = true }
+                        if reader.cursor.offset.rawValue < data.lastStableOffset { mustAnswer = true }
                     }
                 } else {
                     data.errorCode = .unknownTopicOrPartition
