@@ -133,6 +133,7 @@ let package = Package(
             name: "KafkaFrontendTests",
             dependencies: [
                 "KafkaFrontend", "KafkaProtocol", "BrokerCore", "Reactor", "TopicLog", "TopicProtocol", "RecordFormat",
+                "FabricFrontend", "RdmadClient",
                 .product(name: "Logging", package: "swift-log"), .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],

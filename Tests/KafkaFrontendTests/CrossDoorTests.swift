@@ -1,0 +1,122 @@
+import BrokerCore
+import Dispatch
+import FabricFrontend
+import Foundation
+import Logging
+import RdmadClient
+import Reactor
+import RecordFormat
+import Synchronization
+import Testing
+import TopicLog
+
+@testable import KafkaFrontend
+
+/// One log, several doors: what comes in at one goes out at another, byte for byte.
+@Suite(.serialized) struct CrossDoorTests {
+    /// Over TCP in, over shared memory out.
+    @Test func readsOverSharedMemoryWhatKafkaClientsProduced() async throws {
+        let broker = try TwoDoorBroker()
+        defer { broker.stop() }
+        let admin = Admin(broker: broker.address)
+        defer { admin.close() }
+        try await admin.createTopic("t")
+        let client = try RawClient(port: broker.kafkaPort)
+        let sizes = [0, 1, 100, 5_000, 300_000, 1_000_000]
+        for (index, size) in sizes.enumerated() {
+            try client.send(Requests.produce(Requests.batch(valueBytes: size), correlationID: Int32(index)))
+            let answer = try client.receiveFrame()
+            #expect(answer[19..<21].allSatisfy { $0 == 0 }, "an error: \(answer)")
+            #expect(answer[21..<29].reduce(0) { $0 << 8 | Int($1) } == index)
+        }
+        let consumer = try await Consumer(topic: "t", broker: broker.address)
+        defer { consumer.close() }
+        var values: [[UInt8]] = []
+        while values.count < sizes.count {
+            let batches = try #require(try await consumer.next())
+            try batches.forEachRecord { record in
+                #expect(record.offset == Int64(values.count))
+                unsafe values.append(Array(record.value ?? .init(start: nil, count: 0)))
+            }
+        }
+        #expect(values == sizes.map { count in (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31) } })
+    }
+
+    /// Over shared memory in, over TCP out: the bytes of the segment's file.
+    @Test func sendsKafkaClientsWhatCameOverSharedMemory() async throws {
+        let broker = try TwoDoorBroker()
+        defer { broker.stop() }
+        let admin = Admin(broker: broker.address)
+        defer { admin.close() }
+        try await admin.createTopic("t")
+        let producer = try await Producer(topic: "t", broker: broker.address)
+        defer { producer.close() }
+        for number in 0..<200 {
+            try await producer.send(
+                key: Array("k\(number)".utf8), value: [UInt8](repeating: UInt8(number), count: number * 40))
+            if number % 20 == 19 { try await producer.flush() }
+        }
+        let client = try RawClient(port: broker.kafkaPort)
+        try client.send(Requests.fetch(7))
+        let answer = try client.receiveFrame()
+        let records = Array(answer[49...])
+        let stored = try Data(contentsOf: URL(fileURLWithPath: broker.path + "/data/t-0/00000000000000000000.log"))
+        #expect(records.count > 200 * 100 * 40 && records == Array(stored))
+        #expect(answer[45..<49].reduce(0) { $0 << 8 | Int($1) } == records.count)
+    }
+}
+
+/// A broker on a thread of this process with a Kafka listener and shared memory.
+private final class TwoDoorBroker {
+    let path = NSTemporaryDirectory() + "two-doors-\(UInt64.random(in: 0 ... .max))"
+    let address: BrokerAddress
+    let kafkaPort: Int
+    private let stopper: Stopper
+    private let ended = DispatchSemaphore(value: 0)
+
+    init() throws {
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        address = .sharedMemory(path: path + "/s")
+        let ready = DispatchSemaphore(value: 0)
+        let outcome = Mutex<Result<(Stopper, String), any Error>?>(nil)
+        let (ended, path) = (ended, path)
+        let thread = Thread {
+            do {
+                let directory = try LogDirectory.open(path: path + "/data")
+                let broker = Broker(directory: directory, flusher: try Flusher(), doors: 2)
+                var quiet = Logger(label: "broker") { StreamLogHandler.standardError(label: $0) }
+                quiet.logLevel = .critical
+                let shared = try Doors.sharedMemory(
+                    path: path + "/s", number: 0, broker: broker, limits: DoorLimits(),
+                    arenaBytes: Doors.arenaBytesMin, log: quiet)
+                let resources = try NetworkResources()
+                var options = KafkaDoorOptions()
+                (options.advertisedHost, options.advertisedPort) = ("127.0.0.1", 0)
+                let kafka = try KafkaListener.open(
+                    host: "127.0.0.1", port: 0, security: ListenerSecurity(), options: options, number: 1,
+                    broker: broker, resources: resources, log: quiet)
+                let loop = BrokerLoop(broker: broker, doors: [shared, kafka], log: quiet)
+                outcome.withLock { $0 = .success((loop.stopper, kafka.advertised)) }
+                ready.signal()
+                loop.run()
+                resources.shutdown()
+                try broker.close()
+            } catch {
+                outcome.withLock { $0 = .failure(error) }
+                ready.signal()
+            }
+            ended.signal()
+        }
+        thread.start()
+        ready.wait()
+        let advertised: String
+        (stopper, advertised) = try outcome.withLock { $0! }.get()
+        kafkaPort = Int(advertised.split(separator: ":").last ?? "") ?? 0
+    }
+
+    func stop() {
+        stopper.stop()
+        ended.wait()
+        try? FileManager.default.removeItem(atPath: path)
+    }
+}
