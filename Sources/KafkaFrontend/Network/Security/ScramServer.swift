@@ -17,7 +17,9 @@ struct ScramServer {
         let credential: ScramCredential
         let isKnown: Bool
         let channelBinding: String
-        let nonce: String
+        /// The client's and the broker's; and as librdkafka before 2.6.1 has it, which Kafka 3.8 takes and 4.0 does not:
+        /// the client's twice.
+        let nonces: [String]
         /// Both first messages, as they are signed.
         let text: String
     }
@@ -48,8 +50,8 @@ struct ScramServer {
         let answer = "r=\(clientNonce)\(nonce),s=\(Base64.encode(credential.salt)),i=\(credential.iterations)"
         first = First(
             user: user, credential: credential, isKnown: known != nil,
-            channelBinding: Base64.encode(Array("\(parts[0]),\(parts[1]),".utf8)), nonce: clientNonce + nonce,
-            text: "\(parts[2]),\(answer)")
+            channelBinding: Base64.encode(Array("\(parts[0]),\(parts[1]),".utf8)),
+            nonces: [clientNonce + nonce, clientNonce + clientNonce + nonce], text: "\(parts[2]),\(answer)")
         return .challenge(Array(answer.utf8))
     }
 
@@ -60,7 +62,7 @@ struct ScramServer {
         let unsigned = text[..<comma]
         let fields = unsigned.split(separator: ",", omittingEmptySubsequences: false)
         guard fields.count >= 2, Self.value("c", fields[0]) == first.channelBinding,
-            Self.value("r", fields[1]) == first.nonce,
+            Self.value("r", fields[1]).map(first.nonces.contains) == true,
             let proof = Self.value("p", text[text.index(after: comma)...]).flatMap({ Base64.decode($0) }),
             proof.count == mechanism.hashBytes
         else { return .failed }
