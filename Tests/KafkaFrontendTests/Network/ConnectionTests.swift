@@ -153,7 +153,7 @@ import Testing
             [0x7f, 0xff, 0xff, 0xff], [0x80, 0, 0, 0], [0xff, 0xff, 0xff, 0xff], Requests.bytes(Int32(1 << 20 + 1)),
             Requests.bytes(Int32(9)), Requests.frame(12, version: 99), Requests.frame(999, version: 0),
             Requests.frame(4, version: 0), Requests.frame(12, version: 0, [0xff]), Requests.frame(0, version: 2),
-            Array("GET / HTTP/1.1\r\n\r\n".utf8), Requests.frame(12, version: 0, Requests.heartbeat(1)),
+            Array("GET / HTTP/1.1\r\n\r\n".utf8), Requests.frame(12, version: 0, [0x7f, 0xff]),
         ]
         for (index, bytes) in bad.enumerated() {
             let client = try server.connect()

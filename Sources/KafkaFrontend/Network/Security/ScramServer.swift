@@ -17,8 +17,8 @@ struct ScramServer {
         let credential: ScramCredential
         let isKnown: Bool
         let channelBinding: String
-        /// The client's and the broker's; and as librdkafka before 2.6.1 has it, which Kafka 3.8 takes and 4.0 does not:
-        /// the client's twice.
+        /// The client's and the broker's; and as librdkafka before 2.6.1 has it, which Kafka 3.8 takes and 4.0 does
+        /// not: the client's twice.
         let nonces: [String]
         /// Both first messages, as they are signed.
         let text: String
