@@ -176,7 +176,7 @@ import Testing
 
     @Test func badBatchesAreNamed() throws {
         let seen = Mutex<[ReceivedBatch]>([])
-        let server = try StubReactor { command in
+        let server = try StubReactor(StubReactor.configuration { $0.batchBytesMax = 1 << 20 }) { command in
             if case .produce(_, _, let batches, _) = command.body { seen.withLock { $0 += batches } }
             return Requests.emptyAnswer(command)
         }
