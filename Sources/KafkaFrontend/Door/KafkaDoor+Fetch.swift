@@ -232,6 +232,8 @@ extension KafkaDoor {
         data.lastStableOffset = partition.highWatermark.rawValue
         // Where it is a later one's turn, nothing is looked up.
         guard room > 0 || isFirst else { return nil }
+        // One that waits and found too little before begins again where it was asked to.
+        if wanted.fetchOffset >= 0 { reader.cursor.seek(Offset(wanted.fetchOffset)) }
         let start = reader.cursor.offset
         do throws(LogError) {
             var bound = partition.highWatermark
