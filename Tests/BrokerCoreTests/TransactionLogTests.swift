@@ -97,6 +97,21 @@ import TopicProtocol
         try bench.close()
     }
 
+    /// Whichever is later in the log, not whichever is decided later.
+    @Test func aLaterCommitOutlastsATransactions() throws {
+        var bench = try TransactionBroker()
+        let producer = try bench.begin("x")
+        #expect(try bench.addOffsets("x", producer) == ErrorCode.none)
+        #expect(try bench.commit(producer, 5) == [.none])
+        #expect(try bench.group(.commit(GroupCaller(group: "g"), GroupBench.offsets(9))).error == .none)
+        #expect(!bench.broker.isOffsetPending(group: "g", topic: "t", partition: 0))
+        #expect(try bench.end("x", producer, commit: true) == ErrorCode.none)
+        #expect(try bench.fetch() == 9)
+        bench = try bench.restarted(isClean: false)
+        #expect(try bench.fetch() == 9)
+        try bench.close()
+    }
+
     @Test func aDeletedTopicsOffsetsGoWithIt() throws {
         var bench = try TransactionBroker()
         let producer = try bench.begin("x")

@@ -34,6 +34,8 @@ extension GroupCoordinator {
             if let producer {
                 setPending(offset, for: key, of: group, producer.producerID)
             } else {
+                // The later one in the log counts, whenever the transaction ends: compaction keeps that one, too.
+                dropPending(key, of: group)
                 group.beginCommit(key)
             }
         }
@@ -246,7 +248,7 @@ extension GroupCoordinator {
             setPending(offset, for: key, of: loadedGroup(id), producerID!)
         case .offset(let id, let key, let offset):
             let group = loadedGroup(id)
-            if offset == nil { dropPending(key, of: group) }
+            dropPending(key, of: group)
             group.set(offset, for: key)
         case .group(let id, let stored): loadedGroup(id).load(stored, now: nowMilliseconds) { nextMemberNumber() }
         case .consumer(let id, let record): load(record, of: loadedGroup(id))
