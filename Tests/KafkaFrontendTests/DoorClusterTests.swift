@@ -73,7 +73,9 @@ import TopicProtocol
         var request = DescribeClusterRequest()
         request.includeClusterAuthorizedOperations = true
         let cluster = try bench.ask(client, 1, request)
-        #expect(cluster.clusterId == bench.broker.clusterID && cluster.controllerId == 1 && cluster.brokers.map(\.brokerId) == [1])
+        #expect(
+            cluster.clusterId == bench.broker.clusterID && cluster.controllerId == 1
+                && cluster.brokers.map(\.brokerId) == [1])
         #expect(cluster.clusterAuthorizedOperations != .min)
         request.endpointType = 2
         #expect(try bench.ask(client, 1, request).errorCode == .mismatchedEndpointType)
