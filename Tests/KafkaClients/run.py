@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the cases that a Kafka client can do, one line a case.
 
-    run.py CLIENT BOOTSTRAP [--flights FILE] [--only WORDS]...
+    run.py CLIENT BOOTSTRAP [--flights FILE] [--only WORDS]... [--retries COUNT]
 
 CLIENT is a module beside this one. A case runs in a process of its own, so one that hangs or dies takes no other with it.
 The status is 0 when every case has its line.
@@ -74,15 +74,24 @@ def main():
     parser.add_argument('bootstrap')
     parser.add_argument('--flights', default='')
     parser.add_argument('--only', action='append', default=[], help='cases whose names have this in them')
+    parser.add_argument('--retries', type=int, default=0, help='failed cases that get a second run')
     arguments = parser.parse_args()
     client = importlib.import_module(arguments.client)
     if hasattr(client, 'start'):
         client.start()
+    retries = arguments.retries
     for name, needs, seconds, function in CASES:
         if needs & client.cannot or arguments.only and not any(word in name for word in arguments.only):
             continue
         begin = time.monotonic()
         passed, said = run(client, arguments, name, seconds, function)
+        if not passed and retries > 0:
+            # Machines are shared. What passes then is counted, and named.
+            retries -= 1
+            once = said
+            passed, said = run(client, arguments, name + ' again', seconds, function)
+            if passed:
+                print(f'FLAKY  {client.name}: {name} failed once: {once.splitlines()[0]}', flush=True)
         print(f'{"ok    " if passed else "FAILED"} {client.name}: {name} ({(time.monotonic() - begin) * 1000:.0f} ms)', flush=True)
         if not passed:
             print(''.join(f'       | {line}\n' for line in said.splitlines()), end='', flush=True)
