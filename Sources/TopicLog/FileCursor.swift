@@ -4,20 +4,26 @@ package import RecordFormat
 /// it knows better than the log, and says so by the offset it asks for next. One per reader and partition.
 package struct FileCursor: Sendable {
     var cursor: LogCursor
+    /// Where the last range began.
+    var start: LogCursor
     /// The position in a segment behind the last range, where a batch begins; its offset was not looked at.
     var guess: (segment: Offset, generation: Int, position: Int64)?
     /// Of a segment that is not written to.
     var window = IndexWindow()
 
     /// A reader that begins at `offset`: the batch that holds it comes first.
-    package init(_ offset: Offset) { cursor = LogCursor(offset) }
+    package init(_ offset: Offset) {
+        cursor = LogCursor(offset)
+        start = cursor
+    }
 
     /// The offset to be read next.
     package var offset: Offset { cursor.offset }
 
-    /// Goes where the reader wants to go on.
+    /// Goes where the reader wants to go on, or back to where the last range began.
     package mutating func seek(_ offset: Offset) {
-        if offset != cursor.offset { cursor = LogCursor(offset) }
+        guard offset != cursor.offset else { return }
+        cursor = start.offset == offset ? start : LogCursor(offset)
     }
 }
 

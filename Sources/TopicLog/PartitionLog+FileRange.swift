@@ -54,6 +54,8 @@ extension PartitionLog {
         }
         guard let end = try end(of: reader) else { return .corrupt(at: cursor.offset) }
         guard end > position else { return .end }
+        cursor.cursor.place = (segment.baseOffset, segment.generation, position)
+        cursor.start = cursor.cursor
         if end - position <= Int64(bytesMax) {
             cursor.cursor.offset = min(reader.bound, segment.endOffset)
             cursor.cursor.place = (segment.baseOffset, segment.generation, end)

@@ -127,6 +127,27 @@ import Testing
         #expect(ranges > 150 && opens < 8, "\(opens) files opened for \(ranges) ranges")
     }
 
+    /// Who found too little comes back to where it began, without a search.
+    @Test func goesBackToItsStart() throws {
+        let count = Counts()
+        var storage = PlannedStorage()
+        storage.willRead = { count.add($0) }
+        let log = try openLog(directory, storage: storage)
+        fill(log, batches: 30)
+        var cursor = FileCursor(Offset(20))
+        var sizes: [Int] = []
+        var calls: [Int] = []
+        for _ in 0..<3 {
+            cursor.seek(Offset(20))
+            let found = try log.fileRange(&cursor, below: log.logEndOffset, bytesMax: 1 << 20, isFirst: true)
+            guard case .range(let range) = found else { throw TestFailure() }
+            sizes.append(range.count)
+            calls.append(count.calls)
+            log.append(valueBytes: 100)
+        }
+        #expect(sizes[0] < sizes[1] && sizes[1] < sizes[2] && calls[2] == calls[0])
+    }
+
     @Test func givesAFirstBatchThatIsTooLarge() throws {
         let log = try openLog(directory)
         log.append(valueBytes: 1_000)

@@ -85,7 +85,6 @@ extension KafkaDoor {
         }
         let partition = partitions[Int(wanted.partition)]
         if let reader = connection.readers[partition.address] {
-            reader.cursor.seek(Offset(wanted.fetchOffset))
             return reader
         }
         let reader = FetchReader(partition, connection, at: Offset(wanted.fetchOffset))
@@ -232,9 +231,9 @@ extension KafkaDoor {
         data.lastStableOffset = partition.highWatermark.rawValue
         // Where it is a later one's turn, nothing is looked up.
         guard room > 0 || isFirst else { return nil }
-        // One that waits and found too little before begins again where it was asked to.
-        if wanted.fetchOffset >= 0 { reader.cursor.seek(Offset(wanted.fetchOffset)) }
-        let start = reader.cursor.offset
+        // Also back again, where what it found before was too little.
+        let start = wanted.fetchOffset >= 0 ? Offset(wanted.fetchOffset) : Offset(.max)
+        reader.cursor.seek(start)
         do throws(LogError) {
             var bound = partition.highWatermark
             if isReadCommitted {
