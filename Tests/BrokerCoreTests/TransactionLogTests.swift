@@ -148,7 +148,7 @@ import TopicProtocol
 
     /// A stop between any two turns, with the process gone or closed in order: what was decided stays so, and what was
     /// not is still to be decided.
-    @Test(arguments: [true, false], [true, false])
+    @Test(arguments: zip([true, false], [false, true]))
     func aStopAtEachStep(isCommit: Bool, isClean: Bool) throws {
         for stop in 0... {
             var bench = try TransactionBroker()

@@ -8,7 +8,7 @@ import TopicProtocol
 
 /// Random producers, stops and new instances on a real log: readers see all of a transaction or nothing, as decided.
 @Suite struct TransactionSimulationTests {
-    @Test(arguments: 1...(longRun ? 200 : 6) as ClosedRange<UInt64>)
+    @Test(arguments: 1...(longRun ? 200 : 2) as ClosedRange<UInt64>)
     func readersSeeWhatWasCommitted(seed: UInt64) throws {
         try TransactionSimulation(seed: seed).run()
     }

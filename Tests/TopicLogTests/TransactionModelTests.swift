@@ -81,7 +81,7 @@ final class Model {
 
 /// Random transactions, stops and deletions: committed readers see what the model says.
 @Suite struct TransactionModelTests {
-    @Test(arguments: 1...(longRun ? 400 : 12) as ClosedRange<UInt64>)
+    @Test(arguments: 1...(longRun ? 400 : 3) as ClosedRange<UInt64>)
     func readersSeeWhatWasCommitted(seed: UInt64) throws {
         try TransactionRun(seed: seed).run()
     }
