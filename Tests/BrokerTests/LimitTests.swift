@@ -73,7 +73,7 @@ import TransportTestSupport
         let sender = try client(broker)
         let target = PartitionAddress(topicID: 1, partition: 0)
         #expect(try sender.ask(.produce(target, byteCount: 2001, key: 1, address: 0)).error == .messageTooLarge)
-        #expect(broker.log.contains("the limit is 2000 (--max-message-bytes)"), "\(broker.log)")
+        #expect(broker.log.contains("the limit is 2000 (--max-message-bytes, max.message.bytes)"), "\(broker.log)")
         for (bytes, option, limit) in [(3000, "1048576", "2000"), (2000, "1500", "1500")] {
             let line = String(repeating: "x", count: bytes)
             let produced = try broker.rdmad(["produce", "t", "--batch-bytes", option], input: "before\n\(line)\nafter")
