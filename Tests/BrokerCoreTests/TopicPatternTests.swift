@@ -24,7 +24,8 @@ import Testing
 
     @Test(arguments: [
         "(", ")", "a)", "[", "[]", "[z-a]", "*", "a{", "a{2", "a{3,2}", "(?=a)", #"\"#, #"\p"#, "é", "x{300}",
-        "((((x{9}){9}){9}){9})", String(repeating: "(", count: 600), String(repeating: "x", count: 1_025),
+        "((((x{9}){9}){9}){9})", "(){256}{256}{256}{256}{256}{256}", "(){0,256}{0,256}{0,256}{0,256}{0,256}",
+        String(repeating: "(", count: 600), String(repeating: "x", count: 1_025),
     ]) func refuses(_ text: String) { #expect(throws: TopicPatternError.self) { try TopicPattern(text) } }
 
     /// What would keep a backtracking matcher busy for longer than the universe lasts.

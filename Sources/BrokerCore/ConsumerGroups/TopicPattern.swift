@@ -6,6 +6,7 @@
 struct TopicPattern {
     /// Longest pattern, in bytes, and what it may come to: so many steps are made for each character of a name.
     static let bytesMax = 1_024, instructionsMax = 256
+    private static let nodesMax = 16 * instructionsMax
 
     private enum Instruction {
         case character(UInt128)
@@ -15,6 +16,8 @@ struct TopicPattern {
     }
 
     private var program: [Instruction] = []
+    /// Parts of the pattern that were looked at while it was made.
+    private var emitted = 0
 
     /// - Throws: what is wrong with it.
     init(_ text: String) throws(TopicPatternError) {
@@ -32,6 +35,9 @@ struct TopicPattern {
     }
 
     private mutating func emit(_ node: PatternNode) throws(TopicPatternError) {
+        // What comes to nothing is made again by its repetition, and that by the next: it counts, too.
+        emitted += 1
+        guard emitted <= Self.nodesMax else { throw TopicPatternError("it is too large") }
         switch node {
         case .set(let characters): try append(.character(characters))
         case .start: try append(.start)
