@@ -34,6 +34,10 @@ package enum RecordBatch {
             throw RecordBatchError(
                 .wrongRecordCount, "\(header.recordCount) records with last offset delta \(header.lastOffsetDelta)")
         }
+        guard isStored || Int(header.recordCount) <= recordsMax(header) else {
+            throw RecordBatchError(
+                .wrongRecordCount, "\(header.recordCount) records do not fit into \(bytes.count) bytes")
+        }
         let sum = unsafe CRC32C.checksum(.init(rebasing: bytes[RecordBatchHeader.checksumStart...]))
         guard sum == header.crc else {
             throw RecordBatchError(
@@ -41,6 +45,16 @@ package enum RecordBatch {
         }
         return header
     }
+
+    /// The most records that a batch can have: one takes 7 bytes at least. How small compressed ones get nobody knows
+    /// who does not look into them: of those, what nobody makes is refused.
+    package static func recordsMax(_ header: RecordBatchHeader) -> Int {
+        header.attributes & 7 == 0
+            ? (header.sizeInBytes - RecordBatchHeader.byteCount) / recordBytesMin : compressedRecordsMax
+    }
+
+    private static let recordBytesMin = 7
+    private static let compressedRecordsMax = 1 << 24
 
     /// A batch without records that stands for `offsets` offsets, as compaction leaves where all records are gone.
     package static func empty(baseOffset: Offset, leaderEpoch: LeaderEpoch, offsets: Int32) -> [UInt8] {

@@ -80,13 +80,15 @@ package struct Compaction: Sendable {
             }
             guard !survey.isFull else { continue }
             if header.lastOffset >= firstDirtyOffset, !header.isOpaque, !aborted.contain(header) {
-                if !survey.keys.hasRoom(for: Int(header.recordCount)) {
+                // A count that cannot be: from before such batches were refused.
+                let records = min(Int(header.recordCount), RecordBatch.recordsMax(header))
+                if !survey.keys.hasRoom(for: records) {
                     guard survey.keys.count == 0 else {
                         survey.isFull = true
                         continue
                     }
                     // One batch is always taken, or a small map would never get past it.
-                    survey.keys = KeyMap(bytesMax: .max, keysMax: Int64(header.recordCount))
+                    survey.keys = KeyMap(bytesMax: .max, keysMax: Int64(records))
                 }
                 unsafe survey.keys.add(batch, header)
             }

@@ -182,9 +182,11 @@ func build(
             } catch { return error.code }
         }
         /// Patched, and with a checksum that fits: a producer that lies.
-        func forged(_ position: Int, _ value: [UInt8]) -> [UInt8] {
+        func forged(_ position: Int, _ value: [UInt8], _ more: (position: Int, value: [UInt8])...) -> [UInt8] {
             var bytes = good
-            bytes.replaceSubrange(position..<(position + value.count), with: value)
+            for (position, value) in [(position, value)] + more {
+                bytes.replaceSubrange(position..<(position + value.count), with: value)
+            }
             let sum = unsafe CRC32C.checksum(bytes.span.bytes.extracting(21...))
             let digits = [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: sum >> $0) }
             bytes.replaceSubrange(17..<21, with: digits)
@@ -200,6 +202,8 @@ func build(
         #expect(code(forged(16, [1])) == .unsupportedMagic)
         #expect(code(forged(57, [0, 0, 0, 0])) == .wrongRecordCount)
         #expect(code(forged(57, [0, 0, 0, 5])) == .wrongRecordCount)
+        // Count and last offset agree, but so many records are longer than the batch.
+        #expect(code(forged(57, [0, 1, 0, 0], (23, [0, 0, 0xFF, 0xFF]))) == .wrongRecordCount)
         #expect(code(forged(23, [0xFF, 0xFF, 0xFF, 0xFF])) == .wrongRecordCount)
         #expect(code(forged(23, [0x7F, 0xFF, 0xFF, 0xFF])) == .wrongRecordCount)
         var flipped = good
