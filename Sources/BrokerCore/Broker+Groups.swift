@@ -7,7 +7,7 @@ extension Broker {
     /// Where groups and committed offsets are kept: Kafka's name, partitions by group, compacted.
     package static let offsetsTopic = "__consumer_offsets"
     /// A topic of the broker's own: clients read it, but neither write nor change it.
-    static func isInternal(_ topic: String) -> Bool { topic == offsetsTopic || topic == transactionsTopic }
+    package static func isInternal(_ topic: String) -> Bool { topic == offsetsTopic || topic == transactionsTopic }
     /// Stands for the broker itself where doors have numbers.
     static let ownDoor = -1
 

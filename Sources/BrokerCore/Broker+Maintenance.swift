@@ -58,21 +58,22 @@ extension Broker {
         }
     }
 
-    /// The dirtiest partition's pass, if one is dirty enough and none is running.
+    /// The pass of the dirtiest partition that has one to make, if one is dirty enough and none is running.
     private func startCompaction() {
         guard let compactor, compacting == nil else { return }
-        var best: (partition: Partition, ratio: Double)?
+        var candidates: [(partition: Partition, ratio: Double)] = []
         for partition in topics.values.joined() {
             let (dirty, total) = partition.log.cleanableBytes
             guard dirty > 0 else { continue }
             let ratio = Double(dirty) / Double(total)
-            if ratio >= partition.log.options.minCleanableRatio, ratio > best?.ratio ?? 0 { best = (partition, ratio) }
+            if ratio >= partition.log.options.minCleanableRatio { candidates.append((partition, ratio)) }
         }
-        guard let partition = best?.partition,
-            let compaction = partition.log.beginCompaction(nowMilliseconds: maintainedAt)
-        else { return }
-        compacting = partition
-        compactor.submit(compaction)
+        // One that waits for a transaction, or cannot be read, keeps no other from being compacted.
+        for (partition, _) in candidates.sorted(by: { $0.ratio > $1.ratio }) {
+            guard let compaction = partition.log.beginCompaction(nowMilliseconds: maintainedAt) else { continue }
+            compacting = partition
+            return compactor.submit(compaction)
+        }
     }
 
     /// Ends the pass that is out and the thread.

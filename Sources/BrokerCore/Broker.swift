@@ -110,6 +110,7 @@ package import TopicProtocol
                     log: directory.partition(topic: name, index: index)!)
             }
         topics[name] = list
+        partitionCount += list.count - known.count
         partitionsByID[id] = list
         namesByUUID[directory.id(topic: name)!] = name
         topicsVersion += 1
@@ -118,6 +119,7 @@ package import TopicProtocol
     /// Lets go of a deleted partition; whoever waits for it is told.
     func forget(_ partition: Partition) {
         partition.isDeleted = true
+        partitionCount -= 1
         partitionsByID[partition.address.topicID] = nil
         let answer = ErrorCode.unknownTopicOrPartition
         for waiting in partition.awaiting { acknowledge(waiting.origin, answer, base: nil) }
@@ -151,7 +153,7 @@ package import TopicProtocol
     package var clusterID: String { directory.clusterID }
 
     package var topicCount: Int { topics.count }
-    package var partitionCount: Int { topics.values.reduce(0) { $0 + $1.count } }
+    package private(set) var partitionCount = 0
 
     /// In order.
     package var topicNames: [String] {

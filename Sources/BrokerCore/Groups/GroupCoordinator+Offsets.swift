@@ -262,7 +262,8 @@ extension GroupCoordinator {
     func finishLoading() {
         isLoading = false
         for group in groups.values.sorted(by: { $0.id < $1.id }) {
-            forget(group.offsets.keys.filter { !partitionExists($0.topic, $0.partition) }, of: group)
+            let known = Set(group.offsets.keys).union(group.committing.keys)
+            forget(known.filter { !partitionExists($0.topic, $0.partition) }.sorted(), of: group)
             for member in group.ordered { keepAlive(member, of: group) }
             finishLoadingMembers(group)
             if group.isVacant, group.protocolType == nil, group.consumer == nil { drop(group) }
