@@ -38,6 +38,8 @@ final class FetchReader {
     var cursor: FileCursor
     /// The number of the parked fetch that waits for this partition.
     var parkedIn: UInt64 = 0
+    /// The number of the last fetch that named it.
+    var askedIn: UInt64 = 0
 
     init(_ partition: Partition, _ connection: DoorConnection, at offset: Offset) {
         self.partition = partition

@@ -11,7 +11,8 @@ extension KafkaDoor {
         guard let wanted = request.topics, !(wanted.isEmpty && call.version == 0) else {
             return answer(call, metadataResponse(request, broker.topicNames.map { (nil, $0, Uuid()) }, call))
         }
-        let topics = wanted.map { topic -> WantedTopic in
+        let named = wanted.unique { topic in topic.name.map(TopicKey.name) ?? .id(topic.topicId) }
+        let topics = named.map { topic -> WantedTopic in
             let name = topic.name ?? topicName(topic.topicId)
             return (name == nil ? .unknownTopicId : nil, name, topic.topicId)
         }
@@ -25,7 +26,9 @@ extension KafkaDoor {
         var left = missing.count
         var errors: [String: KafkaError] = [:]
         for name in missing {
-            log.info("creating a topic", metadata: ["topic": "\(name)", "asked for by": "\(call.clientID)"])
+            if TopicName.fault(in: name) == nil {
+                log.info("creating a topic", metadata: ["topic": "\(name)", "asked for by": "\(call.clientID)"])
+            }
             let creation = TopicCreation(name, partitions: options.partitionsPerTopic, configs: [])
             change(.create(creation)) { [self] result in
                 if case .failure(let error) = result, error.code != .topicAlreadyExists {
@@ -39,6 +42,11 @@ extension KafkaDoor {
                 answer(call, metadataResponse(request, known, call))
             }
         }
+    }
+
+    private enum TopicKey: Hashable {
+        case name(String)
+        case id(Uuid)
     }
 
     /// No name: there is no topic with this id.

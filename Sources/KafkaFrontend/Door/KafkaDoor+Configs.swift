@@ -22,7 +22,8 @@ extension KafkaDoor {
 
     func describeConfigs(_ request: DescribeConfigsRequest, _ call: KafkaCall) {
         var response = DescribeConfigsResponse()
-        response.results = request.resources.map { resource in
+        let resources = request.resources.unique { [String($0.resourceType), $0.resourceName] }
+        response.results = resources.map { resource in
             var result = DescribeConfigsResponse.DescribeConfigsResult()
             result.resourceType = resource.resourceType
             result.resourceName = resource.resourceName

@@ -55,7 +55,7 @@ extension KafkaDoor {
 
     func consumerGroupDescribe(_ request: ConsumerGroupDescribeRequest, _ call: KafkaCall) {
         var response = ConsumerGroupDescribeResponse()
-        response.groups = request.groupIds.map { id in
+        response.groups = request.groupIds.unique().map { id in
             var described = ConsumerGroupDescribeResponse.DescribedGroup()
             described.groupId = id
             if request.includeAuthorizedOperations { described.authorizedOperations = AuthorizedOperations.group }

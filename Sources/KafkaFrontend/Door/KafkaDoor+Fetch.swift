@@ -42,14 +42,21 @@ extension KafkaDoor {
         answerParked(call.connection)
         if call.connection.readers.count > Self.readersMax { dropReaders(of: call.connection) }
         var readers: [FetchReader?] = []
+        lastParked += 1
         for topic in request.topics {
             let name = topicName(topic.topic, topic.topicId, byID: call.version >= 13)
             let partitions = name.flatMap(broker.partitions(of:))
             for wanted in topic.partitions {
-                readers.append(reader(of: call.connection, wanted, partitions))
+                let reader = reader(of: call.connection, wanted, partitions)
+                if let reader {
+                    guard reader.askedIn != lastParked else {
+                        return close(call, "Fetch names partition \(wanted.partition) of \(name ?? "") twice")
+                    }
+                    reader.askedIn = lastParked
+                }
+                readers.append(reader)
             }
         }
-        lastParked += 1
         let fetch = WaitingFetch(request, call, readers, number: lastParked)
         let mustAnswer = request.maxWaitMs <= 0 || request.minBytes <= 0 || readers.isEmpty
         if answerIfEnough(fetch, mustAnswer: mustAnswer) { return }

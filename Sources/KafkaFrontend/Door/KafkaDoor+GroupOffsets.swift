@@ -52,7 +52,7 @@ extension KafkaDoor {
     }
 
     func offsetFetch(_ request: OffsetFetchRequest, _ call: KafkaCall) {
-        var wanted = request.groups
+        var wanted = request.groups.unique(by: \.groupId)
         if call.version < 8 {
             wanted = [OffsetFetchRequest.OffsetFetchRequestGroup()]
             wanted[0].groupId = request.groupId

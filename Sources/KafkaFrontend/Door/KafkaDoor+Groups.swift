@@ -111,9 +111,10 @@ extension KafkaDoor {
     // MARK: Operators
 
     func describeGroups(_ request: DescribeGroupsRequest, _ call: KafkaCall) {
-        ask(request.groups.map { .describe(group: $0) }, call) { [self] answers in
+        let groups = request.groups.unique()
+        ask(groups.map { .describe(group: $0) }, call) { [self] answers in
             var response = DescribeGroupsResponse()
-            response.groups = zip(request.groups, answers).map { group, answered in
+            response.groups = zip(groups, answers).map { group, answered in
                 var described = DescribeGroupsResponse.DescribedGroup()
                 described.groupId = group
                 described.groupState = GroupState.dead.rawValue

@@ -8,11 +8,11 @@ internal import TopicProtocol
 extension KafkaDoor {
     func listOffsets(_ request: ListOffsetsRequest, _ call: KafkaCall) {
         var response = ListOffsetsResponse()
-        response.topics = request.topics.map { topic in
+        response.topics = request.topics.unique(by: \.name).map { topic in
             let partitions = broker.partitions(of: topic.name)
             var result = ListOffsetsResponse.ListOffsetsTopicResponse()
             result.name = topic.name
-            result.partitions = topic.partitions.map { wanted in
+            result.partitions = topic.partitions.unique(by: \.partitionIndex).map { wanted in
                 var found = ListOffsetsResponse.ListOffsetsPartitionResponse()
                 found.partitionIndex = wanted.partitionIndex
                 guard let partitions, partitions.indices.contains(Int(wanted.partitionIndex)) else {

@@ -13,6 +13,8 @@ struct PendingProduce {
     let throttleMilliseconds: UInt32
     /// Batches that are not acknowledged.
     var missing: Int
+    /// Where in the response each batch is, in the request's order.
+    var places: [(topic: Int, partition: Int)]
     var response: ProduceResponse
 }
 
@@ -26,7 +28,8 @@ extension KafkaDoor {
         if slot == produces.count { produces.append(nil) }
         var pending = PendingProduce(
             connection: call.connection, number: call.number, isUnacknowledged: request.acks == 0,
-            throttleMilliseconds: throttle, missing: 0, response: ProduceResponse())
+            throttleMilliseconds: throttle, missing: 0, places: [], response: ProduceResponse())
+        pending.places.reserveCapacity(batches.count)
         pending.response.responses.reserveCapacity(request.topicData.count)
         pending.response.throttleTimeMs = Int32(clamping: throttle)
         var index = 0
@@ -54,6 +57,7 @@ extension KafkaDoor {
                     partitionResult.errorMessage = refusal.text
                     failure = (refusal.error, refusal.text ?? refusal.error.name)
                 }
+                pending.places.append((pending.response.responses.count, result.partitionResponses.count))
                 result.partitionResponses.append(partitionResult)
                 index += 1
             }
@@ -106,12 +110,7 @@ extension KafkaDoor {
     func acknowledge(_ origin: ProduceOrigin, _ ack: ProduceAck) {
         let slot = Int(origin.session)
         produces[slot]!.missing -= 1
-        var place = Int(origin.requestID)
-        var topic = 0
-        while place >= produces[slot]!.response.responses[topic].partitionResponses.count {
-            place -= produces[slot]!.response.responses[topic].partitionResponses.count
-            topic += 1
-        }
+        let (topic, place) = produces[slot]!.places[Int(origin.requestID)]
         if ack.error == .none {
             produces[slot]!.response.responses[topic].partitionResponses[place].baseOffset = ack.baseOffset
         } else {

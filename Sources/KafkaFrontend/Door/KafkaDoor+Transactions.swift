@@ -99,6 +99,12 @@ extension KafkaDoor {
     }
 
     func writeMarkers(_ request: WriteTxnMarkersRequest, _ call: KafkaCall) {
+        // There are no other brokers, and an operator who ends a transaction by hand does so where data is.
+        for marker in request.markers {
+            for topic in marker.topics where Broker.isInternal(topic.name) {
+                return close(call, "WriteTxnMarkers for \(topic.name), which is the broker's own")
+            }
+        }
         let markers = request.markers.map { marker in
             TransactionMarkers(
                 ProducerEpoch(producerID: marker.producerId, epoch: marker.producerEpoch),
@@ -132,12 +138,13 @@ extension KafkaDoor {
     // MARK: Operators
 
     func describeTransactions(_ request: DescribeTransactionsRequest, _ call: KafkaCall) {
-        ask(.describe(transactionalIDs: request.transactionalIds)) { [self] found in
+        let ids = request.transactionalIds.unique()
+        ask(.describe(transactionalIDs: ids)) { [self] found in
             var response = DescribeTransactionsResponse()
             if case .descriptions(let all) = found.body {
                 response.transactionStates = all.map(Self.state)
             } else {
-                response.transactionStates = request.transactionalIds.map { id in
+                response.transactionStates = ids.map { id in
                     Self.state(TransactionDescription(error: found.error, transactionalID: id))
                 }
             }
@@ -189,11 +196,11 @@ extension KafkaDoor {
 
     func describeProducers(_ request: DescribeProducersRequest, _ call: KafkaCall) {
         var response = DescribeProducersResponse()
-        response.topics = request.topics.map { topic in
+        response.topics = request.topics.unique(by: \.name).map { topic in
             let partitions = broker.partitions(of: topic.name)
             var result = DescribeProducersResponse.TopicResponse()
             result.name = topic.name
-            result.partitions = topic.partitionIndexes.map { index in
+            result.partitions = topic.partitionIndexes.unique().map { index in
                 var found = DescribeProducersResponse.PartitionResponse()
                 found.partitionIndex = index
                 guard let partitions, partitions.indices.contains(Int(index)) else {

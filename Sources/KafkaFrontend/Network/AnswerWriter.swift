@@ -31,6 +31,9 @@ final class AnswerWriter {
 
     var isEmpty: Bool { pieces.isEmpty && gathered.readableBytes == 0 }
 
+    /// Whether enough waits to be written.
+    var isFull: Bool { gathered.readableBytes >= Self.readBytesMax || pieces.count >= 16 }
+
     /// Adds a frame whose gaps are filled by `ranges`, one for one.
     func add(_ frame: EncodedFrame, ranges: [FileRange]) {
         precondition(frame.gaps.count == ranges.count, "a range for each gap")

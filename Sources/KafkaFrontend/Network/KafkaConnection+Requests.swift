@@ -26,7 +26,14 @@ extension KafkaConnection {
                 produce, version: header.apiVersion, in: bytes, bytesMax: loop.limits.batchBytesMax)
             body = .produce(produce, clientID: clientID, batches: batches, memory: frame)
         case .fetch: body = .fetch(try request.body(FetchRequest.self), clientID: clientID)
-        default: body = .request(try request.anyBody(api), clientID: clientID)
+        default:
+            // Its memory goes back at once, and what was read of it is in nobody's books.
+            guard bytes.count <= NetworkConfiguration.otherRequestBytesMax else {
+                return refuse(
+                    "\(api.name) of \(bytes.count) bytes: only Produce may have more than "
+                        + "\(NetworkConfiguration.otherRequestBytesMax)")
+            }
+            body = .request(try request.anyBody(api), clientID: clientID)
         }
         hand(body, version: header.apiVersion, correlationID: header.correlationId)
     }

@@ -226,7 +226,7 @@ final class KafkaConnection: ChannelDuplexHandler {
             mustSettleAgain = false
             send()
             if receiver.hasMore, canTakeRequest { takeKept() }
-        } while !isClosing && (mustSettleAgain || ring.isReady)
+        } while !isClosing && (mustSettleAgain || ring.isReady && !writer.isFull)
         isSettling = false
         loop.handOver()
         if inputIsClosed, !receiver.hasMore { close() }
@@ -242,7 +242,8 @@ final class KafkaConnection: ChannelDuplexHandler {
     }
 
     private func send() {
-        while !isClosing, let slot = ring.takeReady() { encode(slot) }
+        // No more than is soon written: answers are larger as bytes.
+        while !isClosing, !writer.isFull, let slot = ring.takeReady() { encode(slot) }
         guard let context, !isClosing else { return }
         if isEnding, ring.isEmpty, writer.isEmpty { return end(context) }
         guard !writer.isEmpty else { return }
@@ -313,10 +314,13 @@ final class KafkaConnection: ChannelDuplexHandler {
             return timeOut("did not say who it is in \(authentication.text)")
         }
         let idle = TimeAmount.milliseconds(limits.connectionsMaxIdleMilliseconds)
-        if now - activeAt >= idle, ring.isEmpty || !writer.isEmpty { return timeOut("idle for \(idle.text)") }
+        let takesAnswers = writer.isEmpty && context?.channel.isWritable == true
+        if now - activeAt >= idle, ring.isEmpty || !takesAnswers { return timeOut("idle for \(idle.text)") }
         let timeout = TimeAmount.milliseconds(limits.requestTimeoutMilliseconds)
         guard let request = receiver.arriving, let before = arriving, now - before.since >= timeout else { return }
-        if canTakeRequest, request.received == before.received || loop.pool.waiterCount > 0 {
+        // Who is not read from because of us, for answers that it would take or a quota, is not late.
+        let isOurs = takesAnswers && (ring.isFull || mutedUntil != nil)
+        if !isOurs, request.received == before.received || loop.pool.waiterCount > 0 {
             return timeOut("\(request.received) of \(request.count) bytes of a request after \(timeout.text)")
         }
         arriving = (now, request.received)

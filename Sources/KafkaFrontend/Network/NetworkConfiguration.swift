@@ -29,6 +29,8 @@ package struct NetworkConfiguration: Sendable {
 
     /// Requests of a connection that may wait for their answers; then nothing more is read from it.
     static let inFlightMax = 16
+    /// The longest request that is not Produce, in bytes.
+    static let otherRequestBytesMax = 16 << 20
     /// How much is read of a request before its length is known. What comes in one piece and is no longer than this
     /// needs no memory of its own.
     static let firstReadBytes = 512
