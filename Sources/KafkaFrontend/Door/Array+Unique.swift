@@ -1,6 +1,5 @@
 extension Array {
-    /// Without those whose key was there before. What a request names a thousand times is answered once: answers may not
-    /// grow without what is asked about.
+    /// Without those whose key was there before: what a request names a thousand times is answered once.
     func unique<Key: Hashable>(by key: (Element) -> Key) -> [Element] {
         guard count > 1 else { return self }
         var seen = Set<Key>(minimumCapacity: count)
