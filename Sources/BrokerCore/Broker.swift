@@ -162,38 +162,6 @@ package import TopicProtocol
         return names
     }
 
-    /// Names greater than `after`, in order, with their ids.
-    package func listTopics(after: String, limit: Int) -> TopicList {
-        let names = topicNames
-        var (first, end) = (0, names.count)
-        while first < end {
-            let middle = (first + end) / 2
-            if names[middle] > after { end = middle } else { first = middle + 1 }
-        }
-        var list = TopicList()
-        for name in names[first...].prefix(limit) {
-            let partitions = topics[name]!
-            list.topics.append(
-                TopicListing(
-                    topicID: partitions[0].address.topicID, partitions: UInt32(partitions.count), name: name))
-        }
-        list.isCut = names.count - first > limit
-        return list
-    }
-
-    package func describeTopic(_ name: String, firstPartition: UInt32) throws(BrokerError) -> TopicDescription {
-        guard let partitions = topics[name] else { throw .unknown(name) }
-        let listed = partitions.dropFirst(Int(firstPartition)).map { partition in
-            PartitionDescription(
-                logStartOffset: partition.log.logStartOffset.rawValue, highWatermark: partition.highWatermark.rawValue,
-                logEndOffset: partition.log.logEndOffset.rawValue, isWritable: partition.log.refusal == nil)
-        }
-        return TopicDescription(
-            topicID: partitions[0].address.topicID, partitionCount: UInt32(partitions.count),
-            firstPartition: firstPartition, partitions: listed,
-            configs: ownConfigs(name))
-    }
-
     package func allocateProducerID() throws(BrokerError) -> Int64 {
         do throws(LogError) { return try directory.allocateProducerID() } catch { throw BrokerError(error) }
     }
