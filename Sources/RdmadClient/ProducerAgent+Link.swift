@@ -73,14 +73,14 @@ extension ProducerAgent {
     func turn(_ link: any LinkPort, now: UInt64) -> UInt64? {
         hasNews.store(false, ordering: .sequentiallyConsistent)
         nextTurn = .max
-        var expired: [(ProducerBatch, ClientError)] = []
+        var fates: [Fate] = []
         var isStuck = false
         state.withLock { state in
             let isHurried = state.isStarved
             state.isStarved = false
             for index in state.partitions.indices {
                 sealIfDue(index, isHurried ? .max : now, &state)
-                expired += expire(index, now, &state)
+                fates += expire(index, now, &state)
                 if let oldest = state.partitions[index].oldest {
                     let limit = oldest.created + deliveryNanoseconds
                     if now >= limit { isStuck = true } else { nextTurn = min(nextTurn, limit) }
@@ -89,10 +89,8 @@ extension ProducerAgent {
             }
         }
         compress()
-        let gone = state.withLock { announce(link, &$0) }
-        for batch in gone { conclude(batch, .success(-1), slot: .reading) }
-        // The broker may still be reading what was announced to it.
-        for (batch, error) in expired { conclude(batch, .failure(error), slot: batch.wasAnnounced ? .orphaned : .free) }
+        fates += state.withLock { announce(link, &$0) }
+        if !fates.isEmpty { conclude(fates) }
         if isStuck { link.drop(ClientError(.timeout, "the broker acknowledged nothing in \(deliveryTimeout)")) }
         return nextTurn == .max ? nil : nextTurn
     }
@@ -112,9 +110,15 @@ extension ProducerAgent {
     /// What was never announced has no place in the sequence yet: it goes, and the others follow. Behind one that was
     /// announced nothing can follow, for nobody knows whether it is in the log: the partition fails. Batches in flight
     /// are taken out once their connection is gone.
-    private func expire(_ index: Int, _ now: UInt64, _ state: inout State) -> [(ProducerBatch, ClientError)] {
+    private func expire(_ index: Int, _ now: UInt64, _ state: inout State) -> [Fate] {
         guard state.partitions[index].inFlight.isEmpty else { return [] }
-        var expired: [(ProducerBatch, ClientError)] = []
+        var expired: [Fate] = []
+        // The broker may still be reading what was announced to it.
+        func lose(_ batch: ProducerBatch, _ why: ClientError) {
+            expired.append(
+                Fate(
+                    batch: batch, result: .failure(fate(of: batch, why)), slot: batch.wasAnnounced ? .orphaned : .free))
+        }
         while let oldest = state.partitions[index].refused.first ?? state.partitions[index].sealed.first,
             now >= oldest.created + deliveryNanoseconds
         {
@@ -126,13 +130,13 @@ extension ProducerAgent {
                     "partition \(index) of \(topic) gave up: a batch was not acknowledged in \(deliveryTimeout)\(cause)"
                 )
                 state.partitions[index].failure = failure
-                expired += state.partitions[index].takeUnannounced().map { ($0, fate(of: $0, failure)) }
+                for batch in state.partitions[index].takeUnannounced() { lose(batch, failure) }
             } else {
-                expired.append((oldest, fate(of: oldest, why)))
+                lose(oldest, why)
                 state.partitions[index].sealed.removeFirst()
             }
         }
-        state.concluding += expired.map(\.0)
+        state.concluding += expired.map(\.batch)
         return expired
     }
 
@@ -171,9 +175,9 @@ extension ProducerAgent {
     }
 
     /// Announces what the connection takes. Returns the batches whose fate is not waited for.
-    private func announce(_ link: any LinkPort, _ state: inout State) -> [ProducerBatch] {
+    private func announce(_ link: any LinkPort, _ state: inout State) -> [Fate] {
         guard let topicID = state.topicID, let region = state.region else { return [] }
-        var gone: [ProducerBatch] = []
+        var gone: [Fate] = []
         let count = state.partitions.count
         let first = state.nextPartition
         for step in 0..<count {
@@ -185,13 +189,13 @@ extension ProducerAgent {
                 break
             }
         }
-        state.concluding += gone
+        state.concluding += gone.map(\.batch)
         return gone
     }
 
     /// Announces a partition's batches in sequence. Returns false when the connection takes no more.
     private func announce(
-        _ index: Int, _ link: any LinkPort, _ topicID: UInt32, _ region: RemoteRegion, _ gone: inout [ProducerBatch],
+        _ index: Int, _ link: any LinkPort, _ topicID: UInt32, _ region: RemoteRegion, _ gone: inout [Fate],
         _ state: inout State
     ) -> Bool {
         let address = PartitionAddress(topicID: topicID, partition: UInt32(index))
@@ -224,7 +228,7 @@ extension ProducerAgent {
             }
             batch.announcements += 1
             if configuration.acks == .none {
-                gone.append(batch)
+                gone.append(Fate(batch: batch, result: .success(-1), slot: .reading))
             } else {
                 state.partitions[index].inFlight.append(batch)
             }

@@ -10,18 +10,14 @@ extension ProducerAgent {
 
     func received(_ acks: [ProduceAck]) {
         if configuration.acks == .none { return release(acks) }
-        for ack in acks {
-            let done = state.withLock { settle(ack, &$0) }
-            if let (batch, result) = done { conclude(batch, result) }
-        }
-        failFollowers()
-        wakeForRoom()
-    }
-
-    /// Resumes those who wait for memory, after what concludes no batch: a refusal may have been the last answer.
-    private func wakeForRoom() {
-        let waiters = state.withLock { takeSpaceWaiters(&$0) }
-        for continuation in waiters { continuation.resume() }
+        // The lock is taken once for all of them: a caller that adds records mostly holds it, and waiting for that one
+        // is two system calls and two switches.
+        conclude(
+            state.withLock { state in
+                var fates = acks.compactMap { settle($0, &state) }
+                fates += takeFollowers(&state)
+                return fates
+            })
     }
 
     /// Who waits for room fills a quarter of it at once, instead of being woken for every batch; less when no answer is
@@ -57,7 +53,7 @@ extension ProducerAgent {
     }
 
     /// Takes an acknowledged batch out, or puts it among the refused ones.
-    private func settle(_ ack: ProduceAck, _ state: inout State) -> (ProducerBatch, Result<Int64, ClientError>)? {
+    private func settle(_ ack: ProduceAck, _ state: inout State) -> Fate? {
         // One that is not there belonged to a lost connection.
         guard let batch = state.byRequest.removeValue(forKey: ack.requestID) else { return nil }
         let index = batch.partition
@@ -65,12 +61,12 @@ extension ProducerAgent {
         if ack.error == .none {
             state.partitions[index].lastRefusal = nil
             state.concluding.append(batch)
-            return (batch, .success(ack.baseOffset))
+            return Fate(batch: batch, result: .success(ack.baseOffset))
         }
         // Behind a batch that failed for good none can follow, and the first failure is the reason.
         if let failure = state.partitions[index].failure {
             state.concluding.append(batch)
-            return (batch, .failure(refusal(of: batch, failure)))
+            return Fate(batch: batch, result: .failure(refusal(of: batch, failure)))
         }
         // Behind a refused batch the next ones are out of order: not their fault.
         let isFollower = ack.error == .outOfOrderSequence && !state.partitions[index].refused.isEmpty
@@ -85,7 +81,7 @@ extension ProducerAgent {
             "produce to \(topic) partition \(index)", ack.error, Self.reason(ack.error, batch, state))
         state.partitions[index].failure = why
         state.concluding.append(batch)
-        return (batch, .failure(refusal(of: batch, why)))
+        return Fate(batch: batch, result: .failure(refusal(of: batch, why)))
     }
 
     /// What an acknowledgement has no room to say.
@@ -108,56 +104,75 @@ extension ProducerAgent {
     }
 
     /// Batches behind one that failed for good, and not announced, fail too.
-    private func failFollowers() {
-        let lost = state.withLock { state in
-            var lost: [(ProducerBatch, ClientError)] = []
-            for index in state.partitions.indices {
-                guard let why = state.partitions[index].failure else { continue }
-                lost += state.partitions[index].takeUnannounced().map { ($0, fate(of: $0, why)) }
+    private func takeFollowers(_ state: inout State) -> [Fate] {
+        var fates: [Fate] = []
+        for index in state.partitions.indices {
+            guard let why = state.partitions[index].failure else { continue }
+            for batch in state.partitions[index].takeUnannounced() {
+                fates.append(Fate(batch: batch, result: .failure(fate(of: batch, why))))
+                state.concluding.append(batch)
             }
-            state.concluding += lost.map(\.0)
-            return lost
         }
-        for (batch, why) in lost { conclude(batch, .failure(why)) }
+        return fates
     }
 
-    /// What becomes of a batch's memory.
-    enum Slot { case free, reading, orphaned }
+    /// What became of a batch that is out of its partition's lists, and among `concluding` since then.
+    struct Fate {
+        let batch: ProducerBatch
+        let result: Result<Int64, ClientError>
+        var slot = Slot.free
 
-    /// A batch's fate is known: tells everybody, and frees its memory.
-    /// - Parameters:
-    ///   - batch: Out of its partition's lists, and among `concluding` since then.
-    ///   - slot: `.reading` when the broker will say that it has read it, `.orphaned` when it may be reading and will
-    ///     say nothing.
-    func conclude(_ batch: ProducerBatch, _ result: Result<Int64, ClientError>, slot: Slot = .free) {
+        /// What becomes of its memory: `.reading` when the broker will say that it has read it, `.orphaned` when it may
+        /// be reading and will say nothing.
+        enum Slot { case free, reading, orphaned }
+    }
+
+    /// Tells everybody what became of batches, and frees their memory; resumes who waits for that.
+    func conclude(_ fates: [Fate]) {
+        for fate in fates { tell(fate) }
+        typealias Waiters = (space: [CheckedContinuation<Void, Never>], flushed: [ProducerFlush])
+        let (space, flushed) = state.withLock { state -> Waiters in
+            var flushed: [ProducerFlush] = []
+            for fate in fates { end(fate, &flushed, &state) }
+            return (takeSpaceWaiters(&state), flushed)
+        }
+        for continuation in space { continuation.resume() }
+        for flush in flushed { flush.continuation.resume(returning: flush.error) }
+    }
+
+    private func tell(_ fate: Fate) {
+        let batch = fate.batch
         let count = batch.builder.recordCount
-        switch result {
+        switch fate.result {
         case .success(let base): onAcknowledged?(batch.partition, base, count, nil)
         case .failure(let error): onAcknowledged?(batch.partition, -1, count, error)
         }
         for (index, waiter) in batch.waiters {
             waiter.resume(
-                returning: result.map { .init(partition: batch.partition, offset: $0 < 0 ? -1 : $0 + Int64(index)) })
+                returning: fate.result.map {
+                    .init(partition: batch.partition, offset: $0 < 0 ? -1 : $0 + Int64(index))
+                })
         }
-        typealias Waiters = (space: [CheckedContinuation<Void, Never>], flushed: [ProducerFlush])
-        let (space, flushed) = state.withLock { state -> Waiters in
-            state.concluding.removeAll { $0 === batch }
-            switch slot {
-            case .free: state.freeSlots.append(batch.slot)
-            case .orphaned: state.orphanedSlots.append(batch.slot)
-            case .reading: break
-            }
-            if case .failure(let error) = result {
-                if batch.flushes.isEmpty { state.firstError = state.firstError ?? error }
-                for flush in batch.flushes { flush.error = flush.error ?? error }
-            }
-            state.awaited -= batch.waiters.count + batch.flushes.count
-            for flush in batch.flushes { flush.remaining -= 1 }
-            let flushed = batch.flushes.filter { $0.remaining == 0 }
-            return (takeSpaceWaiters(&state), flushed)
+    }
+
+    /// - Parameter flushed: Gets the flushes that waited for nothing else.
+    private func end(_ fate: Fate, _ flushed: inout [ProducerFlush], _ state: inout State) {
+        let batch = fate.batch
+        state.concluding.removeAll { $0 === batch }
+        switch fate.slot {
+        case .free: state.freeSlots.append(batch.slot)
+        case .orphaned: state.orphanedSlots.append(batch.slot)
+        case .reading: break
         }
-        for continuation in space { continuation.resume() }
-        for flush in flushed { flush.continuation.resume(returning: flush.error) }
+        if case .failure(let error) = fate.result {
+            if batch.flushes.isEmpty { state.firstError = state.firstError ?? error }
+            for flush in batch.flushes { flush.error = flush.error ?? error }
+        }
+        state.awaited -= batch.waiters.count + batch.flushes.count
+        for flush in batch.flushes {
+            flush.remaining -= 1
+            if flush.remaining == 0 { flushed.append(flush) }
+        }
     }
 
     func disconnected() {
@@ -177,8 +192,7 @@ extension ProducerAgent {
             }
         }
         // Those that were in flight behind a failed one can follow it now.
-        failFollowers()
-        wakeForRoom()
+        conclude(state.withLock { takeFollowers(&$0) })
     }
 
     func failed(_ error: ClientError) {
@@ -195,7 +209,7 @@ extension ProducerAgent {
             return (state.readyWaiter, state.spaceWaiters, batches)
         }
         ready?.resume(returning: .failure(error))
-        for batch in batches { conclude(batch, .failure(fate(of: batch, error))) }
+        conclude(batches.map { Fate(batch: $0, result: .failure(fate(of: $0, error))) })
         for continuation in space { continuation.resume() }
     }
 
