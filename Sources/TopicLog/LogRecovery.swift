@@ -130,7 +130,19 @@ struct LogRecovery {
             }
             summaries[base] = try SegmentSummary.read(base, in: directory, files)
         }
+        try clearSnapshots(bases)
         return bases
+    }
+
+    /// Removes snapshots that a power cut has brought back. Kafka's rule: one for each segment, and the newest. Any other
+    /// may know of a transaction whose end is gone.
+    private mutating func clearSnapshots(_ bases: [Offset]) throws(LogError) {
+        let kept = Set(bases)
+        let newest = snapshots.last.flatMap { $0 < bases.first ?? .zero ? nil : $0 }
+        for offset in snapshots where !kept.contains(offset) && offset != newest {
+            try files.remove(directory + "/" + Segment.name(offset, ProducerSnapshot.suffix))
+        }
+        snapshots.removeAll { !kept.contains($0) && $0 != newest }
     }
 
     /// Begins a log in an empty directory, instead of `run`. Not durable.

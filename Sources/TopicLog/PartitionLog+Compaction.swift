@@ -38,6 +38,9 @@ extension PartitionLog {
         guard let end = sources.last?.endOffset,
             let aborted = try? abortedTransactions(from: sources[0].baseOffset, below: end)
         else { return nil }
+        // A snapshot from among them may know of a transaction whose marker goes. The pass syncs the directory before
+        // anything of it can be put in place, and nobody writes such a snapshot again.
+        do throws(LogError) { try removeSnapshots(in: sources[0].baseOffset..<end) } catch { return nil }
         let pass = CompactionPass()
         compaction = pass
         return Compaction(

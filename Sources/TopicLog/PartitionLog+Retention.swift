@@ -50,6 +50,9 @@ extension PartitionLog {
         segments.removeFirst(count)
         let held = removed.compactMap { try? $0.open() }
         var first: LogError?
+        if let base = segments.first?.baseOffset {
+            do throws(LogError) { try removeSnapshots(in: .zero..<base) } catch { first = error }
+        }
         for segment in removed {
             do throws(LogError) { try Segment.remove(segment.baseOffset, in: directory, files) } catch {
                 first = first ?? error

@@ -262,6 +262,14 @@ package final class PartitionLog {
         snapshots.append(logEndOffset)
     }
 
+    /// Removes the snapshots of some offsets. Not durable.
+    func removeSnapshots(in range: Range<Offset>) throws(LogError) {
+        for offset in snapshots where range.contains(offset) {
+            try files.remove(directory + "/" + Segment.name(offset, ProducerSnapshot.suffix))
+        }
+        snapshots.removeAll { range.contains($0) }
+    }
+
     /// Segments that are durable to their end may be closed when descriptors are short.
     private func releaseDurableSegments() {
         for segment in unsynced where segment.endOffset <= durableOffset { segment.isDirty = false }

@@ -130,12 +130,13 @@ final class Segment {
         for suffix in [".index", ".timeindex"] { try files.remove(directory + "/" + stem(baseOffset) + suffix) }
     }
 
-    /// Removes all files of a segment, the log first.
+    /// Removes all files of a segment, the log before what is derived from it.
     static func remove(_ baseOffset: Offset, in directory: String, _ files: FileSystem) throws(LogError) {
+        // It may know of a transaction that ends in the log that goes.
+        try files.remove(directory + "/" + name(baseOffset, ProducerSnapshot.suffix))
         try files.remove(directory + "/" + name(baseOffset))
         try removeIndexes(baseOffset, in: directory, files)
         try files.remove(directory + "/" + name(baseOffset, TransactionIndex.suffix))
-        try files.remove(directory + "/" + name(baseOffset, ProducerSnapshot.suffix))
         try files.remove(directory + "/" + SegmentSummary.file(baseOffset).name)
     }
 

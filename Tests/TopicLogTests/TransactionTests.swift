@@ -178,6 +178,50 @@ import Testing
         #expect(try log.contents() == ["2 a=2", "3 b=2", "4 commit"])
     }
 
+    /// A marker goes; a start that finds no newer snapshot must not meet one that waits for it.
+    @Test(arguments: [1, 1 << 20]) func noSnapshotWaitsForAMarkerThatCompactionRemoved(_ segmentBytes: Int) throws {
+        var log = try openLog(directory, .compacting())
+        log.append(KeyedBatch([("a", "1")], producerID: 1, sequence: 0, attributes: 0x10))  // 0
+        try log.rollNow()
+        log.append(KeyedBatch([("b", "1")], producerID: 1, sequence: 1, attributes: 0x10))  // 1
+        _ = log.end(1, commit: true)  // 2
+        log.append(KeyedBatch([("c", "1")]))  // 3
+        try log.synchronize()
+        if segmentBytes == 1 { try log.compact() }
+        try log.rollNow()
+        log.append(KeyedBatch([("d", "1")]))  // 4
+        try log.synchronize()
+        let old = try directory.snapshots()
+        log.options.segmentBytes = segmentBytes
+        try log.compact()
+        #expect(try !log.contents().contains("2 commit"))
+        // The newest is not on the disk; a removal that was not durable when its log was replaced is undone.
+        for (name, bytes) in old where segmentBytes > 1 || system.exists(directory.child(name)) {
+            writeFile(directory.child(name), name.contains("4") ? [] : bytes)
+        }
+        log = try openLog(directory, .compacting(), bound: 5)
+        #expect(try log.stable == 5)
+    }
+
+    /// The same for what retention has removed, and for a snapshot that stood between two segments.
+    @Test func noSnapshotWaitsForAMarkerThatWasDeleted() throws {
+        var log = try openLog(directory)
+        #expect(log.write(1, 0) == appended(0, 0))
+        try log.close()
+        let old = try directory.snapshots()
+        #expect(old.count == 1)
+        log = try openLog(directory)
+        #expect(log.end(1, commit: true) == appended(1, 1))
+        try log.rollNow()
+        log.append()
+        try log.synchronize()
+        _ = try log.moveStart(to: Offset(2))
+        for (name, bytes) in old { writeFile(directory.child(name), bytes) }
+        writeFile(directory.child(Segment.name(Offset(2), ProducerSnapshot.suffix)), [])
+        log = try PartitionLog.open(directory: directory.path, durableBound: Offset(3), logStartOffset: Offset(2))
+        #expect(try log.stable == 3)
+    }
+
     @Test func compactionKeepsTransactionsAndTheirEnds() throws {
         var small = options(segmentBytes: 2000)
         small.cleanupPolicy = .compact
@@ -206,6 +250,13 @@ import Testing
         let end = log.logEndOffset
         try model.check(try openLog(directory, small, bound: end.rawValue))
         try model.check(try openLog(directory, small))
+    }
+}
+
+extension TemporaryDirectory {
+    /// The files of producers' snapshots.
+    fileprivate func snapshots() throws -> [(name: String, bytes: [UInt8])] {
+        try system.names(in: path).filter { $0.hasSuffix(ProducerSnapshot.suffix) }.map { ($0, readFile(child($0))) }
     }
 }
 
