@@ -198,9 +198,10 @@ package final class PartitionLog {
         }
         // The files of a fenced partition stay as they were found, and a poisoned one's are not to be trusted. Of a log
         // that nobody has appended to they are as they should be.
-        guard refusal == nil, isActive, let active = segments.last, logEndOffset > .zero else { return }
+        guard refusal == nil, isActive, let active = segments.last else { return }
         // Without it the close is not a clean one: it must be there, the others need not.
         try active.saveAborted()
+        guard logEndOffset > .zero else { return }
         try active.saveIndexes()
         try writeSnapshot()
     }

@@ -68,6 +68,8 @@ extension Segment {
         guard hasUnsavedAborted, let aborted else { return }
         if aborted.isEmpty {
             try files.remove(transactionIndexPath)
+            // Should it come back, it would be believed.
+            try files.synchronizeDirectory(directory)
         } else {
             let name = Self.name(baseOffset, TransactionIndex.suffix)
             try files.replace(name, in: directory, with: TransactionIndex.encode(aborted))

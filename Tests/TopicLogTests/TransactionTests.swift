@@ -1,5 +1,6 @@
 import Glibc
 import RecordFormat
+import Synchronization
 import Testing
 
 @testable import TopicLog
@@ -118,6 +119,29 @@ import Testing
         writeFile(directory.child("00000000000000000000.txnindex"), [0, 0, 0])
         log = try openLog(directory, options(segmentBytes: 400), bound: end.rawValue)
         #expect(try log.abortedTransactions(from: .zero, below: end).map(\.lastOffset) == [Offset(1)])
+    }
+
+    /// Of an index whose segment has lost what it tells of, nothing may come back: found by the power-cut simulation.
+    @Test(arguments: [0, 1]) func aStaleIndexIsRemovedDurably(_ records: Int) throws {
+        let log = try openLog(directory)
+        for _ in 0..<records { log.append() }
+        writeFile(
+            directory.child("00000000000000000000.txnindex"),
+            TransactionIndex.encode([
+                AbortedTransaction(
+                    producerID: 7, firstOffset: .zero, lastOffset: Offset(1), lastStableOffset: Offset(2))
+            ]))
+        let again = try openLog(directory)
+        final class Calls: Sendable { let made = Mutex<[String]>([]) }
+        let calls = Calls()
+        let note: @Sendable (String, String) -> Int32 = { operation, path in
+            calls.made.withLock { $0.append("\(operation) \(path.hasSuffix(".txnindex"))") }
+            return 0
+        }
+        try FaultPlan.$current.withValue(note) { try again.close() }
+        let made = calls.made.withLock { $0 }
+        let removal = try #require(made.firstIndex(of: "removing true"))
+        #expect(made[removal...].contains("syncing directory false"))
     }
 
     /// What was aborted takes nobody's place; what was committed takes its own, and needs its marker no more.
