@@ -9,6 +9,13 @@ package struct AbortedTransaction: Hashable, Sendable {
     package let lastOffset: Offset
     /// Below it, everything was decided when the marker was written: no later marker is about anything there.
     package let lastStableOffset: Offset
+
+    package init(producerID: Int64, firstOffset: Offset, lastOffset: Offset, lastStableOffset: Offset) {
+        self.producerID = producerID
+        self.firstOffset = firstOffset
+        self.lastOffset = lastOffset
+        self.lastStableOffset = lastStableOffset
+    }
 }
 
 /// A transaction of a partition that a marker has ended.

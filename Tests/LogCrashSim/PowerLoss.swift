@@ -24,7 +24,8 @@ enum PowerLoss {
         let missed = SystemCall.allCases.filter { $0.isChange && statistics.endings[$0] == nil }
         checks.note(
             missed.isEmpty && statistics.recordsLost > 0 && statistics.tornFiles > 0
-                && statistics.recoveriesCut > 0 && statistics.uncertainTopics > 0,
+                && statistics.recoveriesCut > 0 && statistics.uncertainTopics > 0
+                && statistics.compactions > 0 && statistics.abortedTransactions > 0,
             "every kind of change was cut\(missed.isEmpty ? "" : ", but for \(missed)")")
         for (name, lie) in [
             ("files", SimulatedDisk.Lies.synchronize), ("directories", .synchronizeDirectory),
@@ -53,7 +54,8 @@ enum PowerLoss {
             \(statistics.operations) operations, ended at: \(endings.joined(separator: ", "));
             \(statistics.recoveriesCut) recoveries cut, \(statistics.uncertainTopics) creates and deletes cut,
             \(statistics.recordsKept) records found, \(statistics.recordsLost) lost that nobody was promised, \
-            \(statistics.tornFiles) torn files
+            \(statistics.tornFiles) torn files,
+            \(statistics.compactions) segments compacted, \(statistics.abortedTransactions) aborted transactions found
             """
     }
 }

@@ -55,8 +55,9 @@ extension LogHarness {
         func appended(_ batch: LogModel.Batch) -> AppendResult {
             .appended(base: batch.header.baseOffset, last: batch.header.lastOffset)
         }
+        let keys = options.cleanupPolicy.contains(.compact) ? 5 : 0
         guard !model.producerIDs.isEmpty, generator.oneIn(2) else {
-            let batch = model.makeBatch(&generator, base: base)
+            let batch = model.makeBatch(&generator, base: base, keys: keys)
             return (batch, appended(batch))
         }
         let producer = model.producerIDs[generator.below(model.producerIDs.count)]
@@ -64,13 +65,21 @@ extension LogHarness {
         if let last, generator.oneIn(8) {
             return (last, .duplicate(base: last.header.baseOffset, last: last.header.lastOffset))
         }
-        let next = last.map { $0.header.lastSequence + 1 } ?? 0
-        if generator.oneIn(16) {
-            let gap = model.makeBatch(&generator, base: base, producer: producer, sequence: next + 1)
-            return (gap, .rejected(.outOfOrderSequence))
+        let isOngoing = partition.isOngoing(producer)
+        // Now and then the end of a transaction that there is not.
+        if generator.oneIn(isOngoing ? 3 : 16) {
+            let marker = model.makeMarker(base: base, producer: producer, isCommit: generator.oneIn(2))
+            return (marker, appended(marker))
         }
-        let batch = model.makeBatch(&generator, base: base, producer: producer, sequence: next)
-        return (batch, appended(batch))
+        let next = last.map { $0.header.lastSequence + 1 } ?? 0
+        let hasGap = generator.oneIn(16)
+        // What is not the transaction's is refused while there is one.
+        let isTransactional = isOngoing ? !generator.oneIn(16) : generator.oneIn(2)
+        let batch = model.makeBatch(
+            &generator, base: base, producer: producer, sequence: hasGap ? next + 1 : next,
+            isTransactional: isTransactional, keys: keys)
+        if isOngoing && !isTransactional { return (batch, .rejected(.invalidTransactionState)) }
+        return (batch, hasGap ? .rejected(.outOfOrderSequence) : appended(batch))
     }
 
     /// Hands over copies: the log writes into its batches.

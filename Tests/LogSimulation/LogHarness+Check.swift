@@ -53,8 +53,12 @@ extension LogHarness {
         var known = model.topics[topic]!.partitions[index]
         let place = "\(topic)-\(index)"
         let found = try batches(of: log, from: log.logStartOffset.rawValue, place)
-        for (number, batch) in found.enumerated() {
-            let isKnown = known.batches.indices.contains(number) && known.batches[number] == batch
+        let compacted = found.prefix { $0.header.baseOffset.rawValue < known.compactedEnd }
+        try checkCompacted(Array(compacted), known, place)
+        let below = known.batches.prefix { $0.header.baseOffset.rawValue < known.compactedEnd }
+        for (number, batch) in found.dropFirst(compacted.count).enumerated() {
+            let index = below.count + number
+            let isKnown = known.batches.indices.contains(index) && known.batches[index] == batch
             let isAcknowledged = batch.header.baseOffset.rawValue < known.acknowledged
             if !isKnown && (isAcknowledged || !known.refused.contains(batch)) {
                 throw Violation(
@@ -72,13 +76,16 @@ extension LogHarness {
         if end > 0 {
             let offset = Int64(generator.below(Int(end)))
             guard let first = try batches(of: log, from: offset, place).first,
-                first.header.baseOffset.rawValue <= offset, offset <= first.header.lastOffset.rawValue
+                first.header.baseOffset.rawValue <= offset || offset < known.compactedEnd,
+                offset <= first.header.lastOffset.rawValue
             else { throw Violation("\(place): a read at \(offset) begins elsewhere") }
         }
-        known = .init(batches: found, acknowledged: end)
+        known = .init(
+            batches: Array(below) + found[compacted.count...], acknowledged: end, compactedEnd: known.compactedEnd)
         model.topics[topic]!.partitions[index] = known
-        for producer in Set(found.map(\.header.producerID)).sorted() where producer >= 0 {
-            let last = known.last(of: producer)!
+        try checkCommitted(found, known, log, place)
+        for producer in Set(known.batches.map(\.header.producerID)).sorted() where producer >= 0 {
+            guard let last = known.last(of: producer) else { continue }
             let answer = Self.append([last], to: log)[0]
             guard answer == .duplicate(base: last.header.baseOffset, last: last.header.lastOffset) else {
                 throw Violation("\(place): the retry of \(last.header.baseOffset) was answered with \(answer)")

@@ -27,6 +27,10 @@ package final class LogHarness {
     /// Whether the sync of a ticket has failed in this process: nothing more may be acknowledged.
     package private(set) var isPoisoned = false
 
+    /// Segments that compaction has put in place.
+    package var compactions = 0
+    /// Aborted transactions that readers were told of.
+    package var abortedFound = 0
     /// How many syncs of appended records failed.
     package private(set) var poisonings = 0
 

@@ -17,12 +17,22 @@ package struct LogModel {
         package var acknowledged: Int64 = 0
         /// Appends that were refused. They may be found behind all that was appended, as if never acknowledged.
         package var refused: [Batch] = []
+        /// Below it compaction may have removed what does not count any more.
+        package var compactedEnd: Int64 = 0
 
         /// The offset that the next record gets.
         package var end: Int64 { batches.last.map { $0.header.lastOffset.rawValue + 1 } ?? 0 }
 
-        /// The last batch of a producer.
-        package func last(of producer: Int64) -> Batch? { batches.last { $0.header.producerID == producer } }
+        /// The last batch with records of a producer.
+        package func last(of producer: Int64) -> Batch? {
+            batches.last { $0.header.producerID == producer && !$0.header.isControl }
+        }
+
+        /// Whether a producer's transaction has not ended.
+        func isOngoing(_ producer: Int64) -> Bool {
+            let last = batches.last { $0.header.producerID == producer }
+            return last.map { $0.header.isTransactional && !$0.header.isControl } ?? false
+        }
     }
 
     /// One topic.
@@ -43,8 +53,10 @@ package struct LogModel {
     private var serial: UInt64 = 0
 
     /// A sealed batch of some records, and of no producer or the next one of it.
+    /// - Parameter keys: How many there are; 0: the records have none.
     mutating func makeBatch(
-        _ generator: inout SeededGenerator, base: Int64, producer: Int64 = -1, sequence: Int32 = -1
+        _ generator: inout SeededGenerator, base: Int64, producer: Int64 = -1, sequence: Int32 = -1,
+        isTransactional: Bool = false, keys: Int = 0
     ) -> Batch {
         let records = 1 + generator.below(4)
         let valueBytes = 8 + generator.below(generator.oneIn(4) ? 900 : 80)
@@ -56,10 +68,26 @@ package struct LogModel {
             serial += 1
             var value = [UInt8](repeating: UInt8(truncatingIfNeeded: serial), count: valueBytes)
             for byte in 0..<8 { value[byte] = UInt8(truncatingIfNeeded: serial >> (UInt64(byte) * 8)) }
-            precondition(builder.append(key: nil, value: value, timestampMilliseconds: Int64(index)))
+            let key: [UInt8]? = keys == 0 ? nil : [UInt8(generator.below(keys))]
+            precondition(builder.append(key: key, value: value, timestampMilliseconds: Int64(index)))
         }
-        let size = builder.seal(producerID: producer, epoch: producer < 0 ? -1 : 0, baseSequence: sequence)
-        let sealed = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[..<size])
+        let size = builder.seal(
+            producerID: producer, epoch: producer < 0 ? -1 : 0, baseSequence: sequence,
+            isTransactional: isTransactional)
+        return unsafe Self.place(UnsafeMutableRawBufferPointer(rebasing: memory[..<size]), at: base)
+    }
+
+    /// The end of a producer's transaction.
+    func makeMarker(base: Int64, producer: Int64, isCommit: Bool) -> Batch {
+        let memory = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: EndTransactionMarker.batchBytes, alignment: 16)
+        defer { unsafe memory.deallocate() }
+        let size = unsafe EndTransactionMarker(isCommit: isCommit).write(
+            to: memory, producerID: producer, epoch: 0, timestampMilliseconds: 0)
+        return unsafe Self.place(UnsafeMutableRawBufferPointer(rebasing: memory[..<size]), at: base)
+    }
+
+    private static func place(_ sealed: UnsafeMutableRawBufferPointer, at base: Int64) -> Batch {
         unsafe RecordBatch.assign(baseOffset: Offset(base), leaderEpoch: .zero, in: sealed)
         return unsafe Batch(
             header: RecordBatchHeader(parsing: UnsafeRawBufferPointer(sealed)), bytes: [UInt8](sealed))

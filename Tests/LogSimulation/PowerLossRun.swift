@@ -11,6 +11,8 @@ package struct PowerLossRun {
         package var recordsLost = 0
         package var tornFiles = 0
         package var uncertainTopics = 0
+        package var compactions = 0
+        package var abortedTransactions = 0
 
         package init() {}
 
@@ -22,6 +24,8 @@ package struct PowerLossRun {
             recordsLost += other.recordsLost
             tornFiles += other.tornFiles
             uncertainTopics += other.uncertainTopics
+            compactions += other.compactions
+            abortedTransactions += other.abortedTransactions
         }
     }
 
@@ -34,6 +38,9 @@ package struct PowerLossRun {
         var options = LogOptions()
         options.segmentBytes = [300, 1500, 6000][generator.below(3)]
         options.indexIntervalBytes = [1, 500][generator.below(2)]
+        if generator.oneIn(2) { options.cleanupPolicy = .compact }
+        // Room for a few keys: passes that end in the middle of a segment.
+        if generator.oneIn(4) { options.compactionBytesMax = 3 * 24 }
         let disk = SimulatedDisk(
             seed: generator.next(), lies: lies, shortOneIn: generator.oneIn(4) ? 10 : 0, isTraced: isTraced)
         harness = LogHarness(
@@ -54,6 +61,8 @@ package struct PowerLossRun {
             try harness.prove()
         } catch { return "\(error)" }
         statistics.endings = harness.disk.endings
+        statistics.compactions = harness.compactions
+        statistics.abortedTransactions = harness.abortedFound
         return nil
     }
 
@@ -106,7 +115,13 @@ package struct PowerLossRun {
         let index = harness.generator.below(harness.model.topics[topic]!.partitions.count)
         switch choice {
         case ..<54: try harness.append(topic, index, count: harness.generator.oneIn(3) ? 5 : 1)
-        case ..<74: harness.takeTicket(topic, index)
+        case ..<70: harness.takeTicket(topic, index)
+        case ..<74:
+            let appends = harness.generator.oneIn(3)
+            if harness.generator.oneIn(2) { try harness.synchronize(topic, index) }
+            try harness.compact(topic, index) {
+                if appends { try harness.append(topic, index, count: 2) }
+            }
         case ..<88:
             let appends = harness.generator.oneIn(3)
             try harness.flush(1 + harness.generator.below(6)) {
