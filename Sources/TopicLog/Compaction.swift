@@ -13,7 +13,7 @@ internal import Synchronization
 /// - Batches whose records cannot be judged (compressed, malformed) stay whole. They may hold older values of any key:
 ///   so tombstones behind them stay, too.
 /// - All transactions are decided that a pass looks at. What was aborted goes; what was committed is nobody's
-///   transaction any more, and its marker goes with the first segment that holds all of it. Markers of aborts stay.
+///   transaction any more, and its marker goes. The marker of an abort goes in a pass that finds no records of it.
 package struct Compaction: Sendable {
     /// A segment to be compacted.
     struct Source: Sendable {

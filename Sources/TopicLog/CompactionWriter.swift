@@ -14,10 +14,10 @@ struct CompactionWriter {
     private var headersChecksum: UInt32 = 0
     /// Whether a batch that nobody could look into came earlier: it may hold what a tombstone deletes.
     private var hasPassedOpaque = false
-    /// Committed transactions whose marker was not met yet, and where the file begins that their first batch is in.
-    private var unmarked: [Int64: Offset] = [:]
-    /// Where the file that is written begins.
-    private var base = Offset.zero
+    /// Producers with aborted records that this pass has met, until their marker.
+    private var aborting: Set<Int64> = []
+    /// The markers of aborts that went.
+    private var removedAborts: Set<Offset> = []
 
     init(_ compaction: Compaction, _ survey: CompactionSurvey) {
         self.compaction = compaction
@@ -35,7 +35,7 @@ struct CompactionWriter {
     /// old or the new one, and its summary says which.
     mutating func write(_ group: [Compaction.Source], _ reader: inout BatchReader) throws(LogError) -> CompactedSegment
     {
-        base = group[0].baseOffset
+        let base = group[0].baseOffset
         let path = compaction.directory + "/" + Segment.name(base)
         let temporaryPath = path + Segment.cleanedSuffix
         let descriptor = compaction.files.storage.open(temporaryPath, O_RDWR | O_CREAT | O_TRUNC)
@@ -63,10 +63,11 @@ struct CompactionWriter {
             sizeInBytes: segment.sizeInBytes, endOffset: segment.endOffset,
             cleanedOffset: min(survey.end, segment.endOffset), headersChecksum: headersChecksum)
         segment.summary = summary
-        segment.setMerged(group.flatMap(\.aborted), isWritten: group.count == 1)
+        let aborted = merge(group)
+        segment.setMerged(aborted, isWritten: aborted == group[0].aborted)
         if !compaction.pass.isCancelled {
             try Segment.removeIndexes(base, in: compaction.directory, compaction.files)
-            // Before the file is in place; until then it says too much, which does no harm.
+            // Before the file is in place; until then it says too much, or of nothing that there still is.
             try segment.saveAborted()
             // Not clean until it is in place. A file from which nothing was taken is as the old one: were it called
             // clean too early, what earlier segments of this pass must lose would never be looked for again.
@@ -77,6 +78,16 @@ struct CompactionWriter {
         }
         return CompactedSegment(
             pass: compaction.pass, sources: group, segment: segment, temporaryPath: temporaryPath)
+    }
+
+    /// What the new segment's markers abort. After a cut two segments may say the same.
+    private func merge(_ group: [Compaction.Source]) -> [AbortedTransaction] {
+        var merged: [AbortedTransaction] = []
+        for transaction in group.lazy.flatMap(\.aborted) where !removedAborts.contains(transaction.lastOffset) {
+            if let last = merged.last, last.lastOffset >= transaction.lastOffset { continue }
+            merged.append(transaction)
+        }
+        return merged
     }
 
     /// Adds what is left of one batch.
@@ -114,11 +125,11 @@ struct CompactionWriter {
             return unsafe filterMarker(batch, header, into: target, isLast: isLast)
         }
         if isJudged, compaction.aborted.contain(header) {
+            aborting.insert(header.producerID)
             guard isLast || survey.lastOffsets[header.producerID] == header.lastOffset else { return false }
             _ = unsafe RecordBatch.empty(batch, into: target)
             return true
         }
-        if isJudged, header.isTransactional, unmarked[header.producerID] == nil { unmarked[header.producerID] = base }
         guard unsafe filterRecords(batch, header, isJudged: isJudged, into: target, isLast: isLast) else {
             return false
         }
@@ -128,15 +139,19 @@ struct CompactionWriter {
         return true
     }
 
-    /// Writes a marker, unless it ends a committed transaction of which nothing is left, or which began in this file: a
-    /// snapshot of producers from before it does not know of the transaction then.
+    /// Writes a marker, unless nobody needs it: that of a commit, since what it commits is nobody's transaction any more;
+    /// that of an abort once an earlier pass has removed the records, so that readers need not be told of it either.
+    ///
+    /// All of the transaction is in this file or in earlier ones, and no snapshot of producers is left from before it.
     private mutating func filterMarker(
         _ batch: UnsafeRawBufferPointer, _ header: RecordBatchHeader, into target: UnsafeMutableRawBufferPointer,
         isLast: Bool
     ) -> Bool {
-        let start = unmarked.removeValue(forKey: header.producerID)
-        let isCommit = unsafe EndTransactionMarker(batch)?.isCommit ?? false
-        if isCommit, start == base, !isLast { return false }
+        let hadRecords = aborting.remove(header.producerID) != nil
+        if let marker = unsafe EndTransactionMarker(batch), marker.isCommit || !hadRecords, !isLast {
+            if !marker.isCommit { removedAborts.insert(header.lastOffset) }
+            return false
+        }
         unsafe target.copyMemory(from: batch)
         return true
     }

@@ -87,7 +87,7 @@ extension Segment {
     /// Takes those of the segments that it is made of.
     func setMerged(_ transactions: [AbortedTransaction], isWritten: Bool) {
         aborted = transactions
-        hasUnsavedAborted = !isWritten && !transactions.isEmpty
+        hasUnsavedAborted = !isWritten
     }
 
     private var transactionIndexPath: String { directory + "/" + Self.name(baseOffset, TransactionIndex.suffix) }

@@ -144,6 +144,32 @@ import Testing
         #expect(made[removal...].contains("syncing directory false"))
     }
 
+    /// A pass that finds nothing of an aborted transaction removes its marker, and what readers are told of it.
+    @Test func compactionForgetsAborts() throws {
+        var log = try openLog(directory, .compacting())
+        log.append(KeyedBatch([("a", "1")]))  // 0
+        log.append(KeyedBatch([("a", "2")], producerID: 1, sequence: 0, attributes: 0x10))  // 1
+        _ = log.end(1, commit: false)  // 2
+        log.append(KeyedBatch([("b", "1")]))  // 3
+        for pass in 0..<2 {
+            try log.rollNow()
+            log.append(KeyedBatch([("c", "\(pass)")]))
+            try log.synchronize()
+            try log.compact()
+            #expect(try log.contents().contains("2 abort") == (pass == 0))
+            let aborted = try log.abortedTransactions(from: .zero, below: log.logEndOffset)
+            #expect(aborted.map(\.lastOffset) == (pass == 0 ? [Offset(2)] : []))
+            #expect(system.exists(directory.child("00000000000000000000.txnindex")) == (pass == 0))
+        }
+        for bound in [6, nil] as [Int64?] {
+            log = try openLog(directory, .compacting(), bound: bound)
+            #expect(try log.contents() == ["0 a=1", "3 b=1", "4 c=0", "5 c=1"])
+            #expect(try log.abortedTransactions(from: .zero, below: log.logEndOffset).isEmpty)
+            #expect(try log.stable == 6)
+            #expect(log.write(1, 0) == duplicate(1, 1))
+        }
+    }
+
     /// What was aborted takes nobody's place; what was committed takes its own, and needs its marker no more.
     @Test func compactionKnowsHowTransactionsEnded() throws {
         var log = try openLog(directory, .compacting())
