@@ -58,6 +58,18 @@ final class GroupBench {
         return asked
     }
 
+    /// Commits in a transaction; the number of the question.
+    @discardableResult func commit(
+        _ caller: GroupCaller, _ offset: Int64 = 7, in producerID: Int64, partitions: [UInt32] = [0]
+    ) -> UInt32 {
+        asked += 1
+        coordinator.commit(
+            caller, Self.offsets(offset, partitions: partitions), in: ProducerEpoch(producerID: producerID, epoch: 0),
+            ProduceOrigin(door: 0, session: 1, requestID: asked), now: now)
+        settle()
+        return asked
+    }
+
     /// Lets time pass, in steps that no deadline is lost in.
     func pass(milliseconds: UInt64) {
         let end = now + milliseconds * 1_000_000

@@ -20,7 +20,7 @@ final class TransactionBroker {
 
     init(
         _ path: String = NSTemporaryDirectory() + "transactions-\(UInt64.random(in: 0 ... .max))",
-        _ policy: FlushPolicy = .none
+        policy: FlushPolicy = .none, configs: [TopicConfig] = []
     ) throws {
         self.path = path
         self.policy = policy
@@ -30,19 +30,23 @@ final class TransactionBroker {
         directory = try LogDirectory.open(path: path, options: log)
         broker = Broker(directory: directory, flusher: try Flusher(volumes: directory.volumes), doors: 1)
         broker.startGroups(now: now, nowMilliseconds: 1_700_000_000_000)
-        if broker.topicCount == 0 { try broker.createTopic("t", partitions: 3) }
+        if broker.topicCount == 0 { try broker.createTopic("t", partitions: 3, configs: configs) }
         while broker.isLoadingTransactions || broker.isLoadingGroups { turn() }
     }
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
-    /// A broker on what this one has left on the disk, closed in order or as after a SIGKILL.
-    func restarted(isClean: Bool) throws -> TransactionBroker {
+    /// A broker on what this one has left on the disk, closed in order or as after a SIGKILL, and on what `change` has
+    /// made of it.
+    func restarted(isClean: Bool, _ change: (URL) throws -> Void = { _ in }) throws -> TransactionBroker {
         if isClean { try close() }
         let copy = NSTemporaryDirectory() + "transactions-\(UInt64.random(in: 0 ... .max))"
         try FileManager.default.copyItem(atPath: path, toPath: copy)
-        return try TransactionBroker(copy, policy)
+        try change(URL(filePath: copy))
+        return try TransactionBroker(copy, policy: policy)
     }
+
+    func file(_ name: String) throws -> Data { try Data(contentsOf: URL(filePath: path).appending(path: name)) }
 
     func close() throws { try broker.close() }
 
@@ -69,6 +73,22 @@ final class TransactionBroker {
             if answer() == nil, policy != .none { usleep(1000) }
         }
         return try #require(answer())
+    }
+
+    /// Takes turns until it is so.
+    func turn(until isSo: () throws -> Bool) throws {
+        for _ in 0..<10_000 {
+            if try isSo() { return }
+            turn()
+            usleep(100)
+        }
+        #expect(try isSo())
+    }
+
+    func description(_ id: String) throws -> TransactionDescription {
+        let answer = try ask(.describe(transactionalIDs: [id]))
+        guard case .descriptions(let all) = answer.body else { return try #require(nil) }
+        return all[0]
     }
 
     func begin(_ request: TransactionRequest) -> UInt32 {

@@ -112,6 +112,34 @@ import TopicProtocol
         try bench.close()
     }
 
+    @Test(arguments: [true, false]) func theLaterOfTwoTransactionsOffsetsCounts(laterEndsFirst: Bool) throws {
+        var bench = try TransactionBroker()
+        var producers = [(id: "x", producer: try bench.begin("x")), (id: "y", producer: try bench.begin("y"))]
+        for (id, producer) in producers { #expect(try bench.addOffsets(id, producer) == ErrorCode.none) }
+        #expect(try bench.commit(producers[0].producer, 5) == [.none])
+        #expect(try bench.commit(producers[1].producer, 7) == [.none])
+        if laterEndsFirst { producers.reverse() }
+        for (id, producer) in producers { #expect(try bench.end(id, producer, commit: true) == ErrorCode.none) }
+        #expect(try bench.fetch() == 7)
+        bench = try bench.restarted(isClean: false)
+        #expect(try bench.fetch() == 7)
+        try bench.close()
+    }
+
+    @Test func anOffsetIsDeletedUnderATransaction() throws {
+        var bench = try TransactionBroker()
+        let producer = try bench.begin("x")
+        #expect(try bench.addOffsets("x", producer) == ErrorCode.none)
+        #expect(try bench.commit(producer, 5) == [.none])
+        let topics = [TopicPartitions(topic: "t", partitions: [0])]
+        #expect(try bench.group(.deleteOffsets(group: "g", topics)).error == .none)
+        #expect(try bench.end("x", producer, commit: true) == ErrorCode.none)
+        #expect(try bench.fetch() == -1)
+        bench = try bench.restarted(isClean: false)
+        #expect(try bench.fetch() == -1)
+        try bench.close()
+    }
+
     @Test func aDeletedTopicsOffsetsGoWithIt() throws {
         var bench = try TransactionBroker()
         let producer = try bench.begin("x")

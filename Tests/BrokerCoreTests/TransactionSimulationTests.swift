@@ -24,8 +24,14 @@ private final class TransactionSimulation {
         var partitions: Set<UInt32> = []
         /// What the open transaction has written, by partition.
         var values: [UInt32: [Int]] = [:]
-        var offset: Int64?
+        var offset: Commit?
         var isOpen: Bool { !partitions.isEmpty || offset != nil }
+    }
+
+    /// The later one counts, by where it stands in the log.
+    private struct Commit {
+        let order: Int
+        let offset: Int64
     }
 
     private var state: UInt64
@@ -34,11 +40,14 @@ private final class TransactionSimulation {
     private var lastValue = 0
     /// In no order: who commits first need not have written first.
     private var committed: [UInt32: Set<Int>] = [:]
-    private var offset: Int64 = -1
+    private var offset = Commit(order: 0, offset: -1)
+    private var lastOrder = 0
 
     init(seed: UInt64) throws {
         state = seed &* 0x9E37_79B9_7F4A_7C15
-        bench = try TransactionBroker()
+        let isCompacted = seed % 2 == 0
+        bench = try TransactionBroker(
+            configs: isCompacted ? [TopicConfig(name: "cleanup.policy", value: "compact")] : [])
         for number in 0..<3 {
             var client = Client(id: "client-\(number)")
             client.producer = try bench.begin(client.id)
@@ -63,6 +72,8 @@ private final class TransactionSimulation {
             case 15: try takeOver(number)
             case 16: bench = try bench.restarted(isClean: random(2) == 0)
             case 17: try endAndStop(number)
+            case 18 where random(2) == 0: try commitAlone()
+            case 19 where random(2) == 0: try compact()
             case 18: try produceAlone()
             default: try check(step)
             }
@@ -97,13 +108,45 @@ private final class TransactionSimulation {
         committed[partition, default: []].insert(lastValue)
     }
 
-    /// Two transactions that commit offsets of one partition at once mean nothing: one at a time.
+    private func nextCommit() -> Commit {
+        lastOrder += 1
+        return Commit(order: lastOrder, offset: Int64(lastOrder))
+    }
+
     private func commitOffset(_ number: Int) throws {
-        guard clients.indices.allSatisfy({ $0 == number || clients[$0].offset == nil }) else { return }
         #expect(try bench.addOffsets(clients[number].id, clients[number].producer) == ErrorCode.none)
-        let next = Int64(lastValue)
-        #expect(try bench.commit(clients[number].producer, next) == [.none])
+        let next = nextCommit()
+        #expect(try bench.commit(clients[number].producer, next.offset) == [.none])
         clients[number].offset = next
+    }
+
+    /// In no transaction; or what there is goes, with what transactions would commit.
+    private func commitAlone() throws {
+        if random(3) == 0 {
+            let topics = [TopicPartitions(topic: "t", partitions: [0])]
+            let error = try bench.group(.deleteOffsets(group: "g", topics)).error
+            #expect(error == ErrorCode.none || error == .groupIDNotFound)
+            offset = Commit(order: lastOrder, offset: -1)
+            // Its transaction still has the partition.
+            for number in clients.indices where clients[number].offset != nil { clients[number].offset = offset }
+        } else {
+            offset = nextCommit()
+            #expect(try bench.group(.commit(GroupCaller(group: "g"), GroupBench.offsets(offset.offset))).error == .none)
+        }
+    }
+
+    /// Every segment that may be, of every topic whose policy it is.
+    private func compact() throws {
+        for partition in bench.broker.topics.values.joined() where partition.highWatermark > .zero {
+            let log = partition.log
+            try log.rollExpired(nowMilliseconds: .max / 2)
+            try log.synchronize()
+            guard let compaction = log.beginCompaction(nowMilliseconds: .max / 2) else { continue }
+            var made: [CompactedSegment] = []
+            try compaction.run { made.append($0) }
+            for segment in made { #expect(try log.install(segment)) }
+            log.finishCompaction()
+        }
     }
 
     private func end(_ number: Int) throws {
@@ -129,7 +172,7 @@ private final class TransactionSimulation {
     private func didEnd(_ number: Int, isCommit: Bool) {
         if isCommit {
             for (partition, values) in clients[number].values { committed[partition, default: []].formUnion(values) }
-            if let offset = clients[number].offset { self.offset = offset }
+            if let offset = clients[number].offset, offset.order > self.offset.order { self.offset = offset }
         }
         clients[number].values = [:]
         clients[number].partitions = []
@@ -159,6 +202,6 @@ private final class TransactionSimulation {
                 #expect(expected.isSuperset(of: seen), "step \(step)")
             }
         }
-        #expect(try bench.fetch() == offset, "step \(step)")
+        #expect(try bench.fetch() == offset.offset, "step \(step)")
     }
 }

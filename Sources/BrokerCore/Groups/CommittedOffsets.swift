@@ -17,6 +17,8 @@ struct CommittedOffset: Equatable {
     var metadata: String
     /// Milliseconds since 1970.
     var committedAt: Int64
+    /// Its place among all commits, by their places in the log; 0 for unknown. Not stored.
+    var order: UInt64 = 0
 }
 
 /// A group's committed offsets.

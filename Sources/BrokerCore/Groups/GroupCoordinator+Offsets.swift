@@ -8,6 +8,7 @@ extension GroupCoordinator {
     ) throws(BrokerError) {
         let group = producer == nil ? try committer(caller) : try transactionalCommitter(caller)
         defer { forgetIfUnused(group) }
+        lastCommit += 1
         var errors: [ErrorCode] = []
         // The last one of a partition counts, and only it is written.
         var accepted: [OffsetKey: CommittedOffset] = [:]
@@ -22,7 +23,7 @@ extension GroupCoordinator {
                     if isNew { newCount += 1 }
                     accepted[key] = CommittedOffset(
                         offset: partition.offset, leaderEpoch: partition.leaderEpoch, metadata: partition.metadata,
-                        committedAt: nowMilliseconds)
+                        committedAt: nowMilliseconds, order: lastCommit)
                 }
                 errors.append(error)
             }
@@ -30,23 +31,15 @@ extension GroupCoordinator {
         guard !accepted.isEmpty else { return answer(origin, .errors(ErrorList(errors))) }
         try requireRoom(for: accepted, of: group)
         let records = accepted.sorted { $0.key < $1.key }
-        for (key, offset) in records {
-            if let producer {
-                setPending(offset, for: key, of: group, producer.producerID)
-            } else {
-                // The later one in the log counts, whenever the transaction ends: compaction keeps that one, too.
-                dropPending(key, of: group)
-                group.beginCommit(key)
-            }
-        }
+        for (key, _) in records { group.beginCommit(key) }
         write(group.id, records.map { .offset(group: group.id, $0.key, $0.value) }, in: producer) { [self] error in
             for (key, offset) in records {
-                if let producer {
-                    if error != .none { dropPending(key, of: group, producer.producerID) }
-                    continue
-                }
                 // Of one that is being deleted, too: its tombstones are behind these records.
-                if error == .none { group.set(offset, for: key) }
+                if error == .none, let producer {
+                    setPending(offset, for: key, of: group, producer.producerID)
+                } else if error == .none {
+                    keep(offset, for: key, of: group)
+                }
                 group.endCommit(key)
             }
             if error != .none { errors = errors.map { $0 == .none ? .coordinatorNotAvailable : $0 } }
@@ -123,6 +116,9 @@ extension GroupCoordinator {
     func delete(_ id: String, _ origin: ProduceOrigin) throws(BrokerError) {
         let group = try existing(id)
         try requireEmpty(group)
+        guard !pendingOffsets.values.contains(where: { $0[group.id] != nil }) else {
+            throw BrokerError(.nonEmptyGroup, "group \(group.id) has offsets in an ongoing transaction: end it first")
+        }
         // Until it is known whether the log takes that, nothing else is done with it.
         let since = group.stateSince
         group.enter(.dead, now: nowMilliseconds)
@@ -134,6 +130,7 @@ extension GroupCoordinator {
                 group.enter(.empty, now: since)
                 return refuse(origin, Self.notStored(error, group))
             }
+            for key in keys { dropPending(key, of: group) }
             drop(group)
             answer(origin)
         }
@@ -143,9 +140,6 @@ extension GroupCoordinator {
         guard group.isEmpty else {
             let count = group.consumer?.members.count ?? group.members.count
             throw BrokerError(.nonEmptyGroup, "group \(group.id) has \(count) members: stop them first")
-        }
-        guard !pendingOffsets.values.contains(where: { $0[group.id] != nil }) else {
-            throw BrokerError(.nonEmptyGroup, "group \(group.id) has offsets in an ongoing transaction: end it first")
         }
     }
 
@@ -186,9 +180,9 @@ extension GroupCoordinator {
         _ keys: [OffsetKey], of group: Group, _ done: @escaping (ErrorCode) -> Void = { _ in }
     ) {
         guard !keys.isEmpty else { return done(.none) }
-        write(group.id, keys.sorted().map { .offset(group: group.id, $0, nil) }) { error in
+        write(group.id, keys.sorted().map { .offset(group: group.id, $0, nil) }) { [self] error in
             if error == .none {
-                for key in keys { group.set(nil, for: key) }
+                for key in keys { remove(key, of: group) }
             }
             done(error)
         }
@@ -231,11 +225,14 @@ extension GroupCoordinator {
     /// Drops offsets of partitions that are gone: at once, whatever becomes of the tombstones. A start that finds them
     /// without those drops them, too.
     private func forget(_ keys: [OffsetKey], of group: Group) {
-        for key in keys {
-            dropPending(key, of: group)
-            group.set(nil, for: key)
-        }
+        for key in keys { remove(key, of: group) }
         removeOffsets(keys, of: group)
+    }
+
+    /// A tombstone ends transactions' offsets, too: they are before it in the log.
+    private func remove(_ key: OffsetKey, of group: Group) {
+        dropPending(key, of: group)
+        group.set(nil, for: key)
     }
 
     // MARK: Loading
@@ -244,12 +241,15 @@ extension GroupCoordinator {
     /// - Parameter producerID: Whose transaction decides whether it counts; nil: it does.
     func load(_ record: GroupRecord, in producerID: Int64? = nil) {
         switch record {
-        case .offset(let id, let key, let offset?) where producerID != nil:
-            setPending(offset, for: key, of: loadedGroup(id), producerID!)
-        case .offset(let id, let key, let offset):
-            let group = loadedGroup(id)
-            dropPending(key, of: group)
-            group.set(offset, for: key)
+        case .offset(let id, let key, var offset?):
+            lastCommit += 1
+            offset.order = lastCommit
+            if let producerID {
+                setPending(offset, for: key, of: loadedGroup(id), producerID)
+            } else {
+                loadedGroup(id).set(offset, for: key)
+            }
+        case .offset(let id, let key, nil): remove(key, of: loadedGroup(id))
         case .group(let id, let stored): loadedGroup(id).load(stored, now: nowMilliseconds) { nextMemberNumber() }
         case .consumer(let id, let record): load(record, of: loadedGroup(id))
         }

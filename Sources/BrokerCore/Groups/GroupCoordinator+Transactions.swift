@@ -27,9 +27,17 @@ extension GroupCoordinator {
         return try findOrCreate(caller.group)
     }
 
+    /// Whether a transaction may still change what is committed.
     func isPending(_ key: OffsetKey, of group: String) -> Bool {
-        guard groups[group]?.committing[key] != nil else { return false }
-        return pendingOffsets.values.contains { $0[group]?[key] != nil }
+        guard let group = groups[group], group.committing[key] != nil else { return false }
+        let committed = group.offsets[key]?.order ?? 0
+        return pendingOffsets.values.contains { $0[group.id]?[key].map { $0.order > committed } ?? false }
+    }
+
+    /// Takes an offset in, unless a later one is there. The later one in the log counts, whenever its transaction ends:
+    /// compaction keeps that one, too.
+    func keep(_ offset: CommittedOffset, for key: OffsetKey, of group: Group) {
+        if offset.order > group.offsets[key]?.order ?? 0 { group.set(offset, for: key) }
     }
 
     /// Keeps an offset until its transaction ends.
@@ -40,9 +48,10 @@ extension GroupCoordinator {
         if old == nil { group.beginCommit(key) }
     }
 
-    /// Forgets one that is not in the log, or whose partition is gone.
-    func dropPending(_ key: OffsetKey, of group: Group, _ producerID: Int64? = nil) {
-        for id in producerID.map({ [$0] }) ?? Array(pendingOffsets.keys) {
+    /// Forgets what transactions would commit for a partition.
+    func dropPending(_ key: OffsetKey, of group: Group) {
+        guard group.committing[key] != nil else { return }
+        for id in Array(pendingOffsets.keys) {
             guard let offset = pendingOffsets[id]?[group.id]?.removeValue(forKey: key) else { continue }
             if pendingOffsets[id]?[group.id]?.isEmpty == true { pendingOffsets[id]?[group.id] = nil }
             if pendingOffsets[id]?.isEmpty == true { pendingOffsets[id] = nil }
@@ -59,7 +68,7 @@ extension GroupCoordinator {
             guard let ended = offsets.removeValue(forKey: id), let group = groups[id] else { continue }
             for (key, offset) in ended {
                 writingBytes -= Group.bytes(of: key, offset)
-                if isCommit { group.set(offset, for: key) }
+                if isCommit { keep(offset, for: key, of: group) }
                 group.endCommit(key)
             }
             if !isLoading { forgetIfUnused(group) }

@@ -18,6 +18,8 @@ final class GroupCoordinator {
     var writingBytes = 0
     /// Offsets in the log that count once their producer's transaction is committed, by producer and group.
     var pendingOffsets: [Int64: [String: [OffsetKey: CommittedOffset]]] = [:]
+    /// The place of the last commit: see ``CommittedOffset/order``.
+    var lastCommit: UInt64 = 0
     /// Committed offsets are being read from the log: nothing is answered yet.
     var isLoading = true
     private(set) var now: UInt64 = 0
