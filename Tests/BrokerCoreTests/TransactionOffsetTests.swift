@@ -66,4 +66,43 @@ import TopicProtocol
         #expect(bench.fetch("g", "t", 1)?.offset == 5)
         #expect(bench.coordinator.writingBytes == 0)
     }
+
+    /// What Kafka answers; producers know no STALE_MEMBER_EPOCH, and end for good with an error that they do not know.
+    @Test func whoMayCommit() {
+        let ids = bench.stableGroup(1)
+        func commit(_ member: String, _ generation: Int32, _ group: String = "g", instance: String? = nil) -> ErrorCode?
+        {
+            let caller = GroupCaller(group: group, generation: generation, memberID: member, instanceID: instance)
+            let question = bench.commit(caller, in: 1)
+            return bench.errors(question).first ?? bench.error(question)
+        }
+        #expect(commit("", -1) == ErrorCode.none, "it has the transaction")
+        #expect(commit(ids[0], 1) == ErrorCode.none)
+        #expect(commit(ids[0], 0) == .illegalGeneration && commit(ids[0], 2) == .illegalGeneration)
+        #expect(commit("stranger", 1) == .unknownMemberID && commit("stranger", -1) == .unknownMemberID)
+        #expect(commit(ids[0], 1, instance: "i") == .unknownMemberID)
+        #expect(commit("stranger", 1, "none") == .illegalGeneration, "no such group")
+        #expect(commit("stranger", -1, "new") == ErrorCode.none)
+        // Static: another one has taken over.
+        let joining = bench.ask(.join(GroupBench.request(group: "static", instance: "i")))
+        for _ in 0..<30 where bench.joined(joining) == nil { bench.pass(milliseconds: 1_000) }
+        #expect(commit("old", 1, "static", instance: "i") == .fencedInstanceID)
+        #expect(commit(bench.joined(joining)?.memberID ?? "", 1, "static", instance: "i") == ErrorCode.none)
+        // While the members wait for the leader.
+        let rejoined = bench.ask(.join(GroupBench.request(ids[0], metadata: [1])))
+        #expect(bench.joined(rejoined)?.generation == 2)
+        #expect(
+            bench.error(of: .commit(GroupCaller(group: "g", generation: 2, memberID: ids[0]), GroupBench.offsets()))
+                == .rebalanceInProgress)
+        #expect(commit(ids[0], 2) == ErrorCode.none)
+        // KIP-848.
+        var heartbeat = ConsumerGroupClient("a").request(group: "c")
+        #expect(bench.heartbeat(bench.ask(heartbeat))?.memberEpoch == 1)
+        #expect(commit("a", 1, "c") == ErrorCode.none && commit("", -1, "c") == ErrorCode.none)
+        #expect(commit("a", 0, "c") == .illegalGeneration && commit("a", 2, "c") == .illegalGeneration)
+        #expect(commit("b", 1, "c") == .unknownMemberID)
+        heartbeat.memberEpoch = -1
+        bench.ask(heartbeat)
+        #expect(commit("a", -1, "c") == ErrorCode.none, "nobody is in it")
+    }
 }
