@@ -121,6 +121,23 @@ import TopicProtocol
         #expect(one.epoch == 5 && one.owned == bench.all("t"))
     }
 
+    /// Matching is for when topics or patterns change, not for each member that comes or goes.
+    @Test func patternsAreMatchedOnce() {
+        let members = ["a", "b", "c"].map { ConsumerGroupClient($0, topics: [], pattern: "t.*") }
+        bench.settle(members)
+        #expect(bench.world.listings == 1)
+        members[2].pattern = "u.*"
+        bench.settle(members)
+        #expect(bench.world.listings == 2)
+        bench.topics["t2"] = 4
+        bench.settle(members)
+        #expect(bench.world.listings == 4)
+        #expect(members[0].owned.count + members[1].owned.count == 20)
+        bench.ask(members[0].request(epoch: -1))
+        bench.settle(Array(members[1...]))
+        #expect(members[1].owned.count == 20 && bench.world.listings == 4)
+    }
+
     @Test func patternsMatchWholeNames() {
         bench.topics = ["flights": 2, "flights-2": 2, "others": 2]
         let one = ConsumerGroupClient("a", topics: [], pattern: "flights.*")

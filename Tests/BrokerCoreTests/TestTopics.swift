@@ -30,5 +30,11 @@ final class TestTopics: GroupTopics {
 
     func topicName(_ id: TopicUUID) -> String? { ids.first { $0.value == id }?.key }
 
-    var patternTopics: [String] { Array(partitions.keys) }
+    /// How often all names were asked for.
+    private(set) var listings = 0
+
+    var patternTopics: [String] {
+        listings += 1
+        return Array(partitions.keys)
+    }
 }

@@ -112,10 +112,11 @@ extension GroupCoordinator {
     func refresh(_ group: Group, isChanged: Bool) -> [GroupRecord] {
         let consumer = group.consumer!
         guard isChanged || consumer.topicsVersion != topics.topicsVersion else { return [] }
+        if consumer.topicsVersion != topics.topicsVersion { consumer.matches = [:] }
         consumer.topicsVersion = topics.topicsVersion
         let patterns = Set(consumer.members.values.compactMap(\.pattern))
-        consumer.matches = [:]
-        for text in patterns {
+        consumer.matches = consumer.matches.filter { patterns.contains($0.key) }
+        for text in patterns where consumer.matches[text] == nil {
             guard let pattern = try? TopicPattern(text) else { continue }
             consumer.matches[text] = topics.patternTopics.filter(pattern.matches)
         }
