@@ -140,6 +140,47 @@ import TopicProtocol
         try bench.close()
     }
 
+    /// A partition that takes no marker holds up nobody else, and its transaction is described as what it waits for. It
+    /// ends when the partition is whole again, or gone; a restart goes on with it.
+    @Test(arguments: [true, false], [true, false])
+    func aFencedPartitionHoldsItsOwnTransactionOnly(isCommit: Bool, isDeleted: Bool) throws {
+        var bench = try TransactionBroker(policy: .group)
+        let producer = try bench.begin("x")
+        #expect(try bench.add("x", producer, [0, 1]) == ErrorCode.none)
+        for partition in [0, 1] as [UInt32] {
+            #expect(try bench.produce(producer, 0, partition: partition) == ErrorCode.none)
+        }
+        // Time for the recovery points to be stored: what is lost below them is damage.
+        bench.now += 31_000_000_000
+        bench.turn()
+        let file = "t-1/00000000000000000000.log"
+        let sound = try bench.file(file)
+        bench = try bench.restarted(isClean: false) { try Data().write(to: $0.appending(path: file)) }
+        _ = bench.begin(.end(transactionalID: "x", producer, isCommit: isCommit))
+        let prepared = isCommit ? "PrepareCommit" : "PrepareAbort"
+        for isRestarted in [false, true] {
+            if isRestarted { bench = try bench.restarted(isClean: false) }
+            for _ in 0..<3 {
+                try bench.turn(until: { try bench.description("x").partitions.map(\.partition) == [1] })
+                #expect(try bench.description("x").state == prepared)
+                #expect(try bench.stable(0) == bench.partition(0).log.logEndOffset.rawValue)
+                bench.now += 1_100_000_000
+            }
+            _ = try bench.begin("others go on")
+        }
+        if isDeleted {
+            try bench.broker.deleteTopic("t")
+        } else {
+            bench = try bench.restarted(isClean: false) { try sound.write(to: $0.appending(path: file)) }
+        }
+        bench.now += 1_100_000_000
+        let complete = isCommit ? "CompleteCommit" : "CompleteAbort"
+        try bench.turn(until: { try bench.description("x").state == complete })
+        if !isDeleted { #expect(try bench.committed(1) == (isCommit ? [0] : [])) }
+        #expect(try bench.description("x").partitions.isEmpty)
+        try bench.close()
+    }
+
     @Test func aDeletedTopicsOffsetsGoWithIt() throws {
         var bench = try TransactionBroker()
         let producer = try bench.begin("x")

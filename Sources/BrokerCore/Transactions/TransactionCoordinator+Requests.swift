@@ -204,7 +204,9 @@ extension TransactionCoordinator {
         description.timeoutMilliseconds = stored.timeoutMilliseconds
         if isRunning { description.startedAt = stored.startedAt }
         description.producer = stored.producer
-        description.partitions = stored.partitions.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
+        // Of one that is decided: where that is not known yet.
+        let partitions = stored.state.isPrepared ? transaction.unmarked : stored.partitions
+        description.partitions = partitions.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
         return description
     }
 

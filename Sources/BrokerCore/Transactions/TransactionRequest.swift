@@ -87,6 +87,7 @@ package struct TransactionDescription: Sendable {
     /// Milliseconds since 1970; -1 when no transaction is ongoing.
     package var startedAt: Int64 = -1
     package var producer = ProducerEpoch(producerID: -1, epoch: -1)
+    /// Those of the transaction; once it is decided, those whose marker is still to be written.
     package var partitions: [TransactionPartition] = []
 
     /// What is said of an id that cannot be described.
