@@ -138,6 +138,29 @@ import TopicProtocol
         #expect(!bench.isAnswered(waiting))
     }
 
+    /// Whoever leaves moves one other reader at most, however many read the partition.
+    @Test func readersLeaveOneByOne() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t")
+        let consumers = (0..<50).map { _ in bench.connect() }
+        for consumer in consumers {
+            _ = bench.post(consumer, 12, DoorBench.fetch([("t", 0, 0)], maxWaitMs: 600_000))
+        }
+        bench.turn()
+        let address = try #require(bench.door.readers.keys.first)
+        var left = Set(consumers)
+        for consumer in consumers.shuffled() {
+            let before = bench.door.readers[address]?.all ?? []
+            bench.disconnect(consumer)
+            left.remove(consumer)
+            bench.turn()
+            let after = bench.door.readers[address]?.all ?? []
+            #expect(Set(after.map(\.connection.id)) == left)
+            #expect(zip(before, after).filter { $0 !== $1 }.count <= 1)
+        }
+        #expect(bench.door.readers.isEmpty)
+    }
+
     @Test func tellsWhoWaitsThatATopicIsGone() throws {
         let bench = try DoorBench()
         try bench.createTopic("t")

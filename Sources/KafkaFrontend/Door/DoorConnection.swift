@@ -40,11 +40,31 @@ final class FetchReader {
     var parkedIn: UInt64 = 0
     /// The number of the last fetch that named it.
     var askedIn: UInt64 = 0
+    /// Its index in the partition's ``ReaderList``.
+    fileprivate(set) var place = 0
 
     init(_ partition: Partition, _ connection: DoorConnection, at offset: Offset) {
         self.partition = partition
         self.connection = connection
         cursor = FileCursor(offset)
+    }
+}
+
+/// Who reads a partition, in no order: each knows its place, so that thousands may leave at once.
+struct ReaderList {
+    private(set) var all: [FetchReader] = []
+
+    mutating func add(_ reader: FetchReader) {
+        reader.place = all.count
+        all.append(reader)
+    }
+
+    /// Takes out one that is here: the last one gets its place.
+    mutating func remove(_ reader: FetchReader) {
+        let last = all.removeLast()
+        guard last !== reader else { return }
+        all[reader.place] = last
+        last.place = reader.place
     }
 }
 

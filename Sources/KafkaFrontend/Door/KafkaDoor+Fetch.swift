@@ -96,21 +96,21 @@ extension KafkaDoor {
         }
         let reader = FetchReader(partition, connection, at: Offset(wanted.fetchOffset))
         connection.readers[partition.address] = reader
-        readers[partition.address, default: []].append(reader)
+        readers[partition.address, default: ReaderList()].add(reader)
         return reader
     }
 
     func dropReaders(of connection: DoorConnection) {
         for (address, reader) in connection.readers {
-            readers[address]?.removeAll { $0 === reader }
-            if readers[address]?.isEmpty == true { readers[address] = nil }
+            readers[address]?.remove(reader)
+            if readers[address]?.all.isEmpty == true { readers[address] = nil }
         }
         connection.readers = [:]
     }
 
     func forgetDeletedPartitions() {
-        for (address, list) in readers where list[0].partition.isDeleted {
-            for reader in list { reader.connection.readers[address] = nil }
+        for (address, list) in readers where list.all[0].partition.isDeleted {
+            for reader in list.all { reader.connection.readers[address] = nil }
             readers[address] = nil
         }
     }
@@ -120,7 +120,9 @@ extension KafkaDoor {
     /// Partitions have more to read, or something else happened to them.
     func touchReaders(of partition: Partition) {
         guard let readers = readers[partition.address] else { return }
-        for reader in readers where reader.parkedIn == reader.connection.parked?.number { touch(reader.connection) }
+        for reader in readers.all where reader.parkedIn == reader.connection.parked?.number {
+            touch(reader.connection)
+        }
     }
 
     func touch(_ connection: DoorConnection) {

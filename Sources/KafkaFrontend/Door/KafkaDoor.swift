@@ -31,7 +31,7 @@ final class KafkaDoor: KafkaListening {
     var produces: [PendingProduce?] = []
     var freeProduces: [Int] = []
     /// Who reads a partition, or did.
-    var readers: [PartitionAddress: [FetchReader]] = [:]
+    var readers: [PartitionAddress: ReaderList] = [:]
     var parkedFetches = DeadlineHeap()
     var lastParked: UInt64 = 0
     /// Connections whose parked fetch is to be looked at.
