@@ -26,6 +26,9 @@ struct KafkaSettings: ParsableArguments {
     @Option(name: .long, help: "Memory for requests of Kafka clients that are under way, in bytes.")
     var queuedMaxRequestBytes = NetworkConfiguration().queuedBytesMax
 
+    @Option(name: .long, help: "Memory for answers that Kafka clients do not take, in bytes.")
+    var queuedMaxResponseBytes = NetworkConfiguration().queuedAnswerBytesMax
+
     @Option(name: .long, help: "Longest answer to a fetch, but for a single batch, in bytes.")
     var fetchMaxBytes = KafkaDoorOptions().fetchBytesMax
 
@@ -41,6 +44,9 @@ struct KafkaSettings: ParsableArguments {
         guard (1024...Int(Int32.max)).contains(socketRequestMaxBytes) else {
             throw ValidationError("--socket-request-max-bytes is 1024 to \(Int32.max)")
         }
+        guard queuedMaxResponseBytes >= 1 << 20 else {
+            throw ValidationError("--queued-max-response-bytes is at least 1048576")
+        }
         guard (1024...Int(Int32.max)).contains(fetchMaxBytes) else {
             throw ValidationError("--fetch-max-bytes is 1024 to \(Int32.max)")
         }
@@ -51,6 +57,7 @@ struct KafkaSettings: ParsableArguments {
         configuration.connectionsMax = connectionsMax
         configuration.requestBytesMax = socketRequestMaxBytes
         configuration.queuedBytesMax = queuedMaxRequestBytes
+        configuration.queuedAnswerBytesMax = queuedMaxResponseBytes
         configuration.isZeroCopy = zeroCopy
         configuration.threads = connections.numNetworkThreads
         configuration.connectionsMaxIdleMilliseconds = connections.connectionsMaxIdleMs

@@ -21,6 +21,7 @@ extension Serve {
             ("num.partitions", "\(kafka.numPartitions)"),
             ("socket.request.max.bytes", "\(kafka.socketRequestMaxBytes)"),
             ("queued.max.request.bytes", "\(kafka.queuedMaxRequestBytes)"),
+            ("queued.max.response.bytes", "\(kafka.queuedMaxResponseBytes)"),
             ("fetch.max.bytes", "\(kafka.fetchMaxBytes)"),
             ("zero.copy", "\(kafka.zeroCopy)"),
             ("num.network.threads", "\(kafka.connections.numNetworkThreads)"),

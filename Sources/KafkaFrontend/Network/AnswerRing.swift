@@ -1,3 +1,6 @@
+internal import KafkaProtocol
+internal import TopicLog
+
 /// The requests of a connection that have no answer yet, in their order. Answers come in any order and leave in theirs.
 struct AnswerRing {
     /// A request and, when it is there, its answer.
@@ -8,16 +11,25 @@ struct AnswerRing {
     }
 
     enum Answer {
-        /// Of the reactor.
-        case body(KafkaAnswer.Body)
-        /// Of the event loop: a whole frame; none when it is empty.
+        /// A whole frame; none when it is empty.
         case frame([UInt8])
+        /// - Parameter ranges: One for each gap.
+        case fetch(EncodedFrame, ranges: [FileRange])
+
+        var byteCount: Int {
+            switch self {
+            case .frame(let bytes): bytes.count
+            case .fetch(let frame, _): frame.bytes.count
+            }
+        }
     }
 
     private var slots: [Slot?] = []
     /// Number of the oldest request, and of the next one.
     private var first: UInt32 = 0
     private var next: UInt32 = 0
+    /// Of the answers that are here.
+    private(set) var byteCount = 0
 
     var isEmpty: Bool { first == next }
     var isFull: Bool { next &- first == UInt32(NetworkConfiguration.inFlightMax) }
@@ -34,18 +46,26 @@ struct AnswerRing {
         return number
     }
 
-    /// - Returns: false when no such request waits.
-    mutating func fill(_ number: UInt32, _ answer: Answer) -> Bool {
-        guard number &- first < next &- first, slots[Self.index(number)]?.answer == nil else { return false }
-        slots[Self.index(number)]?.answer = answer
-        return true
+    /// A request that waits for its answer.
+    func waiting(_ number: UInt32) -> Slot? {
+        guard number &- first < next &- first, let slot = slots[Self.index(number)], slot.answer == nil else {
+            return nil
+        }
+        return slot
+    }
+
+    /// Gives a request that waits its answer.
+    mutating func fill(_ number: UInt32, _ answer: Answer) {
+        slots[Self.index(number)]!.answer = answer
+        byteCount += answer.byteCount
     }
 
     /// The oldest request, when its answer is there.
-    mutating func takeReady() -> Slot? {
-        guard isReady else { return nil }
-        defer { first &+= 1 }
-        return slots[Self.index(first)].take()
+    mutating func takeReady() -> Answer? {
+        guard isReady, let answer = slots[Self.index(first)].take()?.answer else { return nil }
+        first &+= 1
+        byteCount -= answer.byteCount
+        return answer
     }
 
     /// In flight are a power of two, so that numbers may wrap.

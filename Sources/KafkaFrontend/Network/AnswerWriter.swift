@@ -14,6 +14,10 @@ final class AnswerWriter {
     private var pieces: CircularBuffer<Piece> = []
     /// Answers without ranges are gathered: one write for those of a turn.
     private var gathered = ByteBuffer()
+    /// Of the pieces that are bytes.
+    private var pieceBytes = 0
+    /// Bytes that SwiftNIO was given since it took any.
+    private(set) var handedBytes = 0
 
     private enum Piece {
         case bytes(ByteBuffer)
@@ -30,6 +34,9 @@ final class AnswerWriter {
     }
 
     var isEmpty: Bool { pieces.isEmpty && gathered.readableBytes == 0 }
+
+    /// Of what waits to be written, without what is in files.
+    var byteCount: Int { gathered.readableBytes + pieceBytes }
 
     /// Whether enough waits to be written.
     var isFull: Bool { gathered.readableBytes >= Self.readBytesMax || pieces.count >= 16 }
@@ -55,9 +62,13 @@ final class AnswerWriter {
     func write(to context: ChannelHandlerContext) throws -> Bool {
         endGathering()
         var hasWritten = false
+        if context.channel.isWritable { handedBytes = 0 }
         while context.channel.isWritable, let piece = pieces.popFirst() {
             switch piece {
-            case .bytes(let bytes): context.write(NIOAny(IOData.byteBuffer(bytes)), promise: nil)
+            case .bytes(let bytes):
+                pieceBytes -= bytes.readableBytes
+                handedBytes += bytes.readableBytes
+                context.write(NIOAny(IOData.byteBuffer(bytes)), promise: nil)
             case .range(let file, let position, let count):
                 if isZeroCopy {
                     send(file, position, count, context)
@@ -73,6 +84,7 @@ final class AnswerWriter {
     private func endGathering() {
         guard gathered.readableBytes > 0 else { return }
         pieces.append(.bytes(gathered))
+        pieceBytes += gathered.readableBytes
         gathered = ByteBuffer()
     }
 
@@ -99,6 +111,7 @@ final class AnswerWriter {
         }
         guard got > 0 else { throw NetworkError("cannot read \(file.path) at \(position): errno \(errno)") }
         counters.copiedToSendBytes.count(got)
+        handedBytes += got
         if got < count { pieces.prepend(.range(file, position + Int64(got), count - got)) }
         // At once: TLS does not say before how much waits.
         context.writeAndFlush(NIOAny(IOData.byteBuffer(buffer)), promise: nil)

@@ -44,7 +44,7 @@ extension KafkaConnection {
     ) throws(WireError) {
         let frame = try Self.frame(response, version: version, correlationID: header.correlationId)
         let number = ring.add(version: version, correlationID: header.correlationId)
-        _ = ring.fill(number, .frame(frame))
+        ring.fill(number, .frame(frame))
     }
 
     private func answerApiVersions(_ request: consuming RequestFrame) throws(WireError) {

@@ -111,7 +111,7 @@ extension KafkaConnection {
                 reply.isBare
                 ? Self.prefixed(response.authBytes)
                 : try Self.frame(response, version: reply.version, correlationID: reply.correlationID)
-            _ = ring.fill(reply.number, .frame(frame))
+            ring.fill(reply.number, .frame(frame))
         } catch {
             refuse("\(error)")
         }

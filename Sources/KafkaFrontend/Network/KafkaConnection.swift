@@ -41,6 +41,8 @@ final class KafkaConnection: ChannelDuplexHandler {
     private var inputIsClosed = false
     /// Something came: with TLS, that has been agreed on.
     private var hasReceived = false
+    /// What ``HeldBytes`` know of answers that the client does not take.
+    private var knownUnread = 0
     /// As the client calls itself; for the log.
     var clientID = ""
 
@@ -77,6 +79,7 @@ final class KafkaConnection: ChannelDuplexHandler {
         if waitsForMemory { loop.pool.cancel(number) }
         loop.keptBytes -= receiver.kept.count
         receiver.giveUp()
+        loop.unread.set(0, known: &knownUnread, of: number, on: loop)
         if isOpened { loop.add(KafkaCommand(connection: number, number: 0, version: 0, body: .closed)) }
         loop.handOver()
         context.fireChannelInactive()
@@ -197,7 +200,13 @@ final class KafkaConnection: ChannelDuplexHandler {
     /// Takes an answer in; ``settle()`` sends it.
     func take(_ answer: KafkaAnswer) {
         if case .close(let reason) = answer.body { return refuse(reason) }
-        if !ring.fill(answer.number, .body(answer.body)) {
+        if let slot = ring.waiting(answer.number) {
+            do throws(WireError) {
+                ring.fill(answer.number, try Self.encode(answer.body, for: slot))
+            } catch {
+                return refuse("\(error)")
+            }
+        } else {
             loop.log.error("an answer to no request", metadata: ["peer": "\(host)", "number": "\(answer.number)"])
         }
         if answer.throttleMilliseconds > 0 { mute(.milliseconds(Int64(answer.throttleMilliseconds))) }
@@ -228,11 +237,20 @@ final class KafkaConnection: ChannelDuplexHandler {
             if receiver.hasMore, canTakeRequest { takeKept() }
         } while !isClosing && (mustSettleAgain || ring.isReady && !writer.isFull)
         isSettling = false
+        sayWhatIsHeld()
         loop.handOver()
         if inputIsClosed, !receiver.hasMore { close() }
         guard hasPendingRead, canTakeRequest, !inputIsClosed, let context else { return }
         hasPendingRead = false
         context.read()
+    }
+
+    private func sayWhatIsHeld() {
+        guard !isClosing else { return }
+        // What SwiftNIO still has of them is little while it takes more.
+        let handed = context?.channel.isWritable == true ? 0 : writer.handedBytes
+        let unread = ring.byteCount + writer.byteCount + handed
+        loop.unread.set(unread, known: &knownUnread, of: number, on: loop)
     }
 
     private func takeKept() {
@@ -242,8 +260,13 @@ final class KafkaConnection: ChannelDuplexHandler {
     }
 
     private func send() {
-        // No more than is soon written: answers are larger as bytes.
-        while !isClosing, !writer.isFull, let slot = ring.takeReady() { encode(slot) }
+        // No more than is soon written.
+        while !isClosing, !writer.isFull, let answer = ring.takeReady() {
+            switch answer {
+            case .frame(let bytes): writer.add(bytes)
+            case .fetch(let frame, let ranges): writer.add(frame, ranges: ranges)
+            }
+        }
         guard let context, !isClosing else { return }
         if isEnding, ring.isEmpty, writer.isEmpty { return end(context) }
         guard !writer.isEmpty else { return }
@@ -265,23 +288,18 @@ final class KafkaConnection: ChannelDuplexHandler {
         context.writeAndFlush(NIOAny(IOData.byteBuffer(ByteBuffer())), promise: written)
     }
 
-    private func encode(_ slot: AnswerRing.Slot) {
-        do throws(WireError) {
-            switch slot.answer {
-            case nil, .body(.nothing), .body(.close): break
-            case .frame(let bytes): writer.add(bytes)
-            case .body(.produce(let response)):
-                writer.add(
-                    try EncodedFrame(response, version: slot.version, correlationId: slot.correlationID).bytes)
-            case .body(.fetch(let response, let ranges)):
-                writer.add(
-                    try EncodedFrame(response, version: slot.version, correlationId: slot.correlationID),
-                    ranges: ranges)
-            case .body(.response(let response)):
-                writer.add(try Self.frame(response, version: slot.version, correlationID: slot.correlationID))
-            }
-        } catch {
-            refuse("\(error)")
+    private static func encode(
+        _ body: KafkaAnswer.Body, for slot: AnswerRing.Slot
+    ) throws(WireError) -> AnswerRing.Answer {
+        switch body {
+        case .nothing, .close: .frame([])
+        case .produce(let response):
+            .frame(try EncodedFrame(response, version: slot.version, correlationId: slot.correlationID).bytes)
+        case .fetch(let response, let ranges):
+            .fetch(
+                try EncodedFrame(response, version: slot.version, correlationId: slot.correlationID), ranges: ranges)
+        case .response(let response):
+            .frame(try frame(response, version: slot.version, correlationID: slot.correlationID))
         }
     }
 

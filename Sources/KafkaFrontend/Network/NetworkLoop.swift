@@ -8,6 +8,7 @@ final class NetworkLoop: @unchecked Sendable {
     let index: Int
     let eventLoop: any EventLoop
     let pool: FramePool
+    let unread: HeldBytes
     let limits: NetworkConfiguration
     let counters = NetworkCounters()
     let log: Logger
@@ -32,6 +33,7 @@ final class NetworkLoop: @unchecked Sendable {
         self.index = index
         self.eventLoop = eventLoop
         pool = resources.pool
+        unread = resources.unread
         limits = resources.configuration
         self.queue = queue
         self.throttle = throttle

@@ -8,6 +8,8 @@ package final class NetworkResources: Sendable {
     let configuration: NetworkConfiguration
     let group: MultiThreadedEventLoopGroup
     let pool: FramePool
+    /// Answers that clients do not take.
+    let unread: HeldBytes
     /// Connections that are open now.
     let connectionCount = Atomic<Int>(0)
     private let nextConnection = Atomic<UInt64>(1)
@@ -28,6 +30,8 @@ package final class NetworkResources: Sendable {
         group = MultiThreadedEventLoopGroup(
             numberOfThreads: configuration.threads > 0 ? configuration.threads : cores)
         pool = FramePool(bytesMax: configuration.queuedBytesMax)
+        unread = HeldBytes(
+            "answers that are not taken (queued.max.response.bytes)", bytesMax: configuration.queuedAnswerBytesMax)
     }
 
     /// Ends the event loops: after the last listener.

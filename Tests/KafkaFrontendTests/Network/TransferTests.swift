@@ -174,6 +174,41 @@ import Testing
         #expect(server.waits { server.resources.pool.byteCounts.used == 0 })
     }
 
+    /// Answers that nobody takes have one bound for all: who holds most is closed, not who comes last.
+    @Test func whoTakesNoAnswersIsClosedFirst() throws {
+        let answerBytes = 32 * 32_000
+        var big = ListGroupsResponse()
+        var group = ListGroupsResponse.ListedGroup()
+        group.groupId = String(repeating: "g", count: 32_000)
+        big.groups = Array(repeating: group, count: 32)
+        let configuration = StubReactor.configuration { $0.queuedAnswerBytesMax = 20 << 20 }
+        let server = try StubReactor(configuration) { [big] command in
+            guard case .request(let request, _) = command.body else { return [] }
+            guard request is ListGroupsRequest else { return Requests.emptyAnswer(command) }
+            return [KafkaAnswer(connection: command.connection, number: command.number, body: .response(big))]
+        }
+        defer { server.stop() }
+        func ask(_ client: RawClient, _ count: Int32) throws {
+            try client.send((0..<count).flatMap { Requests.frame(16, version: 0, correlationID: $0) })
+        }
+        let greedy = try (0..<2).map { _ in try RawClient(port: server.network.boundPort, receiveBufferBytes: 65_536) }
+        let slow = try RawClient(port: server.network.boundPort, receiveBufferBytes: 65_536)
+        // The kernel takes some of it.
+        try ask(greedy[0], 16)
+        #expect(server.waits { server.resources.unread.bytes > 9 * answerBytes })
+        try ask(slow, 6)
+        try ask(greedy[1], 16)
+        #expect(server.waits { server.counter("protocol_errors") == 1 })
+        #expect(server.resources.unread.bytes <= configuration.queuedAnswerBytesMax)
+        for number in Int32(0)..<6 { #expect(try slow.receiveCorrelationID() == number) }
+        // One of the greedy is gone with part of its answers.
+        let answered = greedy.filter { client in
+            (0..<16).allSatisfy { (try? client.receiveCorrelationID()) == $0 }
+        }
+        #expect(answered.count == 1)
+        #expect(server.waits { server.resources.unread.bytes == 0 })
+    }
+
     @Test func badBatchesAreNamed() throws {
         let seen = Mutex<[ReceivedBatch]>([])
         let server = try StubReactor(StubReactor.configuration { $0.batchBytesMax = 1 << 20 }) { command in
