@@ -41,8 +41,9 @@ final class KafkaConnection: ChannelDuplexHandler {
     private var inputIsClosed = false
     /// Something came: with TLS, that has been agreed on.
     private var hasReceived = false
-    /// What ``HeldBytes`` know of answers that the client does not take.
+    /// What ``HeldBytes`` know of answers that the client does not take, and of what it sent before the end.
     private var knownUnread = 0
+    private var knownKept = 0
     /// As the client calls itself; for the log.
     var clientID = ""
 
@@ -77,8 +78,8 @@ final class KafkaConnection: ChannelDuplexHandler {
         isClosing = true
         loop.forget(self)
         if waitsForMemory { loop.pool.cancel(number) }
-        loop.keptBytes -= receiver.kept.count
         receiver.giveUp()
+        loop.kept.set(0, known: &knownKept, of: number, on: loop)
         loop.unread.set(0, known: &knownUnread, of: number, on: loop)
         if isOpened { loop.add(KafkaCommand(connection: number, number: 0, version: 0, body: .closed)) }
         loop.handOver()
@@ -160,13 +161,11 @@ final class KafkaConnection: ChannelDuplexHandler {
     }
 
     /// Keeps what cannot be handled now: mostly the rest of one read. When the peer has ended the connection, SwiftNIO
-    /// reads all that it has sent: that may be much, and has a limit for all connections of a loop.
+    /// reads all that it has sent: that may be much, and has a limit for all connections.
     private func keep(_ rest: UnsafeRawBufferPointer) {
         guard !isClosing else { return }
-        loop.keptBytes -= receiver.kept.count
         unsafe receiver.keep(rest)
-        loop.keptBytes += receiver.kept.count
-        if loop.keptBytes > NetworkLoop.keptBytesMax { refuse("too much was sent before the end") }
+        loop.kept.set(receiver.kept.count, known: &knownKept, of: number, on: loop)
     }
 
     private func needMemory(_ count: Int) {
@@ -251,11 +250,11 @@ final class KafkaConnection: ChannelDuplexHandler {
         let handed = context?.channel.isWritable == true ? 0 : writer.handedBytes
         let unread = ring.byteCount + writer.byteCount + handed
         loop.unread.set(unread, known: &knownUnread, of: number, on: loop)
+        loop.kept.set(receiver.kept.count, known: &knownKept, of: number, on: loop)
     }
 
     private func takeKept() {
         let bytes = receiver.takeKept()
-        loop.keptBytes -= bytes.count
         unsafe bytes.withUnsafeBytes { unsafe take($0) }
     }
 

@@ -18,6 +18,9 @@ package struct NetworkConfiguration: Sendable {
     /// Memory for answers that clients do not take, for all listeners together, without the first 4 KiB of each and
     /// what SwiftNIO and the kernel have of it (64 KiB there). Kafka has no such bound, but one answer per connection.
     package var queuedAnswerBytesMax = 128 << 20
+    /// What connections may have sent that is not handled yet, for all listeners together, without what is in that
+    /// memory: mostly of clients that have ended their connections.
+    var keptBytesMax = 64 << 20
     /// The largest batch that any topic takes, header included; what a topic takes the door knows.
     package var batchBytesMax = LogOptions.batchBytesCeiling
     /// A request that holds memory and is not whole for so long is given up, when nothing comes or others wait.

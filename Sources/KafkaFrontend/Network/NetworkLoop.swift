@@ -9,6 +9,7 @@ final class NetworkLoop: @unchecked Sendable {
     let eventLoop: any EventLoop
     let pool: FramePool
     let unread: HeldBytes
+    let kept: HeldBytes
     let limits: NetworkConfiguration
     let counters = NetworkCounters()
     let log: Logger
@@ -16,9 +17,6 @@ final class NetworkLoop: @unchecked Sendable {
     private(set) var connections: [UInt64: KafkaConnection] = [:]
     /// The time of the last tick: good enough for deadlines of seconds, and read for nothing.
     private(set) var now = NIODeadline.now()
-    /// Bytes that connections have received and cannot handle yet, without those in the pool.
-    var keptBytes = 0
-    static let keptBytesMax = 32 << 20
     private let queue: CommandQueue
     private let throttle: LogThrottle
     private var commands: [KafkaCommand] = []
@@ -34,6 +32,7 @@ final class NetworkLoop: @unchecked Sendable {
         self.eventLoop = eventLoop
         pool = resources.pool
         unread = resources.unread
+        kept = resources.kept
         limits = resources.configuration
         self.queue = queue
         self.throttle = throttle

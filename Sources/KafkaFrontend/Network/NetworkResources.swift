@@ -10,6 +10,8 @@ package final class NetworkResources: Sendable {
     let pool: FramePool
     /// Answers that clients do not take.
     let unread: HeldBytes
+    /// What connections have sent and is not handled yet, without what is in the pool.
+    let kept: HeldBytes
     /// Connections that are open now.
     let connectionCount = Atomic<Int>(0)
     private let nextConnection = Atomic<UInt64>(1)
@@ -32,6 +34,7 @@ package final class NetworkResources: Sendable {
         pool = FramePool(bytesMax: configuration.queuedBytesMax)
         unread = HeldBytes(
             "answers that are not taken (queued.max.response.bytes)", bytesMax: configuration.queuedAnswerBytesMax)
+        kept = HeldBytes("what was sent before the end", bytesMax: configuration.keptBytesMax)
     }
 
     /// Ends the event loops: after the last listener.

@@ -122,6 +122,38 @@ import Testing
         #expect(server.waits { server.resources.connectionCount.load(ordering: .relaxed) == 0 })
     }
 
+    /// What is kept of requests has one bound for all: who holds most is closed, not who comes last.
+    @Test func whoKeepsMostIsClosedFirst() throws {
+        let held = Mutex<[KafkaCommand]>([])
+        let configuration = StubReactor.configuration { $0.keptBytesMax = 100_000 }
+        let server = try StubReactor(configuration) { command in
+            if case .request = command.body { held.withLock { $0.append(command) } }
+            return []
+        }
+        defer { server.stop() }
+        let hoarder = try server.connect()
+        try hoarder.send((0..<2_500).flatMap { Requests.heartbeat($0) })
+        hoarder.endSending()
+        #expect(server.waits { server.resources.kept.bytes > 60_000 })
+        let hoarded = held.withLock { $0.count }
+        #expect(hoarded == 16)
+        let late = try server.connect()
+        let count = 1_500
+        try late.send((0..<Int32(count)).flatMap { Requests.heartbeat($0) })
+        late.endSending()
+        #expect(hoarder.isClosedByPeer())
+        for number in 0..<count {
+            guard server.waits(until: { held.withLock { $0.count } > hoarded + number }) else {
+                Issue.record("request \(number) did not come")
+                return
+            }
+            let answers = Requests.emptyAnswer(held.withLock { $0[hoarded + number] })
+            for loop in 0..<2 { server.network.deliver(answers, toLoop: loop) }
+        }
+        #expect(server.counter("protocol_errors") == 1)
+        #expect(server.waits { server.resources.kept.bytes == 0 })
+    }
+
     @Test func aMutedConnectionIsReadLater() throws {
         let server = try StubReactor { command in
             Requests.emptyAnswer(command).map {
