@@ -197,6 +197,23 @@ import TopicProtocol
         try bench.close()
     }
 
+    /// The broker ended when the topic was gone, and before the groups knew.
+    @Test func aStartForgetsWhatIsHeldForDeletedTopics() throws {
+        var bench = try TransactionBroker()
+        let producer = try bench.begin("x")
+        #expect(try bench.addOffsets("x", producer) == ErrorCode.none)
+        #expect(try bench.commit(producer, 5) == [.none])
+        #expect(bench.broker.isOffsetPending(group: "g", topic: "t", partition: 0))
+        bench = try bench.restarted(isClean: false) { url in
+            // Without a word to the groups.
+            let directory = try LogDirectory.open(path: url.path, options: LogOptions())
+            try directory.deleteTopic(name: "t")
+            try directory.close()
+        }
+        #expect(!bench.broker.isOffsetPending(group: "g", topic: "t", partition: 0))
+        try bench.close()
+    }
+
     /// An operator ends what no coordinator knows of.
     @Test func markersByHand() throws {
         let bench = try TransactionBroker()
