@@ -174,6 +174,58 @@ import Testing
         #expect(server.waits { server.resources.pool.byteCounts.used == 0 })
     }
 
+    /// Whoever takes no answers gets no time for the rest of a request, and is not kept for ever.
+    @Test(arguments: [true, false]) func whoTakesNoAnswersIsNotWaitedFor(hasRequest: Bool) throws {
+        let file = try FilledFile(count: 1 << 18)
+        let ranges = Array(repeating: 0..<1 << 18, count: 40)
+        let held = Mutex<[KafkaCommand]>([])
+        let configuration = StubReactor.configuration {
+            $0.requestBytesMax = 2 << 20
+            if hasRequest { $0.requestTimeoutMilliseconds = 200 } else { $0.connectionsMaxIdleMilliseconds = 200 }
+        }
+        let server = try StubReactor(configuration) { command in
+            if case .fetch = command.body { held.withLock { $0.append(command) } }
+            return []
+        }
+        defer { server.stop() }
+        let client = try RawClient(port: server.network.boundPort, receiveBufferBytes: 65_536)
+        let half = hasRequest ? Requests.produce(Requests.batch(valueBytes: 1_000_000))[..<700] : []
+        try client.send(Requests.fetch(1) + Requests.fetch(2) + half)
+        #expect(server.waits { held.withLock { $0.count } == 2 })
+        #expect(server.waits { server.resources.pool.byteCounts.used > 0 || !hasRequest })
+        // The second waits for ever: the ring is not empty.
+        let answer = held.withLock {
+            KafkaAnswer(connection: $0[0].connection, number: $0[0].number, body: file.answer(ranges))
+        }
+        for loop in 0..<2 { server.network.deliver([answer], toLoop: loop) }
+        #expect(server.waits { server.counter("timeouts") == 1 })
+        #expect(server.waits { server.resources.connectionCount.load(ordering: .relaxed) == 0 })
+        #expect(server.resources.pool.byteCounts.used == 0)
+    }
+
+    /// Who is not read from because of a quota is not late with its request.
+    @Test func whoIsMutedIsWaitedFor() throws {
+        let held = Mutex<[KafkaCommand]>([])
+        let configuration = StubReactor.configuration { $0.requestTimeoutMilliseconds = 100 }
+        let server = try StubReactor(configuration) { command in
+            if case .produce = command.body { return Requests.emptyAnswer(command) }
+            if case .request = command.body { held.withLock { $0.append(command) } }
+            return []
+        }
+        defer { server.stop() }
+        let client = try server.connect()
+        let frame = Requests.produce(Requests.batch(valueBytes: 1_000_000), correlationID: 2)
+        try client.send(Requests.heartbeat(1) + frame[..<700])
+        #expect(server.waits { server.resources.pool.byteCounts.used > 0 })
+        var answer = Requests.emptyAnswer(held.withLock { $0[0] })[0]
+        answer.throttleMilliseconds = 500
+        for loop in 0..<2 { server.network.deliver([answer], toLoop: loop) }
+        #expect(try client.receiveCorrelationID() == 1)
+        try client.send(frame[700...])
+        #expect(try client.receiveCorrelationID() == 2)
+        #expect(server.counter("timeouts") == 0)
+    }
+
     /// Answers that nobody takes have one bound for all: who holds most is closed, not who comes last.
     @Test func whoTakesNoAnswersIsClosedFirst() throws {
         let answerBytes = 32 * 32_000
