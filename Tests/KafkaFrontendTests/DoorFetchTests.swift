@@ -85,6 +85,25 @@ import TopicProtocol
         #expect(try bench.fetched(waiting).map(\.bytes.count) == [2 * size])
     }
 
+    /// Of a fetch that waits for much of many partitions, each batch has one counted again.
+    @Test func countsOnlyWhatHasGrown() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t", partitions: 40)
+        let (consumer, producer) = (bench.connect(), bench.connect())
+        let size = makeBatch().count
+        let wanted = (0..<40).map { ("t", Int32($0), Int64(0)) }
+        let request = DoorBench.fetch(wanted, maxWaitMs: 600_000, minBytes: Int32(60 * size))
+        let waiting = bench.post(consumer, 12, request)
+        bench.turn()
+        let before = bench.door.counters.partitionsLookedAt
+        for number in 0..<59 { _ = try bench.produce(producer, "t", makeBatch(), partition: Int32(number % 30)) }
+        #expect(!bench.isAnswered(waiting))
+        #expect(bench.door.counters.partitionsLookedAt - before == 59)
+        _ = try bench.produce(producer, "t", makeBatch(), partition: 39)
+        let counts = try bench.fetched(waiting).map(\.bytes.count)
+        #expect(counts == (0..<40).map { $0 == 39 ? size : $0 < 29 ? 2 * size : $0 == 29 ? size : 0 })
+    }
+
     /// It would wait for what the request has no room for.
     @Test func doesNotWaitWhereMoreIsThereThanFits() throws {
         let bench = try DoorBench()

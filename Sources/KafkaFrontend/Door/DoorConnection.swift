@@ -40,6 +40,9 @@ final class FetchReader {
     var parkedIn: UInt64 = 0
     /// The number of the last fetch that named it.
     var askedIn: UInt64 = 0
+    /// What that fetch wants of it, and what was found of that last, in bytes.
+    var wanted = FetchRequest.FetchPartition()
+    var found = 0
     /// Its index in the partition's ``ReaderList``.
     fileprivate(set) var place = 0
 

@@ -12,6 +12,12 @@ final class WaitingFetch {
     let readers: [FetchReader?]
     /// Tells it from others that were parked.
     let number: UInt64
+    /// What was found for it last; ``FetchReader/found`` says where.
+    var bytes = 0
+    /// Those of its partitions that have grown since.
+    var grown: [FetchReader] = []
+    /// Something else happened, to whatever partition.
+    var isToBeCountedAnew = false
 
     init(_ request: FetchRequest, _ call: KafkaCall, _ readers: [FetchReader?], number: UInt64) {
         self.request = request
@@ -53,6 +59,7 @@ extension KafkaDoor {
                         return close(call, "Fetch names partition \(wanted.partition) of \(name ?? "") twice")
                     }
                     reader.askedIn = lastParked
+                    reader.wanted = wanted
                 }
                 readers.append(reader)
             }
@@ -117,15 +124,23 @@ extension KafkaDoor {
 
     // MARK: Waiting
 
-    /// Partitions have more to read, or something else happened to them.
+    /// A partition has more to read.
     func touchReaders(of partition: Partition) {
         guard let readers = readers[partition.address] else { return }
-        for reader in readers.all where reader.parkedIn == reader.connection.parked?.number {
+        for reader in readers.all {
+            guard let fetch = reader.connection.parked, fetch.number == reader.parkedIn else { continue }
+            fetch.grown.append(reader)
             touch(reader.connection)
         }
     }
 
-    func touch(_ connection: DoorConnection) {
+    /// Something happened to partitions that a connection may wait for.
+    func touchAll(of connection: DoorConnection) {
+        connection.parked?.isToBeCountedAnew = true
+        touch(connection)
+    }
+
+    private func touch(_ connection: DoorConnection) {
         guard connection.parked != nil, !connection.isTouched else { return }
         connection.isTouched = true
         touched.append(connection)
@@ -134,10 +149,33 @@ extension KafkaDoor {
     func answerTouchedFetches() {
         for connection in touched {
             connection.isTouched = false
-            guard let fetch = connection.parked else { continue }
-            if answerIfEnough(fetch, mustAnswer: false) { connection.parked = nil }
+            guard let fetch = connection.parked, fetch.isToBeCountedAnew || hasEnoughNow(fetch) else { continue }
+            if answerIfEnough(fetch, mustAnswer: !fetch.isToBeCountedAnew) { connection.parked = nil }
+            fetch.isToBeCountedAnew = false
         }
         touched.removeAll(keepingCapacity: true)
+    }
+
+    /// Whether a parked fetch is to be answered: counts again what has grown, and nothing else.
+    private func hasEnoughNow(_ fetch: WaitingFetch) -> Bool {
+        defer { fetch.grown.removeAll(keepingCapacity: true) }
+        let isReadCommitted = fetch.request.isolationLevel == 1
+        let bytesMax = min(Int(fetch.request.maxBytes), options.fetchBytesMax)
+        for reader in fetch.grown {
+            fetch.bytes -= reader.found
+            reader.found = 0
+            var data = FetchResponse.PartitionData()
+            let room = min(Int(reader.wanted.partitionMaxBytes), bytesMax - fetch.bytes)
+            if let range = read(
+                reader, reader.wanted, room, isFirst: fetch.bytes == 0, isReadCommitted: isReadCommitted, &data)
+            {
+                reader.found = range.count
+                fetch.bytes += range.count
+                if reader.cursor.offset.rawValue < data.lastStableOffset { return true }
+            }
+            if data.errorCode != .none { return true }
+        }
+        return fetch.bytes >= Int(fetch.request.minBytes)
     }
 
     func answerOverdueFetches() {
@@ -181,11 +219,13 @@ extension KafkaDoor {
                 data.records = Records(count: 0)
                 if isReadCommitted { data.abortedTransactions = [] }
                 if let reader = fetch.readers[index] {
+                    reader.found = 0
                     let room = min(Int(wanted.partitionMaxBytes), bytesMax - bytes)
                     if let range = read(
                         reader, wanted, room, isFirst: ranges.isEmpty, isReadCommitted: isReadCommitted, &data)
                     {
                         data.records = Records(count: range.count)
+                        reader.found = range.count
                         bytes += range.count
                         ranges.append(range)
                         // Where there is more than fits, or than the segment has, nothing is to be waited for.
@@ -204,6 +244,8 @@ extension KafkaDoor {
             }
             response.responses.append(result)
         }
+        fetch.bytes = bytes
+        fetch.grown.removeAll(keepingCapacity: true)
         guard mustAnswer || bytes >= Int(request.minBytes) else { return false }
         counters.fetchedBytes += bytes
         let throttle = charge(fetch.call, bytes, \.consume)
@@ -226,6 +268,7 @@ extension KafkaDoor {
         _ reader: FetchReader, _ wanted: FetchRequest.FetchPartition, _ room: Int, isFirst: Bool,
         isReadCommitted: Bool, _ data: inout FetchResponse.PartitionData
     ) -> FileRange? {
+        counters.partitionsLookedAt += 1
         let partition = reader.partition
         guard !partition.isDeleted else {
             data.errorCode = .unknownTopicOrPartition

@@ -99,7 +99,7 @@ final class KafkaDoor: KafkaListening {
     }
 
     func lookAtAllSubscriptions() {
-        for connection in connections.values { touch(connection) }
+        for connection in connections.values { touchAll(of: connection) }
         forgetDeletedPartitions()
     }
 
@@ -277,12 +277,14 @@ struct KafkaDoorCounters {
     var fetches = 0
     var parkedFetches = 0
     var fetchedBytes = 0
+    /// For fetches.
+    var partitionsLookedAt = 0
 
     var all: [(name: String, count: Int)] {
         [
             ("connections", connections), ("requests", requests), ("batches", batches),
             ("refusedBatches", refusedBatches), ("fetches", fetches), ("parkedFetches", parkedFetches),
-            ("fetchedBytes", fetchedBytes),
+            ("fetchedBytes", fetchedBytes), ("partitionsLookedAt", partitionsLookedAt),
         ]
     }
 }
