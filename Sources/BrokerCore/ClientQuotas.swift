@@ -24,6 +24,8 @@ package struct QuotaLimits: Sendable {
 package final class ClientQuotas {
     private let limits: QuotaLimits
     private var clients: [String: ClientQuota] = [:]
+    /// By the seat's name.
+    private var seats: [String: ClientQuota] = [:]
     /// When those that owe nothing may be looked for again: not for each connection.
     private var nextSweep: UInt64 = 0
     /// Clients that are remembered; beyond it those that owe nothing are forgotten. When all owe something, those that
@@ -39,19 +41,31 @@ package final class ClientQuotas {
     /// - Parameter now: Nanoseconds of a monotonic clock.
     package func client(_ id: String, now: UInt64) -> ClientQuota? {
         if let known = clients[id] { return known }
-        let own = limits.own[id]
-        let produce = own?.produce ?? limits.standard.produce
-        let consume = own?.consume ?? limits.standard.consume
-        guard produce != nil || consume != nil else { return nil }
+        guard let quota = makeQuota(id) else { return nil }
         if clients.count >= Self.clientsMax, now >= nextSweep {
             // One that is still connected and owes nothing loses at most its burst.
             clients = clients.filter { !$0.value.owesNothing(now: now) }
             nextSweep = now + 1_000_000_000
         }
-        if clients.count >= Self.clientsMax, own == nil, !id.isEmpty { return client("", now: now) }
-        let quota = ClientQuota(produce: produce.map { ByteRate($0) }, consume: consume.map { ByteRate($0) })
+        if clients.count >= Self.clientsMax, limits.own[id] == nil, !id.isEmpty { return client("", now: now) }
         clients[id] = quota
         return quota
+    }
+
+    /// The account of a seat. Its rates are those of the client id of this name, but no client id leads to it.
+    package func seat(_ name: String) -> ClientQuota? {
+        if let known = seats[name] { return known }
+        let quota = makeQuota(name)
+        seats[name] = quota
+        return quota
+    }
+
+    private func makeQuota(_ id: String) -> ClientQuota? {
+        let own = limits.own[id]
+        let produce = own?.produce ?? limits.standard.produce
+        let consume = own?.consume ?? limits.standard.consume
+        guard produce != nil || consume != nil else { return nil }
+        return ClientQuota(produce: produce.map { ByteRate($0) }, consume: consume.map { ByteRate($0) })
     }
 }
 

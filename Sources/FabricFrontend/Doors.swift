@@ -32,6 +32,23 @@ package enum Doors {
             memory: try makeArena(byteCount: arenaBytes), limits: limits, log: log)
     }
 
+    /// Listens at a node's seats. No seat's clients take connections away from another seat: there are enough for all.
+    package static func seats(
+        _ seats: Seats, number: Int, broker: Broker, limits: DoorLimits, arenaBytes: Int, log: Logger
+    ) throws(FabricError) -> any CountedDoor {
+        var limits = limits
+        limits.connectionsMax = seats.totalConnectionsMax
+        var configuration = configuration(limits)
+        // With room for some that are told that there is none.
+        configuration.connectionsPerListenerMax = seats.connectionsMax + 4
+        configuration.connectionsMax = seats.count * configuration.connectionsPerListenerMax
+        let fabric = try SharedMemoryFabric(configuration: configuration)
+        try seats.listen(fabric)
+        return try FabricDoor(
+            fabric: fabric, address: seats.address, number: number, broker: broker,
+            memory: try makeArena(byteCount: arenaBytes), limits: limits, seats: seats, log: log)
+    }
+
     /// Listens at an address of an RDMA device.
     package static func verbs(
         host: String, port: UInt16, number: Int, broker: Broker, limits: DoorLimits, arenaBytes: Int, log: Logger

@@ -9,6 +9,11 @@ extension FabricDoor {
             let text = "the connection speaks version \(session.version), groups need 2: update the client"
             return answer(session, id, BrokerError(.unsupportedVersion, text))
         }
+        var request = request
+        if let seat = session.seat, case .join(var join) = request {
+            join.clientID = seat
+            request = .join(join)
+        }
         broker.handle(
             request, from: ProduceOrigin(door: number, session: session.number, requestID: id), host: session.peer,
             now: monotonicNanoseconds())

@@ -16,6 +16,8 @@ final class FabricDoor<F: Fabric> {
     let broker: Broker
     let log: Logger
     let limits: DoorLimits
+    /// Nil when clients say who they are.
+    let seats: Seats?
     let memory: MemoryBlock
     let region: RegionID
     var landing: LandingArena
@@ -74,7 +76,8 @@ final class FabricDoor<F: Fabric> {
     static var arenaStart: Int { headersStart + headersBytes }
 
     init(
-        fabric: F, address: String, number: Int, broker: Broker, memory: MemoryBlock, limits: DoorLimits, log: Logger
+        fabric: F, address: String, number: Int, broker: Broker, memory: MemoryBlock, limits: DoorLimits,
+        seats: Seats? = nil, log: Logger
     ) throws(FabricError) {
         self.fabric = fabric
         self.address = address
@@ -82,6 +85,7 @@ final class FabricDoor<F: Fabric> {
         self.broker = broker
         self.log = log
         self.limits = limits
+        self.seats = seats
         self.memory = memory
         region = try fabric.register(memory, access: .none)
         let unit = LandingArena.batchUnitBytes
@@ -169,11 +173,15 @@ final class FabricDoor<F: Fabric> {
     }
 
     private func admit(_ id: ConnectionID) {
-        let peer = fabric.peerDescription(of: id)
+        let seat = seats.map { _ in Seats.name(fabric.listener(of: id)) }
+        let peer = (seat.map { "\($0), " } ?? "") + fabric.peerDescription(of: id)
         let hello = fabric.privateData(of: id)
         var answer = Handshake.answer(hello: hello)
         if sessions.count >= limits.connectionsMax, case .success = answer {
             answer = .failure(.init(error: .limitReached, text: "full at \(sessions.count) (--max-connections)"))
+        }
+        if let seats, case .success = answer, order.count(where: { $0.seat == seat }) >= seats.connectionsMax {
+            answer = .failure(.init(error: .limitReached, text: "full (--max-connections-per-seat)"))
         }
         switch answer {
         case .failure(let refusal):
@@ -189,9 +197,10 @@ final class FabricDoor<F: Fabric> {
                 log.error("cannot accept a connection", metadata: ["peer": "\(peer)", "why": "\(error)"])
                 return
             }
+            let quotas = broker.quotas
             let session = Session(
-                connection: id, number: nextSession, peer: peer, version: version,
-                quota: broker.quotas.client(Handshake.clientID(hello: hello), now: now))
+                connection: id, number: nextSession, peer: peer, seat: seat, version: version,
+                quota: seat.map { quotas.seat($0) } ?? quotas.client(Handshake.clientID(hello: hello), now: now))
             nextSession += 1
             sessions[id] = session
             sessionsByNumber[session.number] = session

@@ -9,6 +9,8 @@ final class Session {
     /// Names the session to the broker core.
     let number: UInt64
     let peer: String
+    /// The seat that it came to, where a door has seats: who it is, whatever it says.
+    let seat: String?
     /// Of the protocol.
     let version: UInt16
     /// The request that is coming in fragments.
@@ -59,7 +61,11 @@ final class Session {
         ready.append(subscription)
     }
 
-    init(connection: ConnectionID, number: UInt64, peer: String, version: UInt16, quota: ClientQuota? = nil) {
+    init(
+        connection: ConnectionID, number: UInt64, peer: String, seat: String? = nil, version: UInt16,
+        quota: ClientQuota? = nil
+    ) {
+        self.seat = seat
         self.quota = quota
         self.version = version
         self.connection = connection

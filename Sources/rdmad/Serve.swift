@@ -82,6 +82,7 @@ struct Serve: ParsableCommand {
     @Option(name: .long, help: "How long compaction keeps a tombstone, in milliseconds.")
     var logCleanerDeleteRetentionMs: Int64 = 24 * 3_600_000
 
+    @OptionGroup(title: "Seats") var seats: SeatSettings
     @OptionGroup(title: "Consumer groups") var groups: GroupSettings
     @OptionGroup(title: "Kafka clients") var kafka: KafkaSettings
     @OptionGroup(title: "Transactions") var transactions: TransactionSettings
@@ -146,7 +147,8 @@ struct Serve: ParsableCommand {
         }
         report(directory.recoveryReport, to: log)
 
-        let addresses = try listen.isEmpty ? defaultAddresses(log) : listen.map { ($0, try ListenAddress($0), true) }
+        var addresses = try listen.isEmpty ? defaultAddresses(log) : listen.map { ($0, try ListenAddress($0), true) }
+        if let seats = seats.options { addresses.append(("the seats", .seats(seats), true)) }
         let broker = Broker(
             directory: directory, flusher: flusher, compactor: compactor, directoryThread: directoryThread,
             doors: addresses.count,
@@ -208,6 +210,9 @@ struct Serve: ParsableCommand {
         case .sharedMemory(let path):
             try Doors.sharedMemory(
                 path: path, number: number, broker: broker, limits: limits, arenaBytes: arenaBytes, log: log)
+        case .seats(let seats):
+            try Doors.seats(
+                seats, number: number, broker: broker, limits: limits, arenaBytes: arenaBytes, log: log)
         case .rdma(let host, let port):
             try Doors.verbs(
                 host: host, port: port, number: number, broker: broker, limits: limits, arenaBytes: arenaBytes, log: log
@@ -251,6 +256,7 @@ struct Serve: ParsableCommand {
 /// Where to listen.
 enum ListenAddress {
     case sharedMemory(path: String)
+    case seats(Seats)
     case rdma(host: String, port: UInt16)
     case kafka(KafkaAddress)
 

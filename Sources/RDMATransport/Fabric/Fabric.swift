@@ -48,6 +48,9 @@ package protocol Fabric: AnyObject {
     /// Who the peer is, for logs: an address, or a process and user.
     func peerDescription(of connection: ConnectionID) -> String
 
+    /// By which of our listeners the peer came, counted in the order in which they were opened.
+    func listener(of connection: ConnectionID) -> Int
+
     /// Begins an orderly end: outstanding transfers complete (perhaps as `.flushed`), then `.disconnected` follows.
     func disconnect(_ connection: ConnectionID)
 
@@ -97,6 +100,8 @@ package protocol Fabric: AnyObject {
 
 extension Fabric {
     package var lastError: FabricError? { nil }
+    /// Most have one.
+    package func listener(of connection: ConnectionID) -> Int { 0 }
     /// For who waits for everything.
     package func prepareToSleep() -> Bool { prepareToSleep(awaitingWrites: true) }
 }

@@ -8,6 +8,8 @@ package struct FabricConfiguration: Sendable {
     package var postedMax = 128
     /// Connections at once.
     package var connectionsMax = 1024
+    /// Of them, by one listener (shared memory only).
+    package var connectionsPerListenerMax = Int.max
     /// Memory that one peer may share with us, in bytes (shared memory only).
     package var peerMemoryBytesMax: UInt64 = 1 << 30
     /// Regions that one peer may share with us (shared memory only).

@@ -15,6 +15,8 @@ import Glibc
 
     let id: ConnectionID
     let socket: Int32
+    /// By which of our listeners it came; nil when we connected.
+    let listener: Int?
     var state: State
     var privateData: [UInt8] = []
     private(set) var peerDescription = "unknown peer"
@@ -25,9 +27,10 @@ import Glibc
     private var peerMemory: [MemoryBlock] = []
     private var peerMemoryBytes: UInt64 = 0
 
-    init(id: ConnectionID, socket: Int32, state: State) {
+    init(id: ConnectionID, socket: Int32, state: State, listener: Int? = nil) {
         self.id = id
         self.socket = socket
+        self.listener = listener
         self.state = state
         var pid: Int32 = 0
         var uid: UInt32 = 0

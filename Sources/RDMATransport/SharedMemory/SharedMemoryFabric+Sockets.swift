@@ -23,8 +23,8 @@ extension SharedMemoryFabric {
             unsafe lanes.pointee.socketsDue = 0
             for index in 0..<Int(count) {
                 let tag = unsafe clinux_epoll_tag(ready.baseAddress! + index)
-                if tag == Self.listenerTag {
-                    acceptSockets()
+                if tag > Self.listenerTag(listeners.count) {
+                    acceptSockets(Int(.max - tag))
                     continue
                 }
                 let id = ConnectionID(index: UInt32(truncatingIfNeeded: tag), generation: UInt32(tag >> 32))
@@ -40,7 +40,8 @@ extension SharedMemoryFabric {
         refused.removeAll()
     }
 
-    private func acceptSockets() {
+    private func acceptSockets(_ number: Int) {
+        let listener = listeners[number].descriptor
         for _ in 0..<64 {
             let descriptor = clinux_accept(listener)
             guard descriptor >= 0 else {
@@ -51,25 +52,42 @@ extension SharedMemoryFabric {
                 spareDescriptor = unsafe clinux_open("/dev/null", O_RDONLY | O_CLOEXEC, 0)
                 continue
             }
-            // Those that never said hello make room for those that may.
-            if connections.isFull, let silent = connections.first(where: { $0.state == .greeting }) { bury(silent) }
-            if case .some(.some) = try? adopt(descriptor, state: .greeting) { continue }
+            // Those that never said hello make room for those that may. A listener with its full share takes it from
+            // its own.
+            let hasItsShare = hasItsShare(number)
+            if hasItsShare || connections.isFull,
+                let silent = connections.first(where: {
+                    $0.state == .greeting && (!hasItsShare || $0.listener == number)
+                })
+            {
+                bury(silent)
+            }
+            if !self.hasItsShare(number),
+                case .some(.some) = try? adopt(descriptor, state: .greeting, listener: number)
+            {
+                continue
+            }
             _ = SocketPacket.reject(failure: 1, privateData: []).send(to: descriptor)
             close(descriptor)
         }
     }
 
+    private func hasItsShare(_ number: Int) -> Bool {
+        listeners[number].connectionCount >= configuration.connectionsPerListenerMax
+    }
+
     /// Makes a connection of a socket; nil (the socket still open) when the table is full.
     func adopt(
-        _ descriptor: Int32, state: SharedMemoryConnection.State
+        _ descriptor: Int32, state: SharedMemoryConnection.State, listener: Int? = nil
     ) throws(FabricError) -> SharedMemoryConnection? {
         let connection = try connections.insert { id in
-            SharedMemoryConnection(id: id, socket: descriptor, state: state)
+            SharedMemoryConnection(id: id, socket: descriptor, state: state, listener: listener)
         }
         guard let connection else {
             if state == .requested { close(descriptor) }
             return nil
         }
+        if let listener { listeners[listener].connectionCount += 1 }
         let tag = UInt64(connection.id.generation) << 32 | UInt64(connection.id.index)
         _ = clinux_epoll_add(pollDescriptor, descriptor, tag, UInt32(EPOLLIN.rawValue))
         return connection
@@ -177,7 +195,8 @@ extension SharedMemoryFabric {
         }
         switch connection.state {
         case .established: unsafe lanes.pointee.pending.append(.disconnected(id, reason))
-        case .requested where listener < 0: unsafe lanes.pointee.pending.append(.rejected(id, .unreachable))
+        case .requested where connection.listener == nil:
+            unsafe lanes.pointee.pending.append(.rejected(id, .unreachable))
         case .requested: unsafe lanes.pointee.pending.append(.disconnected(id, reason))
         default: break
         }
@@ -210,7 +229,9 @@ extension SharedMemoryFabric {
     /// Forgets a dead connection.
     func remove(_ connection: SharedMemoryConnection) {
         if let lane = unsafe connection.lane { unsafe lanes.pointee.table.remove(lane) }
+        guard connections[connection.id] != nil else { return }
         connections.remove(connection.id)
+        if let listener = connection.listener { listeners[listener].connectionCount -= 1 }
     }
 
     static func makeSocket() throws(FabricError) -> Int32 {

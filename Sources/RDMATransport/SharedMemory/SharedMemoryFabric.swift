@@ -19,11 +19,17 @@ import Glibc
     private var registered: [RegionID: MemoryBlock] = [:]
     /// Reported as rejected; kept until the next poll, for their private data.
     var refused: [SharedMemoryConnection] = []
-    var listener: Int32 = -1
-    private var listenerPath: String?
+    var listeners: [Listener] = []
     /// Given up for a moment when the descriptor table is full, so that the connection can be taken and closed.
     var spareDescriptor: Int32
-    static let listenerTag = UInt64.max
+
+    /// A socket that peers connect to. All are in one poll set: idle ones cost nothing.
+    struct Listener {
+        let descriptor: Int32
+        let path: String
+        /// Connections that came by it and are not gone, in any state.
+        var connectionCount = 0
+    }
 
     package init(configuration: FabricConfiguration) throws(FabricError) {
         self.configuration = configuration
@@ -51,9 +57,9 @@ import Glibc
 
     // MARK: Connecting
 
-    /// Listens on a Unix socket. A socket file that nobody listens on any more is replaced.
-    package func listen(path: String) throws(FabricError) {
-        precondition(listener < 0, "listens already")
+    /// Listens on a Unix socket, one more with each call. A socket file that nobody listens on any more is replaced.
+    /// - Parameter mode: Permissions of the socket file; nil for what the umask leaves.
+    package func listen(path: String, mode: UInt32? = nil) throws(FabricError) {
         var address = sockaddr_un()
         let length = try Self.fill(&address, path: path)
         let descriptor = try Self.makeSocket()
@@ -69,16 +75,20 @@ import Glibc
             }
             outcome = unsafe Self.withSocketAddress(&address) { unsafe bind(descriptor, $0, length) }
         }
+        let tag = Self.listenerTag(listeners.count)
         guard outcome == 0, Glibc.listen(descriptor, 128) == 0,
-            clinux_epoll_add(pollDescriptor, descriptor, Self.listenerTag, UInt32(EPOLLIN.rawValue)) == 0
+            unsafe mode == nil || chmod(path, mode_t(mode!)) == 0,
+            clinux_epoll_add(pollDescriptor, descriptor, tag, UInt32(EPOLLIN.rawValue)) == 0
         else {
             let number = errno
             close(descriptor)
             throw FabricError(.address, operation: "bind", errorNumber: number, "cannot listen on \(path)")
         }
-        listener = descriptor
-        listenerPath = path
+        listeners.append(Listener(descriptor: descriptor, path: path))
     }
+
+    /// What epoll gives back for a listener: no connection has such a large index.
+    static func listenerTag(_ number: Int) -> UInt64 { .max - UInt64(number) }
 
     /// Asks the listener at `path` for a connection; `.established` or `.rejected` follows.
     package func connect(path: String, privateData: [UInt8]) throws(FabricError) -> ConnectionID {
@@ -141,6 +151,8 @@ import Glibc
 
     package func privateData(of id: ConnectionID) -> [UInt8] { connections[id]?.privateData ?? [] }
 
+    package func listener(of id: ConnectionID) -> Int { connections[id]?.listener ?? 0 }
+
     package func peerDescription(of id: ConnectionID) -> String { connections[id]?.peerDescription ?? "gone" }
 
     /// Connections in any state, those included whose messages are still held.
@@ -193,11 +205,11 @@ import Glibc
     package func shutdown() {
         for connection in connections.all where connection.state != .dead { end(connection.id, .closed) }
         for connection in connections.all { remove(connection) }
-        if listener >= 0 {
-            close(listener)
-            listener = -1
-            if let listenerPath { unsafe unlink(listenerPath) }
+        for listener in listeners {
+            close(listener.descriptor)
+            unsafe unlink(listener.path)
         }
+        listeners = []
         for region in registered.keys { unsafe lanes.pointee.regions.remove(region) }
         registered = [:]
     }
