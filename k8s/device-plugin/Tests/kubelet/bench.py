@@ -98,6 +98,13 @@ class Bench:
         self.node.add_mellanox('mlx5_0', '0000:3b:00.0', 'ens1', numa=0, root_port='0000:3a:00.0')
         self.node.add_mellanox('mlx5_1', '0000:af:00.0', 'ens2', numa=1, root_port='0000:ae:00.0')
 
+    def make_seat(self, number):
+        """As the node's rdmad does: a directory for each seat, a socket in it."""
+        directory = os.path.join(self.seats, f'seat-{number}')
+        os.makedirs(directory)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(os.path.join(directory, 'rdmad.sock'))
+
     # The plugin
 
     def write_config(self, *resources, text=None):

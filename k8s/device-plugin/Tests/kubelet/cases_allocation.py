@@ -161,13 +161,15 @@ def the_answer_says_what_it_is(b):
 @case(12)
 def a_seat_is_a_directory(b):
     kubelet = b.kubelet().start()
+    for number in range(3):
+        b.make_seat(number)
     b.start({'name': SEAT, 'seats': 3})
     kubelet.wait_count(SEAT, 3)
     assert kubelet.ids(SEAT) == ['seat-0', 'seat-1', 'seat-2'], kubelet.ids(SEAT)
     answer = kubelet.call_allocate(SEAT, ['seat-1'])
     [mount] = answer.mounts
     assert (mount.container_path, mount.host_path) == ('/run/rdmad', os.path.join(b.seats, 'seat-1')), mount
-    assert not mount.read_only, 'connecting to a socket needs to write to it'
+    assert mount.read_only, 'connecting needs no writing, and a root pod could remove the socket'
     assert not answer.devices and not answer.cdi_devices, 'a seat needs no device'
     assert answer.envs['RDMAD_BROKER'] == 'shm:///run/rdmad/rdmad.sock', answer.envs
     assert answer.envs['RDMAD_SEAT'] == 'seat-1', answer.envs

@@ -157,7 +157,7 @@ def the_first_and_the_last_hca(b):
     assert b.plugin.alive()
 
 
-@case(11, controls=['negative-numa'])
+@case(11, controls=['negative-numa', 'no-topology'])
 def topology_only_where_it_is_known(b):
     b.node.add_mellanox('mlx5_0', '0000:3b:00.0', 'ens1', numa=0)
     b.node.add_mellanox('mlx5_1', '0000:af:00.0', 'ens2', numa=1)

@@ -35,6 +35,7 @@ BUGS = {
     'one-shot': 'looks for devices at its start only',
     'every-node': 'gives every device to everybody',
     'random-preference': 'prefers by chance',
+    'no-topology': 'says nothing of NUMA nodes',
     'negative-numa': 'says NUMA node -1',
     'allocate-anything': 'allocates what does not exist',
     'late-cdi': 'writes the CDI spec a second after the list',
@@ -131,7 +132,7 @@ class Plugin(services.DevicePluginServicer):
                     message = pb.ListAndWatchResponse()
                     for name, (_, _, well, numa) in now.items():
                         device = message.devices.add(id=name, health=HEALTHY if well else UNHEALTHY)
-                        if numa >= 0 or self.bug == 'negative-numa':
+                        if self.bug != 'no-topology' and (numa >= 0 or self.bug == 'negative-numa'):
                             device.topology.nodes.add(id=numa)
                     yield message
                     if self.bug == 'late-cdi':

@@ -72,7 +72,8 @@ class FakeNode:
     def make_node(self, name):
         path = os.path.join(self.dev, 'infiniband', name)
         if os.geteuid() == 0:
-            os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+            os.mknod(path, stat.S_IFCHR, os.makedev(1, 3))
+            os.chmod(path, 0o666)
         else:
             with open(path, 'w'):
                 pass

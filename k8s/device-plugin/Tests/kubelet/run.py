@@ -17,7 +17,8 @@ import traceback
 
 TIME_LIMIT = 150
 HERE = os.path.dirname(os.path.abspath(__file__))
-MODULES = ('cases_registration', 'cases_devices', 'cases_allocation', 'cases_config', 'cases_operation')
+MODULES = ('cases_registration', 'cases_devices', 'cases_allocation', 'cases_config', 'cases_operation',
+           'cases_runtime')
 
 
 def cases():
