@@ -261,6 +261,7 @@ stop_node() {
   fi
   for pid in $plugin_pid $rdmad_pid; do { kill -9 "$pid" && wait "$pid"; } 2>/dev/null; done
   # Deepest first.
-  while read -r mount; do umount -l "$mount"; done < <(awk '{ print $2 }' /proc/mounts | grep -E "^($work|$kubelet_root)(/|$)" | sort -r)
+  while read -r mount; do umount -l "$mount"; done < <(awk '{ print $2 }' /proc/mounts | grep -E "^($work|$kubelet_root|/dev/infiniband)(/|$)" | sort -r)
+  rmdir /dev/infiniband 2>/dev/null
   rm -rf --one-file-system "$work"
 }

@@ -18,12 +18,13 @@ HCA = 'rdmad.dev/hca'
 CASES = []
 
 
-def case(row, controls=(), honest=True, alone=False):
+def case(row, controls=(), honest=True, alone=False, shown_by=None):
     """A test of a row of the acceptance list (0: of none). Each control is a fault of control_plugin.py that must make it
-    fail; without one that plugin must pass, unless `honest` is False."""
+    fail; without one that plugin must pass, unless `honest` is False. With `shown_by` it is a test of the peer, and that
+    fault shows what it does."""
     def declare(function):
         CASES.append({'name': f'row_{row:02d}_{function.__name__}', 'run': function, 'controls': controls,
-                      'honest': bool(controls) and honest, 'alone': alone})
+                      'honest': bool(controls) and honest, 'alone': alone, 'shown_by': shown_by})
         return function
     return declare
 

@@ -190,6 +190,8 @@ def the_config_changes_as_a_configmap_does(b):
 def resources_come_and_go_with_the_config(b):
     b.two_hcas()
     kubelet = b.kubelet(grace_seconds=1).start()
+    for number in range(5):
+        b.make_seat(number)
     b.start()
     kubelet.wait_count(HCA, 8)
     b.write_config(b.resource(), b.resource('rdmad.dev/second', 1), {'name': 'rdmad.dev/client', 'seats': 5})

@@ -72,7 +72,7 @@ def without_privileges(b):
 @case(19, controls=['always-well'])
 def healthz_is_honest(b):
     b.two_hcas()
-    b.start()
+    b.start(unhealthy_after='2')
     until(lambda: b.get('/healthz')[0] == 200, 10, 'without a kubelet it is well')
     kubelet = b.kubelet().start()
     kubelet.wait_count(HCA, 8)
@@ -83,7 +83,7 @@ def healthz_is_honest(b):
     kubelet.stop()
     kubelet.on_register = refuse
     kubelet.start()
-    until(lambda: b.get('/healthz')[0] == 503, 40, 'with a kubelet and no stream it is not well')
+    until(lambda: b.get('/healthz')[0] == 503, 10, 'with a kubelet and no stream it is not well')
     kubelet.on_register = lambda request: None
     kubelet.wait_count(HCA, 8, seconds=35)
     until(lambda: b.get('/healthz')[0] == 200, 5, 'well again')

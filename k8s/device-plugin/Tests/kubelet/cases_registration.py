@@ -193,15 +193,24 @@ def old_stream_ends_before_the_new_registration(b):
         assert order == ['end', 'register', 'stream'], order
 
 
-@case(4, controls=['late-end'])
+@case(4, shown_by='late-end')
 def kubelet_has_the_trap(b):
-    """Of the peer: the late end of an old stream takes the new registration with it, for good."""
-    if b.control != 'late-end':
-        return                  # a plugin without the fault has nothing to show here
-    kubelet = begin(b)
-    os.unlink(os.path.join(kubelet.directory, b.own_sockets()[0]))
-    kubelet.wait(lambda: kubelet.count(HCA)[1] == 0, 5, 'allocatable falls to 0')
-    raise AssertionError('fell into the trap, as it should')
+    """The late end of an old stream takes the new registration with it, for good; in 1.20 it did not."""
+    b.two_hcas()
+    for style in ('1.20', '1.36'):
+        kubelet = b.kubelet(style=style).start()
+        b.start()
+        kubelet.wait_count(HCA, COUNT)
+        since = len(kubelet.events)
+        os.unlink(os.path.join(kubelet.directory, b.own_sockets()[0]))
+        if style == '1.20':
+            kubelet.wait(lambda k=kubelet, s=since: k.seen('disconnected', HCA, s), 5, 'the old stream ends')
+            assert kubelet.count(HCA) == (COUNT, COUNT), kubelet.count(HCA)
+        else:
+            kubelet.wait(lambda k=kubelet: k.count(HCA) == (COUNT, 0), 5, 'allocatable falls to 0')
+        assert kubelet.overlaps()
+        b.plugin.end()
+        kubelet.stop()
 
 
 @case(5, controls=['no-socket-check'])

@@ -23,6 +23,10 @@ def podman(b, *arguments, devices=()):
                '--ulimit', 'nofile=4096:4096', '--ulimit', 'nproc=4096:4096', '--cap-drop', 'ALL',
                '--security-opt', 'no-new-privileges', *[p for d in devices for p in ('--device', d)],
                '--rootfs', root, '/bin/sh', '-c', ' '.join(arguments)]
+    # The runtime looks in /dev, whatever the plugin's --dev-root: in this namespace the fake nodes are there.
+    command = ['unshare', '--mount', 'sh', '-c', 'mount --bind "$1" /dev/infiniband && shift && exec "$@"', 'sh',
+               os.path.join(b.node.dev, 'infiniband'), *command]
+    os.makedirs('/dev/infiniband', exist_ok=True)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -53,6 +57,8 @@ def podman_injects_the_spec(b):
         status, out = podman(b, 'true', devices=[f'{kind}=mlx5_9'])
         assert status != 0 and 'mlx5_9' in out, out
     finally:
+        if not os.listdir('/dev/infiniband'):
+            os.rmdir('/dev/infiniband')
         if b.plugin is not None:
             b.plugin.end()
         for name in set(os.listdir(CDI)) - before:

@@ -81,6 +81,8 @@ class Plugin(services.DevicePluginServicer):
         found = {}
         verbs = {}
         for name in os.listdir(os.path.join(self.options.sysfs_root, 'class/infiniband_verbs')):
+            if not name.startswith('uverbs'):
+                continue
             verbs[self.read('class/infiniband_verbs', name, 'ibdev')] = name
         for name in sorted(os.listdir(os.path.join(self.options.sysfs_root, 'class/infiniband'))):
             globs = [g for s in self.resource['selectors'] for g in s.get('rdmaDevices', ['*'])]
@@ -320,7 +322,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('command', choices=['run'])
     for option in ('config', 'kubelet-root', 'sysfs-root', 'dev-root', 'cdi', 'cdi-dir', 'seat-directory',
-                   'metrics-address', 'poll-interval', 'log-level', 'log-format'):
+                   'metrics-address', 'poll-interval', 'unhealthy-after', 'log-level', 'log-format'):
         parser.add_argument('--' + option)
     parser.add_argument('--bug', choices=sorted(BUGS))
     plugin = Plugin(parser.parse_args())

@@ -21,6 +21,8 @@ class FakeNode:
                           *(os.path.join(self.sys, 'class', c)
                             for c in ('infiniband', 'infiniband_verbs', 'infiniband_mad', 'net', 'misc'))):
             os.makedirs(directory)
+        for kind in ('infiniband_verbs', 'infiniband_mad'):
+            self._write(f'class/{kind}/abi_version', '6')
         self._class_device('devices/virtual/misc/rdma_cm', 'misc', {'dev': '10:58'})
         self.make_node('rdma_cm')
 

@@ -206,7 +206,7 @@ class Kubelet(services.RegistrationServicer):
     def _received(self, generation, endpoint, message):
         devices = {device.id: device for device in message.devices}
         with self.changed:
-            if self.server is not generation:
+            if self.server is not generation or endpoint.stopped_at is not None:
                 return
             self.devices[endpoint.resource] = devices
             self.allocatable_ids[endpoint.resource] = {i for i, d in devices.items() if d.health == HEALTHY}
