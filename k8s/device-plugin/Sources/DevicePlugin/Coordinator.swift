@@ -1,0 +1,282 @@
+internal import Inventory
+package import Logging
+internal import NIOPosix
+internal import Resources
+
+/// The plugin: looks at the node, keeps a server per resource, and tells each what it has.
+package actor Coordinator {
+    private let options: PluginOptions
+    private let log: Logger
+    private let file: ConfigurationFile
+    private let scanner: Scanner
+    private let cdi: CDIDirectory?
+    private let injection: Allocation.Injection
+    /// One thread serves every socket: a kubelet says a few words a minute.
+    private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    private let watcher = Watcher()
+    private let events: AsyncStream<Event>
+    private let event: AsyncStream<Event>.Continuation
+
+    private var text = ""
+    private var configuration = Configuration(resources: [])
+    private var isConfigurationCurrent = true
+    private var inventory = Inventory.empty
+    private var health = HealthMonitor()
+    private var servers: [String: (server: ResourceServer, task: Task<Void, Never>)] = [:]
+    private var reloads = 0
+    private var refusedReloads = 0
+    private let start = ContinuousClock.now
+
+    private enum Event: Sendable {
+        case node(NodeEvent)
+        case stop
+    }
+
+    /// A plugin that does nothing yet.
+    package init(_ options: PluginOptions, log: Logger) {
+        self.options = options
+        self.log = log
+        file = ConfigurationFile(options.configurationFile)
+        scanner = Scanner(sysfsRoot: options.sysfsRoot, deviceRoot: options.deviceRoot)
+        let directory = CDIDirectory(path: options.cdiDirectory)
+        switch options.cdi {
+        case .on: (cdi, injection) = (directory, .cdi)
+        case .auto where directory.isWritable: (cdi, injection) = (directory, .both)
+        case .auto, .off: (cdi, injection) = (nil, .nodes)
+        }
+        (events, event) = AsyncStream.makeStream()
+    }
+
+    /// Ends ``run()``, from any thread.
+    package nonisolated func stop() { event.yield(.stop) }
+
+    /// Serves until ``stop()``.
+    /// - Throws: ``ConfigurationErrors`` or ``PluginError``, only at the start.
+    package func run() async throws {
+        text = try file.text()
+        configuration = try check(Configuration(text, file: file.path))
+        for remark in configuration.remarks { log.notice("\(file.path): \(remark)") }
+        if options.cdi == .on, cdi?.isWritable != true {
+            throw PluginError("--cdi on, but \(options.cdiDirectory) cannot be written")
+        }
+        look()
+        report()
+        apply()
+        let metrics = try await serveMetrics()
+        watchDirectories()
+        for source in watcher.silent { log.notice("no events from \(source): changes are found by looking") }
+        try watcher.start(every: options.pollInterval) { [event] in event.yield(.node($0)) }
+        loop: for await next in events {
+            switch next {
+            case .stop: break loop
+            case .node(.files):
+                reload()
+                for entry in servers.values { entry.server.look() }
+            case .node(.devices): refresh()
+            case .node(.tick):
+                watchDirectories()
+                reload()
+                refresh()
+                for entry in servers.values { entry.server.look() }
+            }
+        }
+        log.info("stopping")
+        watcher.stop()
+        for entry in servers.values { entry.server.stop() }
+        for entry in servers.values { await entry.task.value }
+        try? await metrics?.close()
+    }
+
+    private func watchDirectories() {
+        watcher.watch(directory: options.pluginDirectory)
+        watcher.watch(directory: file.directory)
+        watcher.watch(directory: options.seatDirectory)
+    }
+
+    /// Refuses what could not be served.
+    private nonisolated func check(_ configuration: Configuration) throws(PluginError) -> Configuration {
+        for resource in configuration.resources {
+            let path = "\(options.pluginDirectory)/\(resource.endpoint)"
+            // sun_path has 108 bytes, the last one zero.
+            guard path.utf8.count <= 107 else {
+                throw PluginError(
+                    "\(resource.name): the socket \(path) has \(path.utf8.count) bytes, 107 is the limit: "
+                        + "shorten the resource's name or --kubelet-root")
+            }
+        }
+        return configuration
+    }
+
+    /// Looks at the node; true when something that matters is new.
+    private func look() {
+        let found = scanner.scan()
+        if found.remarks != inventory.remarks { for remark in found.remarks { log.warning("\(remark)") } }
+        if found.isExclusiveNamespace != inventory.isExclusiveNamespace, found.isExclusiveNamespace == true {
+            log.warning(
+                """
+                RDMA devices belong to one network namespace each (rdma system: netns exclusive): only those of this \
+                namespace are seen, and a container needs its device moved into its own
+                """)
+        }
+        let before = Set(inventory.devices.map(\.name))
+        let after = Set(found.devices.map(\.name))
+        for name in after.subtracting(before).sorted() { log.info("RDMA device \(name) is there") }
+        for name in before.subtracting(after).sorted() { log.warning("RDMA device \(name) is gone") }
+        inventory = found
+        let identities = DeviceIdentity.identities(of: found.devices)
+        var seen: [HealthMonitor.Key: Bool] = [:]
+        for device in found.devices {
+            for policy in HealthPolicy.allCases {
+                let key = HealthMonitor.Key(identity: identities[device.name] ?? device.name, policy: policy)
+                seen[key] = policy.accepts(device)
+            }
+        }
+        let now = start.duration(to: .now)
+        health.observe(seen, at: now)
+        if let next = health.nextLook {
+            Task { [event] in
+                try? await Task.sleep(for: max(next - now, .milliseconds(10)))
+                event.yield(.node(.devices))
+            }
+        }
+    }
+
+    private func refresh() {
+        look()
+        for entry in servers.values { publish(pool(entry.server.feed.pool.definition), to: entry.server.feed) }
+    }
+
+    private func pool(_ definition: ResourceDefinition) -> Pool {
+        guard case .seats(let count) = definition.kind else { return Pool(definition, inventory, health) }
+        let seats = FileTree(options.seatDirectory)
+        return Pool(definition, seats: (0..<count).map { seats.exists("seat-\($0)/rdmad.sock") })
+    }
+
+    private func publish(_ pool: Pool, to feed: Feed) {
+        let old = feed.pool
+        guard pool != old else { return }
+        writeSpec(pool)
+        let wasHealthy = Dictionary(uniqueKeysWithValues: old.members.map { ($0.identity, $0.isHealthy) })
+        for member in pool.members where wasHealthy[member.identity].map({ $0 != member.isHealthy }) == true {
+            log.warning(
+                "\(pool.definition.name): \(member.device.name) is \(member.isHealthy ? "healthy" : "unhealthy")")
+        }
+        feed.publish(pool)
+    }
+
+    /// A runtime must know a device before the kubelet does.
+    private func writeSpec(_ pool: Pool) {
+        guard let cdi, case .devices = pool.definition.kind else { return }
+        do { try cdi.update(pool) } catch {
+            log.error("\(pool.definition.name): no CDI spec in \(options.cdiDirectory): \(error)")
+        }
+    }
+
+    /// Brings the servers in line with the configuration.
+    private func apply() {
+        let wanted = Dictionary(uniqueKeysWithValues: configuration.resources.map { ($0.name, $0) })
+        for (name, entry) in servers {
+            if let definition = wanted[name], definition.isServedLike(entry.server.feed.pool.definition) {
+                publish(pool(definition), to: entry.server.feed)
+            } else {
+                entry.server.stop()
+                if wanted[name] == nil { cdi?.remove(name) }
+            }
+        }
+        let leaving = servers.filter { name, entry in
+            wanted[name]?.isServedLike(entry.server.feed.pool.definition) != true
+        }
+        servers = servers.filter { leaving[$0.key] == nil }
+        for definition in configuration.resources where servers[definition.name] == nil {
+            let pool = pool(definition)
+            writeSpec(pool)
+            if pool.entries.isEmpty { log.warning("\(definition.name): nothing on this node matches: 0 devices") }
+            let server = ResourceServer(
+                pool, directory: options.pluginDirectory,
+                settings: .init(
+                    injection: injection, seatDirectory: options.seatDirectory,
+                    gids: { [scanner] in scanner.gids(of: $0) }), group: group, log: log)
+            let before = leaving[definition.name]?.task
+            let task = Task {
+                // The same socket: the server before this one has to be through with it.
+                await before?.value
+                await server.run()
+            }
+            servers[definition.name] = (server, task)
+        }
+    }
+
+    /// Reads the configuration again. A bad one changes nothing.
+    private func reload() {
+        do {
+            let text = try file.text()
+            guard text != self.text else { return }
+            self.text = text
+            let new = try check(Configuration(text, file: file.path))
+            log.notice("\(file.path): read again, \(new.resources.count) resources")
+            for remark in new.remarks { log.notice("\(file.path): \(remark)") }
+            configuration = new
+            isConfigurationCurrent = true
+            reloads += 1
+            look()
+            apply()
+        } catch let error as PluginError {
+            // In the middle of a swap, or gone: the next event or tick tells.
+            log.debug("\(error)")
+        } catch {
+            isConfigurationCurrent = false
+            refusedReloads += 1
+            log.error("the new configuration is not used: \(error)")
+        }
+    }
+
+    private func report() {
+        log.info(
+            "found \(inventory.devices.count) RDMA devices",
+            metadata: [
+                "devices": "\(inventory.devices.map(\.name).joined(separator: ","))",
+                "cdi": "\(injection)", "kubelet": "\(options.pluginDirectory)",
+            ])
+    }
+
+    private func serveMetrics() async throws(PluginError) -> MetricsServer? {
+        guard let address = options.metricsAddress else { return nil }
+        return try await MetricsServer(address, group: group) { [weak self] path in
+            await self?.answer(path)
+        }
+    }
+
+    private func answer(_ path: String) -> MetricsServer.Answer? {
+        switch path {
+        case "/metrics": .init(status: 200, text: metrics())
+        case "/healthz": health(of: servers.mapValues(\.server))
+        default: nil
+        }
+    }
+
+    private func health(of servers: [String: ResourceServer]) -> MetricsServer.Answer {
+        guard FileIdentity("\(options.pluginDirectory)/kubelet.sock") != nil else {
+            return .init(status: 200, text: "ok: no kubelet\n")
+        }
+        let silent = servers.values.filter { ($0.counters.silence ?? .zero) > options.unhealthyAfter }
+        guard !silent.isEmpty else { return .init(status: 200, text: "ok\n") }
+        let names = silent.map(\.name).sorted().joined(separator: ", ")
+        return .init(status: 503, text: "the kubelet does not listen: \(names)\n")
+    }
+
+    private func metrics() -> String {
+        MetricsText.text(
+            servers: servers.values.map(\.server).sorted { $0.name < $1.name }, rdmaDevices: inventory.devices.count,
+            isConfigurationCurrent: isConfigurationCurrent, reloads: reloads, refusedReloads: refusedReloads)
+    }
+}
+
+extension ResourceDefinition {
+    /// Whether one server can go from one to the other by a new list: what it registered with stays true.
+    fileprivate func isServedLike(_ other: ResourceDefinition) -> Bool {
+        switch (kind, other.kind) {
+        case (.devices, .devices), (.seats, .seats): name == other.name
+        default: false
+        }
+    }
+}
