@@ -139,8 +139,8 @@ struct CompactionWriter {
         return true
     }
 
-    /// Writes a marker, unless nobody needs it: that of a commit, since what it commits is nobody's transaction any more;
-    /// that of an abort once an earlier pass has removed the records, so that readers need not be told of it either.
+    /// Writes a marker, unless nobody needs it: that of a commit, since what it commits is nobody's transaction any
+    /// more; that of an abort once an earlier pass has removed the records, so that readers need not be told either.
     ///
     /// All of the transaction is in this file or in earlier ones, and no snapshot of producers is left from before it.
     private mutating func filterMarker(

@@ -134,8 +134,8 @@ struct LogRecovery {
         return bases
     }
 
-    /// Removes snapshots that a power cut has brought back. Kafka's rule: one for each segment, and the newest. Any other
-    /// may know of a transaction whose end is gone.
+    /// Removes snapshots that a power cut has brought back. Kafka's rule: one for each segment, and the newest. Any
+    /// other may know of a transaction whose end is gone.
     private mutating func clearSnapshots(_ bases: [Offset]) throws(LogError) {
         let kept = Set(bases)
         let newest = snapshots.last.flatMap { $0 < bases.first ?? .zero ? nil : $0 }
