@@ -115,13 +115,13 @@ package struct PowerLossRun {
         let index = harness.generator.below(harness.model.topics[topic]!.partitions.count)
         switch choice {
         case ..<54: try harness.append(topic, index, count: harness.generator.oneIn(3) ? 5 : 1)
-        case ..<70: harness.takeTicket(topic, index)
-        case ..<74:
+        case ..<64 where harness.options.cleanupPolicy == .compact:
             let appends = harness.generator.oneIn(3)
-            if harness.generator.oneIn(2) { try harness.synchronize(topic, index) }
+            if !harness.generator.oneIn(3) { try harness.synchronize(topic, index) }
             try harness.compact(topic, index) {
                 if appends { try harness.append(topic, index, count: 2) }
             }
+        case ..<74: harness.takeTicket(topic, index)
         case ..<88:
             let appends = harness.generator.oneIn(3)
             try harness.flush(1 + harness.generator.below(6)) {
