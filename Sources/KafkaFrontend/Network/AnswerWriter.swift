@@ -45,6 +45,7 @@ final class AnswerWriter {
     func add(_ frame: EncodedFrame, ranges: [FileRange]) {
         precondition(frame.gaps.count == ranges.count, "a range for each gap")
         var start = 0
+        gathered.reserveCapacity(minimumWritableBytes: frame.gaps.first?.position ?? frame.bytes.count)
         for (gap, range) in zip(frame.gaps, ranges) {
             precondition(gap.count == range.count, "the range is as long as the gap")
             gathered.writeBytes(frame.bytes[start..<gap.position])
@@ -52,7 +53,8 @@ final class AnswerWriter {
             endGathering()
             pieces.append(.range(range.file, range.position, range.count))
         }
-        gathered.writeBytes(frame.bytes[start...])
+        // Even of no bytes a buffer would be made.
+        if start < frame.bytes.count { gathered.writeBytes(frame.bytes[start...]) }
     }
 
     func add(_ frame: [UInt8]) { gathered.writeBytes(frame) }

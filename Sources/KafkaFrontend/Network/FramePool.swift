@@ -25,9 +25,11 @@ final class FramePool: Sendable {
     }
 
     /// Memory of at least `count` bytes; or nil, and `whenThere` is called with it later, on any thread.
-    /// - Parameter ticket: Names the waiting one for ``cancel(_:)``.
+    /// - Parameters:
+    ///   - ticket: Names the waiting one for ``cancel(_:)``.
+    ///   - whenThere: Makes what is called: only for who must wait.
     func take(
-        _ count: Int, ticket: UInt64, whenThere: @escaping @Sendable (FrameMemory) -> Void
+        _ count: Int, ticket: UInt64, whenThere: () -> @Sendable (FrameMemory) -> Void
     ) -> FrameMemory? {
         state.withLock { state in
             let byteCount = Self.roundedUp(count)
@@ -35,7 +37,7 @@ final class FramePool: Sendable {
             if isLong ? state.longWaiters.isEmpty : state.waiters.isEmpty, state.hasRoom(for: byteCount) {
                 return state.take(byteCount)
             }
-            let waiter = Waiter(byteCount: byteCount, ticket: ticket, whenThere: whenThere)
+            let waiter = Waiter(byteCount: byteCount, ticket: ticket, whenThere: whenThere())
             if isLong { state.longWaiters.append(waiter) } else { state.waiters.append(waiter) }
             return nil
         }
@@ -86,8 +88,8 @@ final class FramePool: Sendable {
         let bytesMax: Int
         var usedBytes = 0
         var heldBytes = 0
-        /// Pieces that nobody uses, by their size.
-        var spare: [Int: [FrameMemory]] = [:]
+        /// Pieces that nobody uses, one array for each size that there is.
+        var spare: [(byteCount: Int, pieces: [FrameMemory])] = []
         var waiters: ArraySlice<Waiter> = []
         var longWaiters: ArraySlice<Waiter> = []
 
@@ -102,7 +104,7 @@ final class FramePool: Sendable {
 
         mutating func take(_ byteCount: Int) -> FrameMemory {
             usedBytes += byteCount
-            if let memory = spare[byteCount]?.popLast() { return memory }
+            if let place = place(of: byteCount), let memory = spare[place].pieces.popLast() { return memory }
             if heldBytes + byteCount > bytesMax { freeSpare(until: bytesMax - byteCount) }
             heldBytes += byteCount
             let base = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 4096)
@@ -111,13 +113,20 @@ final class FramePool: Sendable {
 
         mutating func keep(_ memory: FrameMemory) {
             usedBytes -= memory.byteCount
-            spare[memory.byteCount, default: []].append(memory)
+            if let place = place(of: memory.byteCount) {
+                spare[place].pieces.append(memory)
+            } else {
+                spare.append((memory.byteCount, [memory]))
+            }
         }
 
+        /// There are four sizes for each power of two, and mostly few are in use.
+        private func place(of byteCount: Int) -> Int? { spare.firstIndex { $0.byteCount == byteCount } }
+
         mutating func freeSpare(until bytes: Int) {
-            for byteCount in spare.keys {
-                while heldBytes > bytes, let memory = spare[byteCount]?.popLast() {
-                    heldBytes -= byteCount
+            for place in spare.indices {
+                while heldBytes > bytes, let memory = spare[place].pieces.popLast() {
+                    heldBytes -= memory.byteCount
                     unsafe memory.base.deallocate()
                 }
             }

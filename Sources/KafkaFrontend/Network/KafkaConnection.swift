@@ -170,8 +170,8 @@ final class KafkaConnection: ChannelDuplexHandler {
 
     private func needMemory(_ count: Int) {
         waitsForMemory = true
-        let memory = loop.pool.take(count, ticket: number) { [loop, number] memory in
-            loop.eventLoop.execute { loop.memoryIsThere(memory, for: number) }
+        let memory = loop.pool.take(count, ticket: number) {
+            { [loop, number] memory in loop.eventLoop.execute { loop.memoryIsThere(memory, for: number) } }
         }
         if let memory { begin(memory) }
     }

@@ -99,7 +99,7 @@ package struct FieldWriter: FieldCoder {
     }
 
     /// The frame that was written behind four bytes for its length, which is filled in.
-    package consuming func frame() throws(WireError) -> EncodedFrame {
+    package mutating func frame() throws(WireError) -> EncodedFrame {
         let count = bytes.count + gaps.reduce(0) { $0 + $1.count } - FrameLength.bytesCount
         fieldName = "frame length"
         guard let prefix = Int32(exactly: count) else { throw error(.tooLong(count, max: Int(Int32.max))) }

@@ -14,9 +14,9 @@ struct FramePoolTests {
 
     @Test func memoryIsKeptAndFreedForOtherSizes() throws {
         let pool = FramePool(bytesMax: 1 << 20)
-        func take(_ count: Int) throws -> FrameMemory { try #require(pool.take(count, ticket: 0) { _ in }) }
+        func take(_ count: Int) throws -> FrameMemory { try #require(pool.take(count, ticket: 0) { { _ in } }) }
         var pieces = try (0..<32).map { _ in try take(32_768) }
-        #expect(pool.take(1, ticket: 1) { _ in } == nil)
+        #expect(pool.take(1, ticket: 1) { { _ in } } == nil)
         pool.cancel(1)
         while let piece = pieces.popLast() { pool.giveBack(piece) }
         #expect(pool.byteCounts == (0, 1 << 20))
@@ -31,7 +31,7 @@ struct FramePoolTests {
         let pool = FramePool(bytesMax: 1 << 20)
         let served = Mutex<[(UInt64, FrameMemory)]>([])
         func ask(_ count: Int, _ ticket: UInt64) -> FrameMemory? {
-            pool.take(count, ticket: ticket) { memory in served.withLock { $0.append((ticket, memory)) } }
+            pool.take(count, ticket: ticket) { { memory in served.withLock { $0.append((ticket, memory)) } } }
         }
         let long = try #require(ask(800_000, 1))
         #expect(ask(400_000, 2) == nil && ask(300_000, 3) == nil)
