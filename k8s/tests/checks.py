@@ -1,9 +1,12 @@
 """The checks of the manifests. Usage: checks.py IMAGE-DIRECTORY, whose files are the image's. Ends with
 `N passed, N failed`."""
+import atexit
 import copy
+import functools
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -271,13 +274,9 @@ def each_rule_of_the_policy_can_fail():
         expect(any(what in one for one in wrong), f'{what}: {wrong}')
 
 
-BASE = []
-
-
+@functools.cache
 def kustomize_base():
-    if not BASE:
-        BASE.extend(kustomize('base'))
-    return BASE
+    return kustomize('base')
 
 
 # The real programs, run as the manifests say
@@ -299,18 +298,23 @@ def the_image_has_what_the_manifests_call():
 
 def with_node(function):
     def run():
-        work = tempfile.mkdtemp(prefix='rdmad-k8s.', dir='/dev/shm' if os.path.isdir('/dev/shm') else None)
         # The image's files are linked into each root: on one file system.
-        image = os.path.join(work, 'image')
-        shutil.copytree(IMAGE, image, symlinks=True)
-        node = Node(work, image)
+        place = tempfile.mkdtemp(prefix='rdmad-k8s.', dir='/dev/shm' if os.path.isdir('/dev/shm') else None)
+        node = Node(place, copied_image())
         try:
             function(node)
         finally:
             node.stop()
-            shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(place, ignore_errors=True)
     run.__name__ = function.__name__
     return run
+
+
+@functools.cache
+def copied_image():
+    place = tempfile.mkdtemp(prefix='rdmad-k8s.', dir='/dev/shm' if os.path.isdir('/dev/shm') else None)
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return shutil.copytree(IMAGE, os.path.join(place, 'image'), symlinks=True)
 
 
 def seat(node, number):
@@ -463,6 +467,39 @@ def the_device_plugin_runs_as_its_manifest_says(node):
         expect(status == 0, said)
         status, took = plugin.terminate('rdmad-device-plugin')
         expect(status == 0, f'status {status}: {plugin.log("rdmad-device-plugin")}')
+
+
+@check
+def the_container_file_makes_an_image_that_runs():
+    """Its last stage, on files that were built here. The first one needs a Swift image."""
+    work = tempfile.mkdtemp(prefix='rdmad-podman.')
+    podman = ['podman', '--root', f'{work}/root', '--runroot', f'{work}/run', '--cgroup-manager', 'cgroupfs',
+              '--runtime', 'runc']
+    # Nothing but the manifests' own restrictions; limits that a test machine may set.
+    run = [*podman, 'run', '--rm', '--network', 'none', '--read-only', '--cap-drop', 'ALL', '--security-opt',
+           'no-new-privileges', '--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024']
+
+    def do(*command):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        expect(done.returncode == 0, f'{command}: {done.stdout}{done.stderr}')
+        return done.stdout.strip()
+    try:
+        os.mkdir(f'{work}/context')
+        do(*podman, 'build', '--build-context', f'build={os.path.dirname(IMAGE)}', '-t', 'rdmad:test',
+           '-f', f'{render.K8S}/Containerfile', f'{work}/context')
+        version = do(*run, 'rdmad:test', '--version')
+        expect(version == '0.1.0', version)
+        do(*run, '--entrypoint', '/usr/bin/rdmad-device-plugin', 'rdmad:test', '--help')
+        expect(do(*podman, 'image', 'inspect', 'rdmad:test', '--format', '{{.Config.User}}') == '65532:65532', 'its user')
+        with open(f'{render.CHART}/Chart.yaml') as file:
+            expect(yaml.safe_load(file)['appVersion'] == version, "the chart's appVersion")
+        images = {one['image'] for directory in render.KUSTOMIZATIONS for document in kustomize(directory)
+                  if pod_template(document) for one in containers(pod_template(document))}
+        images |= {one['image'] for name in render.EXAMPLES for document in example(name)
+                   for one in containers(pod_template(document))}
+        expect(images == {f'rdmad:{version}'}, images)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def main():

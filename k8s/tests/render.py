@@ -61,6 +61,8 @@ SWITCHES = {
 PARTS = {'plugin': 'devicePlugin', 'daemon': 'nodeDaemon', 'broker': 'broker'}
 # Each on its own: what only fills in.
 SINGLES = [
+    {'devicePlugin': {'seLinuxOptions': {'type': 'container_device_plugin_t'}}},
+    {'nodeDaemon': {'seLinuxOptions': {'type': 'spc_t'}}},
     {'nameOverride': 'other'}, {'fullnameOverride': 'other'}, {'kubeletRootDir': '/data/kubelet'},
     {'image': {'repository': 'registry.example.com:5000/a/rdmad', 'tag': '1.2.3'}, 'imagePullSecrets': [{'name': 'x'}]},
     {'nodeDaemon': {'extraArgs': ['--quota-produce=1000000'], 'seats': 8, 'maxConnectionsPerSeat': 4,
