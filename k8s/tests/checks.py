@@ -18,8 +18,8 @@ import yaml
 
 import policy
 import render
-from pods import Node, Pod, wait_until
-from render import chart, containers, example, kustomize, pod_template
+from pods import Node, Pod, containers, wait_until
+from render import chart, example, kustomize, pod_template
 
 VERSIONS = ['1.31', '1.34', '1.37']
 IMAGE = os.path.abspath(sys.argv[1])
@@ -396,9 +396,25 @@ def the_base_asks_for_a_device_and_nothing_else(node):
     """Its options are understood; without an adapter it says so and ends."""
     pod = Pod(node, 'rdmad', find(kustomize('base'), 'DaemonSet', 'rdmad')['spec']['template'])
     pod.start('rdmad')
-    wait_until('it ends', lambda: pod.is_over('rdmad'))
-    expect(pod.running['rdmad'].returncode == 1 and 'cannot listen on rdma://0.0.0.0:9440' in pod.log('rdmad'),
+    expect(pod.wait('rdmad') == 1 and 'cannot listen on rdma://0.0.0.0:9440' in pod.log('rdmad'),
            pod.log('rdmad'))
+
+
+@check
+def the_base_serves_rdma_with_a_device_and_ipc_lock_alone():
+    """In the guest with Soft-RoCE: rxe.py."""
+    work = tempfile.mkdtemp(prefix='rdmad-k8s.')
+    try:
+        templates = {'daemon': find(kustomize_base(), 'DaemonSet', 'rdmad')['spec']['template'],
+                     'client': example('hca.yaml')[0]}
+        with open(f'{work}/templates.json', 'w') as file:
+            json.dump(templates, file)
+        here = os.path.dirname(os.path.abspath(__file__))
+        done = subprocess.run([f'{render.K8S}/../tools/rxe/run', '--time-limit', '120', '--', sys.executable,
+                               f'{here}/rxe.py', IMAGE, f'{work}/templates.json'], capture_output=True, text=True)
+        expect(done.returncode == 0, done.stdout + done.stderr)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 # Kafka's ApiVersions, version 0: the answer has the correlation id and no error.

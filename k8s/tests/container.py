@@ -4,6 +4,7 @@ Usage: container.py run|exec DESCRIPTION"""
 import ctypes
 import json
 import os
+import resource
 import subprocess
 import sys
 
@@ -33,7 +34,9 @@ def make_root(about):
         open(f'{root}/dev/{name}', 'w').close()
         mount('--bind', f'/dev/{name}', f'{root}/dev/{name}')
     for source, target, read_only in about['mounts']:
-        os.makedirs(root + target, exist_ok=True)
+        os.makedirs(root + (target if os.path.isdir(source) else os.path.dirname(target)), exist_ok=True)
+        if not os.path.isdir(source):
+            open(root + target, 'w').close()
         mount('--bind', source, root + target)
         if read_only:
             mount('-o', 'remount,bind,ro', root + target)
@@ -56,6 +59,8 @@ def enter(about):
 
 def become(about):
     """Gives up what the manifest says, then is the container's program."""
+    # As on real nodes.
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (8 << 20, 8 << 20))
     kept = {CAPABILITIES[name] for name in about['capabilities']}
     with open('/proc/sys/kernel/cap_last_cap') as file:
         last = int(file.read())

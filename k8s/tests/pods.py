@@ -9,14 +9,24 @@ import subprocess
 import sys
 import time
 
-from render import containers
-
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+def containers(pod):
+    return pod['spec'].get('initContainers', []) + pod['spec']['containers']
+
+
 def children(pid):
-    with open(f'/proc/{pid}/task/{pid}/children') as file:
-        return [int(word) for word in file.read().split()]
+    """Not of every kernel: /proc/PID/task/PID/children."""
+    found = []
+    for name in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open(f'/proc/{name}/stat') as file:
+                if int(file.read().rpartition(')')[2].split()[1]) == pid:
+                    found.append(int(name))
+        except (FileNotFoundError, ProcessLookupError):     # it has ended since
+            pass
+    return found
 
 
 def wait_until(what, condition, seconds=30):
@@ -60,7 +70,8 @@ class Pod:
         os.makedirs(self.directory, exist_ok=True)
         self.running = {}
         self.described = 0
-        self.pause = subprocess.Popen(['unshare', '--net', '--ipc', '--uts', 'sh', '-c',
+        network = [] if self.spec.get('hostNetwork') else ['--net']
+        self.pause = subprocess.Popen(['unshare', *network, '--ipc', '--uts', 'sh', '-c',
                                        'ip link set lo up && echo && exec sleep 600'], stdout=subprocess.PIPE)
         self.pause.stdout.readline()
         node.pods.append(self)
@@ -114,13 +125,15 @@ class Pod:
 
     # What is done with it
 
-    def start(self, name):
-        """Starts a container; what it writes is in `output(name)` and `log(name)`."""
+    def start(self, name, arguments=None):
+        """Starts a container, with other arguments than the manifest's if you like; what it writes is in
+        `output(name)` and `log(name)`."""
         container = self.container(name)
+        arguments = container.get('args', []) if arguments is None else arguments
         root = os.path.join(self.directory, f'root-{name}')
         shutil.rmtree(root, ignore_errors=True)
         subprocess.run(['cp', '-al', self.node.image, root], check=True)
-        about = self.describe(container, container['command'] + container.get('args', []))
+        about = self.describe(container, container['command'] + arguments)
         about['root'] = root
         about['mounts'] = [(self.volume(one['name']), one['mountPath'], one.get('readOnly', False))
                            for one in container.get('volumeMounts', [])] + self.devices['mounts']
@@ -164,6 +177,11 @@ class Pod:
         done = subprocess.run(['nsenter', f'--net=/proc/{self.pause.pid}/ns/net', sys.executable, '-c', program,
                                *arguments], capture_output=True, text=True, timeout=30)
         return done.returncode, done.stdout + done.stderr
+
+    def wait(self, name):
+        """Waits for the end of a container: its exit status."""
+        wait_until(f'{name} of {self.name} ends', lambda: self.is_over(name))
+        return self.running[name].returncode
 
     def wait_started(self, name):
         def condition():

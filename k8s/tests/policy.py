@@ -1,7 +1,8 @@
 """What every manifest here keeps to: each rule gives a text for what breaks it."""
 import re
 
-from render import containers, pod_template
+from pods import containers
+from render import pod_template
 
 # Directories of the host that each program may have, writable or not.
 HOST_PATHS = {

@@ -110,7 +110,3 @@ def pod_template(document):
         return document
     return document.get('spec', {}).get('template') if document['kind'] in ('DaemonSet', 'Deployment', 'StatefulSet') \
         else None
-
-
-def containers(pod):
-    return pod['spec'].get('initContainers', []) + pod['spec']['containers']
