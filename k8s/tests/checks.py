@@ -1,6 +1,7 @@
 """The checks of the manifests. Usage: checks.py IMAGE-DIRECTORY, whose files are the image's. Ends with
 `N passed, N failed`."""
 import atexit
+import concurrent.futures
 import copy
 import functools
 import json
@@ -23,12 +24,17 @@ from render import chart, example, kustomize, pod_template
 
 VERSIONS = ['1.31', '1.34', '1.37']
 IMAGE = os.path.abspath(sys.argv[1])
-CHECKS = []
+CHECKS, WAITING = [], []
 
 
 def check(function):
     CHECKS.append(function)
     return function
+
+
+def waiting_check(function):
+    WAITING.append(function)
+    return check(function)
 
 
 def expect(condition, what):
@@ -324,7 +330,7 @@ def seat(node, number):
             'environment': {'RDMAD_BROKER': 'shm:///run/rdmad/rdmad.sock', 'RDMAD_SEAT': f'seat-{number}'}}
 
 
-@check
+@waiting_check
 @with_node
 def a_node_daemon_serves_a_pod_that_has_only_its_seat(node):
     documents = kustomize('overlays/shared-memory')
@@ -390,7 +396,7 @@ def node_sockets(node):
     return [name for place, _, names in os.walk(f'{node.root}/run/rdmad') for name in names]
 
 
-@check
+@waiting_check
 @with_node
 def the_base_asks_for_a_device_and_nothing_else(node):
     """Its options are understood; without an adapter it says so and ends."""
@@ -400,7 +406,7 @@ def the_base_asks_for_a_device_and_nothing_else(node):
            pod.log('rdmad'))
 
 
-@check
+@waiting_check
 def the_base_serves_rdma_with_a_device_and_ipc_lock_alone():
     """In the guest with Soft-RoCE: rxe.py."""
     work = tempfile.mkdtemp(prefix='rdmad-k8s.')
@@ -428,7 +434,7 @@ assert (correlation, error) == (4711, 0) and size > 100, answer
 '''
 
 
-@check
+@waiting_check
 @with_node
 def a_broker_with_a_volume_serves_kafka_clients(node):
     template = find(kustomize('overlays/statefulset'), 'StatefulSet', 'rdmad-broker')['spec']['template']
@@ -449,7 +455,7 @@ def a_broker_with_a_volume_serves_kafka_clients(node):
     expect(broker.terminate('rdmad')[0] == 0, broker.log('rdmad'))
 
 
-@check
+@waiting_check
 @with_node
 def a_sidecar_serves_its_application(node):
     pod = Pod(node, 'sidecar', example('sidecar.yaml')[0]['spec']['template']).start('rdmad')
@@ -463,7 +469,7 @@ def a_sidecar_serves_its_application(node):
     expect(pod.terminate('rdmad')[0] == 0, pod.log('rdmad'))
 
 
-@check
+@waiting_check
 @with_node
 def the_device_plugin_runs_as_its_manifest_says(node):
     for directory in ['base', 'overlays/mellanox-config', 'overlays/soft-rdma']:
@@ -485,7 +491,7 @@ def the_device_plugin_runs_as_its_manifest_says(node):
         expect(status == 0, f'status {status}: {plugin.log("rdmad-device-plugin")}')
 
 
-@check
+@waiting_check
 def the_container_file_makes_an_image_that_runs():
     """Its last stage, on files that were built here. The first one needs a Swift image."""
     work = tempfile.mkdtemp(prefix='rdmad-podman.')
@@ -518,21 +524,33 @@ def the_container_file_makes_an_image_that_runs():
         shutil.rmtree(work, ignore_errors=True)
 
 
+def run(function):
+    """Its lines for the report, and whether it passed."""
+    begin, name = time.monotonic(), function.__name__.replace('_', ' ')
+    try:
+        function()
+        return f'ok     {name} ({(time.monotonic() - begin) * 1000:.0f} ms)', True
+    except Exception as error:
+        text = str(error) if isinstance(error, AssertionError) else traceback.format_exc()
+        return '\n'.join([f'FAILED {name}'] + ['       | ' + line for line in text.splitlines()[-40:]]), False
+
+
 def main():
-    passed = failed = 0
-    for function in CHECKS:
-        begin = time.monotonic()
-        try:
-            function()
-            passed += 1
-            print(f'ok     {function.__name__.replace("_", " ")} ({(time.monotonic() - begin) * 1000:.0f} ms)', flush=True)
-        except Exception as error:
-            failed += 1
-            print(f'FAILED {function.__name__.replace("_", " ")}')
-            text = str(error) if isinstance(error, AssertionError) else traceback.format_exc()
-            print('\n'.join('       | ' + line for line in text.splitlines()[-40:]), flush=True)
-    print(f'{passed} passed, {failed} failed')
-    sys.exit(failed != 0)
+    copied_image()
+    outcomes = []
+    # Those that mostly wait, beside those that compute.
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(run, function) for function in CHECKS if function in WAITING]
+        for function in CHECKS:
+            if function not in WAITING:
+                outcomes.append(run(function))
+                print(outcomes[-1][0], flush=True)
+        for future in waiting:
+            outcomes.append(future.result())
+            print(outcomes[-1][0], flush=True)
+    passed = sum(outcome for _, outcome in outcomes)
+    print(f'{passed} passed, {len(outcomes) - passed} failed')
+    sys.exit(passed != len(outcomes))
 
 
 main()
