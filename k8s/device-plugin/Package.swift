@@ -59,5 +59,23 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
+
+        // Tests.
+        .target(
+            name: "FakeNode", dependencies: ["Inventory"], path: "Tests/FakeNode", swiftSettings: settings),
+        .testTarget(name: "InventoryTests", dependencies: ["Inventory", "FakeNode"], swiftSettings: settings),
+        .testTarget(
+            name: "ResourcesTests", dependencies: ["Resources", "Inventory", "FakeNode"], exclude: ["golden"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "DevicePluginTests",
+            dependencies: [
+                "DevicePlugin", "Resources", "Inventory", "KubeletAPI", "FakeNode",
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
     ]
 )

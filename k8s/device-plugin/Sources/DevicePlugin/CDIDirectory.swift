@@ -8,13 +8,15 @@ internal import Resources
 /// They outlive the plugin: a container that starts again while it is away needs them.
 struct CDIDirectory: Sendable {
     let path: String
+    /// `/dev`, or what stands for it.
+    let deviceRoot: String
 
     /// Whether files can be put there.
     var isWritable: Bool { unsafe access(path, W_OK | X_OK) == 0 }
 
     /// Puts a spec in place in one step, or removes ours when it has no device.
     func update(_ pool: Pool) throws(Errno) {
-        let spec = CDISpec(pool)
+        let spec = CDISpec(pool, deviceRoot: deviceRoot)
         guard CDISpec.isNeeded(pool) else { return remove(pool.definition.name) }
         // Runtimes read *.json and *.yaml only.
         let temporary = "\(path)/.\(spec.fileName).new"

@@ -12,8 +12,8 @@ package struct ConfigurationFile: Sendable {
 
     /// Where to wait for changes.
     var directory: String {
-        let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropLast()
-        return parts.isEmpty ? "." : parts.count == 1 ? "/\(parts[0])" : parts.joined(separator: "/")
+        let above = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+        return !above.isEmpty ? above : path.hasPrefix("/") ? "/" : "."
     }
 
     /// The file's text.

@@ -25,6 +25,8 @@ package actor Coordinator {
     private var servers: [String: (server: ResourceServer, task: Task<Void, Never>)] = [:]
     private var reloads = 0
     private var refusedReloads = 0
+    private var kubelet: FileIdentity?
+    private var kubeletRestarts = 0
     private let start = ContinuousClock.now
 
     private enum Event: Sendable {
@@ -38,7 +40,7 @@ package actor Coordinator {
         self.log = log
         file = ConfigurationFile(options.configurationFile)
         scanner = Scanner(sysfsRoot: options.sysfsRoot, deviceRoot: options.deviceRoot)
-        let directory = CDIDirectory(path: options.cdiDirectory)
+        let directory = CDIDirectory(path: options.cdiDirectory, deviceRoot: options.deviceRoot)
         switch options.cdi {
         case .on: (cdi, injection) = (directory, .cdi)
         case .auto where directory.isWritable: (cdi, injection) = (directory, .both)
@@ -64,17 +66,20 @@ package actor Coordinator {
         apply()
         let metrics = try await serveMetrics()
         watchDirectories()
+        lookAtKubelet()
         for source in watcher.silent { log.notice("no events from \(source): changes are found by looking") }
         try watcher.start(every: options.pollInterval) { [event] in event.yield(.node($0)) }
         loop: for await next in events {
             switch next {
             case .stop: break loop
             case .node(.files):
+                lookAtKubelet()
                 reload()
                 for entry in servers.values { entry.server.look() }
             case .node(.devices): refresh()
             case .node(.tick):
                 watchDirectories()
+                lookAtKubelet()
                 reload()
                 refresh()
                 for entry in servers.values { entry.server.look() }
@@ -85,6 +90,12 @@ package actor Coordinator {
         for entry in servers.values { entry.server.stop() }
         for entry in servers.values { await entry.task.value }
         try? await metrics?.close()
+    }
+
+    private func lookAtKubelet() {
+        guard let found = FileIdentity("\(options.pluginDirectory)/kubelet.sock"), found != kubelet else { return }
+        if kubelet != nil { kubeletRestarts += 1 }
+        kubelet = found
     }
 
     private func watchDirectories() {
@@ -156,7 +167,7 @@ package actor Coordinator {
         let old = feed.pool
         guard pool != old else { return }
         writeSpec(pool)
-        let wasHealthy = Dictionary(uniqueKeysWithValues: old.members.map { ($0.identity, $0.isHealthy) })
+        let wasHealthy = Dictionary(old.members.map { ($0.identity, $0.isHealthy) }, uniquingKeysWith: { $1 })
         for member in pool.members where wasHealthy[member.identity].map({ $0 != member.isHealthy }) == true {
             log.warning(
                 "\(pool.definition.name): \(member.device.name) is \(member.isHealthy ? "healthy" : "unhealthy")")
@@ -190,11 +201,16 @@ package actor Coordinator {
         for definition in configuration.resources where servers[definition.name] == nil {
             let pool = pool(definition)
             writeSpec(pool)
-            if pool.entries.isEmpty { log.warning("\(definition.name): nothing on this node matches: 0 devices") }
+            if pool.entries.isEmpty {
+                log.warning("\(definition.name): nothing on this node matches: 0 devices")
+            } else {
+                log.info("\(definition.name): \(pool.entries.count) devices")
+            }
             let server = ResourceServer(
                 pool, directory: options.pluginDirectory,
                 settings: .init(
                     injection: injection, seatDirectory: options.seatDirectory,
+                    deviceRoot: options.deviceRoot,
                     gids: { [scanner] in scanner.gids(of: $0) }), group: group, log: log)
             let before = leaving[definition.name]?.task
             let task = Task {
@@ -267,6 +283,7 @@ package actor Coordinator {
     private func metrics() -> String {
         MetricsText.text(
             servers: servers.values.map(\.server).sorted { $0.name < $1.name }, rdmaDevices: inventory.devices.count,
+            kubeletRestarts: kubeletRestarts,
             isConfigurationCurrent: isConfigurationCurrent, reloads: reloads, refusedReloads: refusedReloads)
     }
 }

@@ -38,6 +38,8 @@ package final class Counters: Sendable {
     /// Whether the kubelet listens, from now on.
     package func setStream(isOpen: Bool) {
         state.withLock { state in
+            // What is so already stays so since then.
+            if isOpen == (state.streamSince != nil) { return }
             state.streamSince = isOpen ? .now : nil
             state.withoutStreamSince = isOpen ? nil : .now
         }

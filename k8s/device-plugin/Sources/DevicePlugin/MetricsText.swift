@@ -5,10 +5,13 @@ enum MetricsText {
     private static let prefix = "rdmad_device_plugin_"
 
     static func text(
-        servers: [ResourceServer], rdmaDevices: Int, isConfigurationCurrent: Bool, reloads: Int, refusedReloads: Int
+        servers: [ResourceServer], rdmaDevices: Int, kubeletRestarts: Int, isConfigurationCurrent: Bool, reloads: Int,
+        refusedReloads: Int
     ) -> String {
         var text = ""
         metric(&text, "rdma_devices", "gauge", "RDMA devices on this node.", [("", "\(rdmaDevices)")])
+        metric(
+            &text, "kubelet_restarts_total", "counter", "New sockets of the kubelet.", [("", "\(kubeletRestarts)")])
         metric(
             &text, "config_current", "gauge",
             "1 while the configuration file is in use as it is, 0 when it was refused.",
@@ -60,7 +63,7 @@ enum MetricsText {
         case .listMessages: "Lists sent to the kubelet."
         case .allocations: "Containers that got what they asked for."
         case .refusals: "Containers that did not."
-        case .losses: "Times that the kubelet stopped listening or removed the socket: its restarts, above all."
+        case .losses: "Times that the kubelet stopped listening, or that the socket was removed."
         }
     }
 }

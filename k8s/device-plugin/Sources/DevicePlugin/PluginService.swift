@@ -15,6 +15,7 @@ struct PluginService: V1beta1_DevicePlugin.SimpleServiceProtocol {
     struct Settings: Sendable {
         var injection: Allocation.Injection
         var seatDirectory: String
+        var deviceRoot: String
         var gids: @Sendable (RDMADevice) -> [GID]
     }
 
@@ -83,11 +84,11 @@ struct PluginService: V1beta1_DevicePlugin.SimpleServiceProtocol {
                     container.deviceIds, of: pool, injection: settings.injection,
                     seatDirectory: settings.seatDirectory, gids: settings.gids)
                 counters.count(.allocations)
-                response.containerResponses.append(Self.answer(allocation))
+                response.containerResponses.append(answer(allocation))
             } catch {
                 counters.count(.refusals)
                 switch error {
-                case .unknown: throw RPCError(code: .invalidArgument, message: "\(error)")
+                case .unknown, .severalSeats: throw RPCError(code: .invalidArgument, message: "\(error)")
                 case .unhealthy: throw RPCError(code: .failedPrecondition, message: "\(error)")
                 }
             }
@@ -117,13 +118,13 @@ struct PluginService: V1beta1_DevicePlugin.SimpleServiceProtocol {
         return message
     }
 
-    private static func answer(_ allocation: Allocation) -> V1beta1_ContainerAllocateResponse {
+    private func answer(_ allocation: Allocation) -> V1beta1_ContainerAllocateResponse {
         var answer = V1beta1_ContainerAllocateResponse()
         answer.envs = allocation.environment
-        answer.devices = allocation.deviceNodes.map { path in
+        answer.devices = allocation.deviceNodes.map { name in
             var node = V1beta1_DeviceSpec()
-            node.hostPath = path
-            node.containerPath = path
+            node.hostPath = "\(settings.deviceRoot)/infiniband/\(name)"
+            node.containerPath = "/dev/infiniband/\(name)"
             node.permissions = "rw"
             return node
         }

@@ -80,7 +80,7 @@ package final class ResourceServer: Sendable {
                 if generation == 0, kubelet == nil { log.info("waiting for \(kubeletSocket)") }
                 kubelet = nil
                 generation += 1
-                _ = await events.next(within: .seconds(1))
+                _ = await events.next()
                 continue
             }
             if current != kubelet { backoff.reset() }
@@ -169,7 +169,7 @@ package final class ResourceServer: Sendable {
             if let deadline, streams == 0, ContinuousClock.now >= deadline {
                 return .failed("the kubelet answered Register but does not listen")
             }
-            switch await events.next(within: deadline.map { ContinuousClock.now.duration(to: $0) } ?? .seconds(1)) {
+            switch await events.next(within: deadline.map { ContinuousClock.now.duration(to: $0) }) {
             case .stop: return .stopped
             case .registered(generation: generation, let failure):
                 if let failure { return .failed("Register: \(failure)") }
@@ -206,14 +206,16 @@ package final class ResourceServer: Sendable {
         }
 
         /// The next signal; `look` when time is up. After a stop there is nothing but stops.
-        mutating func next(within limit: Duration) async -> Signal? {
+        mutating func next(within limit: Duration? = nil) async -> Signal? {
             if isStopped { return .stop }
-            let timer = Task { [signal] in
-                try await Task.sleep(for: limit)
-                signal.yield(.look)
+            let timer = limit.map { limit in
+                Task { [signal] in
+                    try await Task.sleep(for: limit)
+                    signal.yield(.look)
+                }
             }
             let next = await iterator.next(isolation: #isolation)
-            timer.cancel()
+            timer?.cancel()
             if case .stop = next { isStopped = true }
             return next
         }

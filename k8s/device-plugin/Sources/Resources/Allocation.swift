@@ -4,7 +4,7 @@ package import Inventory
 package struct Allocation: Sendable, Equatable {
     /// Environment variables.
     package var environment: [String: String] = [:]
-    /// Files in `/dev`, readable and writable.
+    /// Files in `/dev/infiniband`, readable and writable.
     package var deviceNodes: [String] = []
     /// `vendor/class=device`.
     package var cdiDevices: [String] = []
@@ -25,6 +25,8 @@ package struct Allocation: Sendable, Equatable {
         case unknown([String], resource: String)
         /// They are, but not well.
         case unhealthy([String], resource: String)
+        /// A container has one place for a seat's socket.
+        case severalSeats([String], resource: String)
 
         /// In words.
         package var description: String {
@@ -33,6 +35,8 @@ package struct Allocation: Sendable, Equatable {
                 "\(resource) has no device \(ids.joined(separator: ", ")) on this node"
             case .unhealthy(let ids, let resource):
                 "\(resource): \(ids.joined(separator: ", ")) is unhealthy: its port is down, or its node is gone"
+            case .severalSeats(let ids, let resource):
+                "\(resource): a container takes one seat, not \(ids.count) (\(ids.joined(separator: ", ")))"
             }
         }
     }
@@ -53,13 +57,16 @@ package struct Allocation: Sendable, Equatable {
         _ ids: [String], of pool: Pool, injection: Injection, seatDirectory: String, gids: (RDMADevice) -> [GID]
     ) throws(Refusal) {
         let resource = pool.definition.name
-        let entries = Dictionary(uniqueKeysWithValues: pool.entries.map { ($0.id, $0.isHealthy) })
+        let entries = Dictionary(pool.entries.map { ($0.id, $0.isHealthy) }, uniquingKeysWith: { $0 && $1 })
         let unknown = ids.filter { entries[$0] == nil }
         guard unknown.isEmpty, !ids.isEmpty else { throw .unknown(unknown, resource: resource) }
         let unhealthy = ids.filter { entries[$0] == false }
         guard unhealthy.isEmpty else { throw .unhealthy(unhealthy, resource: resource) }
         switch pool.definition.kind {
-        case .seats: giveSeats(ids, seatDirectory)
+        case .seats:
+            guard ids.count == 1 else { throw .severalSeats(ids, resource: resource) }
+            mounts = [Mount(hostPath: "\(seatDirectory)/\(ids[0])", containerPath: "/run/rdmad")]
+            environment = ["RDMAD_BROKER": "shm:///run/rdmad/rdmad.sock", "RDMAD_SEAT": ids[0]]
         case .devices:
             var members: [Pool.Member] = []
             for id in ids {
@@ -69,21 +76,13 @@ package struct Allocation: Sendable, Equatable {
         }
     }
 
-    /// A container has one place for the socket: of several seats it gets the first one's.
-    private mutating func giveSeats(_ ids: [String], _ directory: String) {
-        let seat = ids.min { ($0.count, $0) < ($1.count, $1) } ?? ids[0]
-        mounts = [Mount(hostPath: "\(directory)/\(seat)", containerPath: "/run/rdmad")]
-        environment = ["RDMAD_BROKER": "shm:///run/rdmad/rdmad.sock", "RDMAD_SEAT": seat]
-    }
-
     private mutating func give(
         _ members: [Pool.Member], of pool: Pool, _ injection: Injection, _ gids: (RDMADevice) -> [GID]
     ) {
-        let nodes = members.flatMap { pool.nodes(of: $0) } + (pool.hasConnectionManager ? ["rdma_cm"] : [])
-        if injection != .cdi { deviceNodes = nodes.map { "/dev/infiniband/\($0)" } }
+        if injection != .cdi { deviceNodes = pool.nodes(of: members) }
         if injection != .nodes {
             let kind = CDISpec.kind(pool.definition.name)
-            cdiDevices = members.map { "\(kind)=\($0.identity)" }
+            cdiDevices = members.map { "\(kind)=\($0.device.name)" }
         }
         environment["RDMAD_DEVICES"] = members.map(\.device.name).joined(separator: ",")
         environment["RDMAD_DEVICE_INFO"] =
@@ -123,7 +122,7 @@ package struct Allocation: Sendable, Equatable {
     }
 
     private static func rdmaInformation(_ member: Pool.Member, _ pool: Pool) -> JSON {
-        let nodes = pool.nodes(of: member) + (pool.hasConnectionManager ? ["rdma_cm"] : [])
+        let nodes = pool.nodes(of: [member])
         var rdma: [(String, JSON)] = [("rdma_dev", .string(member.device.name))]
         for kind in ["uverbs", "umad", "issm", "rdma_cm"] {
             if let node = nodes.first(where: { $0.hasPrefix(kind) }) {

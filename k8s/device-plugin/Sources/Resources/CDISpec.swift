@@ -24,31 +24,31 @@ package struct CDISpec: Sendable, Equatable {
         return [vendor, name].map { $0.first?.isLetter == true ? $0 : "x\($0)" }.joined(separator: "/")
     }
 
-    /// The spec of a resource over the devices that a pool has.
-    package init(_ pool: Pool) {
+    /// The spec of a resource over the devices that a pool has, whose nodes are in `deviceRoot` on the host.
+    package init(_ pool: Pool, deviceRoot: String) {
         kind = Self.kind(pool.definition.name)
         let node = { (name: String) in
-            JSON.object([("path", .string("/dev/infiniband/\(name)")), ("permissions", .string("rw"))])
+            JSON.compact([
+                ("path", .string("/dev/infiniband/\(name)")),
+                ("hostPath", deviceRoot == "/dev" ? .null : .string("\(deviceRoot)/infiniband/\(name)")),
+                ("permissions", .string("rw")),
+            ])
         }
         let devices = pool.members.compactMap { member -> JSON? in
-            let nodes = pool.nodes(of: member)
+            let nodes = pool.nodes(of: [member])
             guard !nodes.isEmpty else { return nil }
+            // Of two devices' rdma_cm a runtime keeps one.
             return .object([
-                ("name", .string(member.identity)),
+                ("name", .string(member.device.name)),
                 ("containerEdits", .object([("deviceNodes", .array(nodes.map(node)))])),
             ])
         }
-        var members: [(String, JSON)] = [
+        let members: [(String, JSON)] = [
             ("cdiVersion", .string("0.5.0")), ("kind", .string(kind)), ("devices", .array(devices)),
         ]
-        // Applied once, however many of the devices a container gets.
-        if pool.hasConnectionManager {
-            members.append(
-                ("containerEdits", .object([("deviceNodes", .array([node("rdma_cm")]))])))
-        }
         text = JSON.object(members).text + "\n"
     }
 
     /// Whether there is a device in it: a spec without devices is invalid.
-    package static func isNeeded(_ pool: Pool) -> Bool { pool.members.contains { !pool.nodes(of: $0).isEmpty } }
+    package static func isNeeded(_ pool: Pool) -> Bool { !pool.nodes(of: pool.members).isEmpty }
 }

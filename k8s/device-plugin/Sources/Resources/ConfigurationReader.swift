@@ -10,6 +10,15 @@ struct ConfigurationReader {
     struct Value {
         let node: Node
         let path: String
+
+        /// A scalar without quotes, which is the only one that can be more than text.
+        var plain: String? {
+            guard case .scalar(let scalar) = node, scalar.style == .plain else { return nil }
+            return scalar.string
+        }
+
+        /// Whether nothing is given.
+        var isNull: Bool { plain.map { ["", "~", "null", "Null", "NULL"].contains($0) } ?? false }
     }
 
     /// Parses the text; the document must be a mapping.
@@ -21,7 +30,10 @@ struct ConfigurationReader {
             throw fail("has \(text.utf8.count) bytes, \(Configuration.bytesMax) is the limit")
         }
         let node: Node?
-        do { node = try Yams.compose(yaml: text) } catch { throw fail(Self.reason(error), Self.line(error)) }
+        // Without Yams' resolver, which compiles regular expressions for types that are not asked for here.
+        do { node = try Parser(yaml: text, resolver: .basic).singleRoot() } catch {
+            throw fail(Self.reason(error), Self.line(error))
+        }
         guard let node, case .mapping = node else { throw fail("is not a mapping: it has no fields") }
         root = Value(node: node, path: "")
     }
@@ -75,7 +87,7 @@ struct ConfigurationReader {
 
     /// Text, numbers as they are written, or a refusal and nil.
     mutating func string(_ value: Value) -> String? {
-        guard case .scalar(let scalar) = value.node, value.node.null == nil else {
+        guard case .scalar(let scalar) = value.node, !value.isNull else {
             refuse(value, "must be a string, is \(Self.kind(value.node))")
             return nil
         }
@@ -84,9 +96,7 @@ struct ConfigurationReader {
 
     /// A whole number in a range, or a refusal and nil.
     mutating func integer(_ value: Value, in range: ClosedRange<Int>) -> Int? {
-        guard case .scalar(let scalar) = value.node, scalar.style == .plain || scalar.style == .any,
-            let number = value.node.int
-        else {
+        guard let number = value.plain.flatMap({ Int($0) }) else {
             refuse(value, "must be a whole number, is \(Self.kind(value.node))")
             return nil
         }
@@ -99,7 +109,7 @@ struct ConfigurationReader {
 
     /// `true` or `false`, or a refusal and nil.
     mutating func bool(_ value: Value) -> Bool? {
-        guard let bool = value.node.bool, value.node.scalar?.style == .plain else {
+        guard let bool = value.plain.flatMap({ Bool($0) }) else {
             refuse(value, "must be true or false, is \(Self.kind(value.node))")
             return nil
         }
@@ -120,7 +130,7 @@ struct ConfigurationReader {
         case .mapping: "a mapping"
         case .sequence: "a list"
         case .alias: "an alias"
-        case .scalar(let scalar): node.null != nil ? "nothing" : "'\(scalar.string)'"
+        case .scalar(let scalar): Value(node: node, path: "").isNull ? "nothing" : "'\(scalar.string)'"
         }
     }
 

@@ -19,7 +19,9 @@ enum MellanoxConfiguration {
         }
         let list = fields["configList"].map { reader.elements($0) } ?? []
         if list.isEmpty, reader.errors.isEmpty {
-            reader.refuse(fields["configList"] ?? .init(node: reader.root.node, path: "configList"), "has no resource")
+            reader.refuse(
+                fields["configList"] ?? .init(node: reader.root.node, path: "configList"),
+                "is empty: it names no resource")
         }
         var resources: [ResourceDefinition] = []
         var taken: [String: String] = [:]
@@ -111,7 +113,7 @@ enum MellanoxConfiguration {
                 remarks.append("\(member.path): is no field of that format and ignored")
                 continue
             }
-            if member.node.null == nil { found[field] = member }
+            if !member.isNull { found[field] = member }
         }
         return found
     }

@@ -12,7 +12,7 @@ enum NativeConfiguration {
         require("resources", in: fields, of: reader.root, &reader)
         let list = fields["resources"].map { reader.elements($0) } ?? []
         if let value = fields["resources"], list.isEmpty, reader.errors.isEmpty {
-            reader.refuse(value, "has no resource")
+            reader.refuse(value, "is empty: it names no resource")
         }
         var resources: [ResourceDefinition] = []
         for value in list {

@@ -84,9 +84,13 @@ package struct Pool: Sendable, Equatable {
         return members.first { $0.identity == identity }
     }
 
-    /// The nodes in `/dev/infiniband` that a member's share hands out, `rdma_cm` not among them.
-    package func nodes(of member: Member) -> [String] {
-        guard case .devices(let rules) = definition.kind, let verbs = member.device.verbs else { return [] }
-        return [verbs] + (rules.includesManagement ? member.device.management : [])
+    /// The nodes in `/dev/infiniband` that shares of these members hand out: `rdma_cm` once, for all of them.
+    package func nodes(of members: [Member]) -> [String] {
+        guard case .devices(let rules) = definition.kind else { return [] }
+        let own = members.flatMap { member -> [String] in
+            guard let verbs = member.device.verbs else { return [] }
+            return [verbs] + (rules.includesManagement ? member.device.management : [])
+        }
+        return own.isEmpty || !hasConnectionManager ? own : own + ["rdma_cm"]
     }
 }

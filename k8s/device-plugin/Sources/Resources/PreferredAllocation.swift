@@ -58,15 +58,25 @@ package enum PreferredAllocation {
                 let fitting = groups.filter { name, members in
                     members.count >= count && chosen.allSatisfy { $0.group(level) == name }
                 }
-                let emptiest = level == .device
                 let best = fitting.min { left, right in
-                    (emptiest ? -left.value.count : left.value.count, left.key)
-                        < (emptiest ? -right.value.count : right.value.count, right.key)
+                    order(left.value, level, free) < order(right.value, level, free)
                 }
                 if let best { return fill(count, from: best.value) }
             }
             // What is required is scattered, or there is not enough: nearest to it first.
             fill(count, from: free)
+        }
+
+        /// Among devices the least loaded first, then the one with the fewest neighbours; among groups the smallest.
+        private func order(
+            _ members: [Candidate], _ level: Level, _ free: [Candidate]
+        ) -> (Int, Int, Int, String) {
+            let first = members[0]
+            let neighbours = { (level: Level) in free.count { $0.group(level) == first.group(level) } }
+            return (
+                level == .device ? -members.count : members.count, neighbours(.root), neighbours(.numa),
+                first.member.identity
+            )
         }
 
         /// Whole devices first, those already begun before others.

@@ -8,7 +8,7 @@ import Resources
     static let configuration = CommandConfiguration(
         commandName: "rdmad-device-plugin",
         abstract: "Gives RDMA devices, and seats at the node's rdmad, to Kubernetes pods.",
-        discussion: "Exit status: 0 stopped by a signal, 1 failed (the reason is on standard error), 64 wrong usage.",
+        discussion: "Exit status: 0 stopped by a signal, 1 failed (the reason is on standard error), 2 wrong usage.",
         version: "0.1.0", subcommands: [Run.self, Devices.self, Check.self], defaultSubcommand: Run.self)
 
     static func main() async {
@@ -22,6 +22,9 @@ import Resources
             fail("\(error)")
         } catch let error as PluginError {
             fail("rdmad-device-plugin: \(error)")
+        } catch  where exitCode(for: error) == .validationFailure {
+            writeToStandardError("\(fullMessage(for: error))\n")
+            exit(withError: ExitCode(2))
         } catch {
             exit(withError: error)
         }
@@ -51,7 +54,7 @@ struct NodeOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The node's sysfs.", valueName: "directory"))
     var sysfsRoot = "/sys"
 
-    @Option(help: ArgumentHelp("The node's devices.", valueName: "directory"))
+    @Option(help: ArgumentHelp("The node's devices, at the same path on the host.", valueName: "directory"))
     var devRoot = "/dev"
 
     var configurationFile: String {
