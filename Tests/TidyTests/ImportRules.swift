@@ -28,9 +28,23 @@ enum ImportRules {
         ],
         "rdmad": [
             "ArgumentParser", "BrokerCore", "CLinux", "Compression", "FabricFrontend", "Glibc",
-            "KafkaFrontend", "Logging", "RDMATransport", "RdmadClient", "Reactor", "RecordFormat", "Synchronization", "TopicLog", "TopicProtocol", "TransportBench",
+            "KafkaFrontend", "Logging", "RDMATransport", "RdmadClient", "Reactor", "RecordFormat", "Synchronization",
+            "TopicLog", "TopicProtocol", "TransportBench",
         ],
         "TransportBench": ["CLinux", "Glibc", "RDMATransport"],
+        // The device plugin, k8s/device-plugin.
+        "CNetlink": [],
+        "Inventory": ["CNetlink", "Glibc", "Synchronization"],
+        "Resources": ["Inventory", "Yams"],
+        "KubeletAPI": ["GRPCCore", "GRPCProtobuf", "SwiftProtobuf"],
+        "DevicePlugin": [
+            "CNetlink", "GRPCCore", "GRPCNIOTransportHTTP2Posix", "Glibc", "Inventory", "KubeletAPI", "Logging",
+            "NIOCore",
+            "NIOHTTP1", "NIOPosix", "Resources", "Synchronization",
+        ],
+        "rdmad-device-plugin": [
+            "ArgumentParser", "CNetlink", "DevicePlugin", "Dispatch", "Glibc", "Inventory", "Logging", "Resources",
+        ],
     ]
 
     static let imports = Rule(

@@ -10,6 +10,12 @@ enum Repository {
             && [".swift", ".h", ".c"].contains { path.hasSuffix($0) }
     }
 
+    /// A path as its package sees it: the device plugin is a package of its own, and keeps the same rules.
+    static func inPackage(_ path: String) -> String {
+        let other = "k8s/device-plugin/"
+        return path.hasPrefix(other) ? String(path.dropFirst(other.count)) : path
+    }
+
     /// Every text file that belongs to the tree, by path: what git tracks or would, else all that is there.
     static func files() throws -> [SourceFile] {
         try (trackedPaths() ?? allPaths()).sorted().compactMap { path in

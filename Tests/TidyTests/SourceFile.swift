@@ -14,7 +14,7 @@ struct SourceFile {
 
     /// The module below `Sources`, or nil.
     var module: String? {
-        let parts = path.split(separator: "/")
+        let parts = Repository.inPackage(path).split(separator: "/")
         return parts.count > 2 && parts[0] == "Sources" ? String(parts[1]) : nil
     }
 

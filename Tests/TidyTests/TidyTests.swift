@@ -8,7 +8,7 @@ import Testing
     static func check(_ rule: Rule, at location: SourceLocation = #_sourceLocation) throws {
         let all = try files.get()
         try #require(all.contains { $0.path == "Package.swift" }, "this is not the tree")
-        let looked = all.filter { rule.applies($0.path) }
+        let looked = all.filter { rule.applies(Repository.inPackage($0.path)) }
         #expect(!looked.isEmpty, "the rule looks at nothing", sourceLocation: location)
         for file in looked {
             let found = rule.check(file)
