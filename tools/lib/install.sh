@@ -12,7 +12,7 @@ apt() {
 }
 # Each part is left in $work by its function; then $work becomes the part's directory.
 
-# debian_source PACKAGE=VERSION: Debian's source, unpacked into $work, from where the machine has Debian's packages from.
+# debian_source PACKAGE=VERSION: Debian's source in $work, from where the machine has Debian's packages from.
 debian_source() {
   local archive
   # shellcheck disable=SC2016
@@ -34,7 +34,7 @@ END
     cd "$work"
     apt-get -q source --download-only "$1" >&2
   )
-  tar -xf "$work/${1%%=*}"_*.orig.tar.* -C "$work" --strip-components 1
+  tar -xf "$work/${1%%=*}"_*.orig.tar.[gx]z -C "$work" --strip-components 1
   rm -rf "$work"/{lists,cache,sources.list,apt.conf} "$work/${1%%=*}"_*
 }
 
