@@ -1,6 +1,6 @@
 # The front door. `make` or `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-long test-kafka-clients test-kafka-suites test-kafka-doors power-loss power-cut-peers sanitize rxe-shell figure figures doctor format clean
+.PHONY: help build run test test-long test-kafka-clients test-kafka-suites test-kafka-doors test-k8s test-kubelet power-loss power-cut-peers sanitize rxe-shell figure figures doctor format clean
 
 help:            ## list these targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -25,6 +25,12 @@ test-kafka-suites: ## the tests that librdkafka and kafka-python have of their o
 
 test-kafka-doors: ## one log behind the Kafka door and the others (FABRIC=shm|rxe, default shm)
 	tools/test-kafka-doors
+
+test-k8s:        ## the Kubernetes device plugin: unit tests, a played kubelet, Soft-RoCE, manifests
+	tools/test-k8s
+
+test-kubelet:    ## the device plugin under real kubelet code, Debian's 1.20.2, with containerd and Pods (root)
+	tools/test-kubelet
 
 power-loss:      ## the log under power cuts and kills: make power-loss SEEDS=1000000 FIRST=1
 	tools/test-log $(or $(SEEDS),10000) $(or $(FIRST),1)

@@ -1,5 +1,5 @@
-# Sourced by tools/test-kubelet: a node of its own, of Debian's containerd and runc and a kubelet without an API server, all
-# of it in $work. What Pods find out they write to $work/out, which they have at /out.
+# Sourced by tools/test-kubelet: a node of its own, of Debian's containerd and runc and a kubelet without an API server,
+# all of it in $work. What Pods find out they write to $work/out, which they have at /out.
 # shellcheck shell=bash disable=SC2154
 
 containerd_pid='' kubelet_pid='' plugin_pid='' rdmad_pid=''
@@ -35,7 +35,8 @@ config = json.dumps({'architecture': 'amd64', 'os': 'linux', 'config': {'Cmd': [
 with tarfile.open(path, 'w') as tar:
     add(tar, 'layer.tar', layer)
     add(tar, 'config.json', config)
-    add(tar, 'manifest.json', json.dumps([{'Config': 'config.json', 'RepoTags': [name], 'Layers': ['layer.tar']}]).encode())
+    manifest = [{'Config': 'config.json', 'RepoTags': [name], 'Layers': ['layer.tar']}]
+    add(tar, 'manifest.json', json.dumps(manifest).encode())
 PYTHON
 }
 
@@ -54,6 +55,9 @@ start_node() {
   mount --bind "$work/kubelet" "$kubelet_root" || return 1
   chmod 777 "$work/out"
   python3 "$tests/kubelet/two_hcas.py" "$node"
+  # A runtime looks in /dev, whatever the plugin's --dev-root. The directory stays: to remove it would take away the
+  # mounts of others who test here.
+  mkdir -p /dev/infiniband && mount --bind "$node/dev/infiniband" /dev/infiniband || return 1
   cat >"$node/config.json" <<END
 {"version": "v1", "resources": [
   {"name": "rdmad.dev/hca", "shares": 4, "selectors": [{"rdmaDevices": ["*"]}]},
@@ -107,8 +111,8 @@ END
 
 start_kubelet() {
   "$kubelet" --config="$work/kubelet.yaml" --root-dir="$kubelet_root" --container-runtime=remote \
-    --container-runtime-endpoint="unix://$work/containerd.sock" --hostname-override=node --cert-dir="$work/certificates" \
-    --v=4 >>"$work/kubelet.log" 2>&1 & kubelet_pid=$!
+    --container-runtime-endpoint="unix://$work/containerd.sock" --hostname-override=node \
+    --cert-dir="$work/certificates" --v=4 >>"$work/kubelet.log" 2>&1 & kubelet_pid=$!
 }
 kubelet_get() { python3 - "https://127.0.0.1:$kubelet_port$1" <<'PYTHON'
 import ssl, sys, urllib.request
@@ -131,7 +135,9 @@ devices = json.load(open(sys.argv[1]))["Data"]["RegisteredDevices"]
 print(len(devices.get(sys.argv[2]) or []))' "$kubelet_root/device-plugins/kubelet_internal_checkpoint" "$1") || return 1
   [ "$count" = "$2" ] || { echo "$1: $count devices"; return 1; }
 }
-pushed_since() { tail -c "+$((${1:-0} + 1))" "$work/kubelet.log" | grep -q "State pushed for device plugin rdmad.dev/hca"; }
+pushed_since() {
+  tail -c "+$(($1 + 1))" "$work/kubelet.log" | grep -q 'State pushed for device plugin rdmad.dev/hca'
+}
 log_size() { stat -c %s "$work/kubelet.log"; }
 plugin_registered() {
   start_plugin
@@ -154,22 +160,28 @@ spec:
   - name: app
     image: rdmad.test/pod:1
     imagePullPolicy: Never
-    command: [/bin/sh, -c, '( $3 ) >/out/$1.new 2>&1; echo "status \$?" >>/out/$1.new; mv /out/$1.new /out/$1; exec sleep 100000']
+    command: [/bin/sh, -c, '( $3 ) >/out/$1.new 2>&1; echo "status \$?" >>/out/$1.new; mv /out/$1.new /out/$1;
+      exec sleep 100000']
     resources: {limits: {$2}, requests: {$2}}
     volumeMounts: [{name: out, mountPath: /out}${5:-}]
     securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
 END
   cp "$work/pod.yaml" "$pods/$1.yaml"
 }
-said() { eventually "${2:-40}" [ -e "$work/out/$1" ] || { tail -n 5 "$work/kubelet.log"; return 1; }; out=$(<"$work/out/$1"); }
+# said NAME: waits until the Pod has said what it has to say, leaves that in $out.
+said() {
+  eventually 40 [ -e "$work/out/$1" ] || { grep -E "$1.*([Ee]rror|[Ff]ail)" "$work/kubelet.log" | tail -n 5; return 1; }
+  out=$(<"$work/out/$1")
+}
 
-look='cd /dev/infiniband && for n in *; do stat -c "%n %F" $n; echo >$n || exit 3; done; env | grep -E "^(RDMAD|PCIDEVICE)_"; grep CapEff /proc/self/status'
+look='cd /dev/infiniband && for n in *; do stat -c "%n %F" $n; echo >$n || exit 3; done;
+  env | grep -E "^(RDMAD|PCIDEVICE)_"; grep CapEff /proc/self/status'
 pod_has_its_devices() {
   pod hca 'rdmad.dev/hca: 1' "$look"
   said hca || return 1
   echo "$out"
-  contains "$out" 'rdma_cm character special file' && contains "$out" 'CapEff:	0000000000000000' && contains "$out" 'status 0' \
-    && [ "$(grep -c '^uverbs. character' <<<"$out")" = 1 ] || return 1
+  contains "$out" 'rdma_cm character special file' && contains "$out" 'CapEff:	0000000000000000' \
+    && contains "$out" 'status 0' && [ "$(grep -c '^uverbs. character' <<<"$out")" = 1 ] || return 1
   contains "$out" "RDMAD_DEVICES=mlx5_$(sed -n 's/^uverbs\(.\) .*/\1/p' <<<"$out")"
 }
 pod_without_has_none() {
@@ -261,7 +273,7 @@ stop_node() {
   fi
   for pid in $plugin_pid $rdmad_pid; do { kill -9 "$pid" && wait "$pid"; } 2>/dev/null; done
   # Deepest first.
-  while read -r mount; do umount -l "$mount"; done < <(awk '{ print $2 }' /proc/mounts | grep -E "^($work|$kubelet_root|/dev/infiniband)(/|$)" | sort -r)
-  rmdir /dev/infiniband 2>/dev/null
+  while read -r mount; do umount -l "$mount"; done \
+    < <(awk '{ print $2 }' /proc/mounts | grep -E "^($work|$kubelet_root|/dev/infiniband)(/|$)" | sort -r)
   rm -rf --one-file-system "$work"
 }

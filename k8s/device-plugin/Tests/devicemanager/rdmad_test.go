@@ -1,6 +1,6 @@
-// Drives the device plugin by the kubelet's own device manager, Kubernetes 1.20.2: this file is compiled into that package
-// (tools/install-kubernetes), to start and stop managers as a kubelet does. tools/test-kubelet gives a node's sysfs with
-// two HCAs, mlx5_0 on NUMA node 0 and mlx5_1 on node 1, and a config of four shares each.
+// Drives the device plugin by the kubelet's own device manager, Kubernetes 1.20.2: this file is compiled into that
+// package (tools/install-kubernetes), to start and stop managers as a kubelet does. tools/test-kubelet gives a node's
+// sysfs with two HCAs, mlx5_0 on NUMA node 0 and mlx5_1 on node 1, and a config of four shares each.
 package devicemanager
 
 import (
@@ -113,7 +113,8 @@ func (n *rdmadNode) waitFor(capacity, allocatable int64, limit time.Duration) ti
 			return time.Since(began)
 		}
 		if time.Since(began) > limit {
-			n.t.Fatalf("capacity %d, allocatable %d after %s; expected %d, %d", c.Value(), a.Value(), limit, capacity, allocatable)
+			n.t.Fatalf("capacity %d, allocatable %d after %s; expected %d, %d",
+				c.Value(), a.Value(), limit, capacity, allocatable)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -19,9 +19,9 @@ CASES = []
 
 
 def case(row, controls=(), honest=True, alone=False, shown_by=None):
-    """A test of a row of the acceptance list (0: of none). Each control is a fault of control_plugin.py that must make it
-    fail; without one that plugin must pass, unless `honest` is False. With `shown_by` it is a test of the peer, and that
-    fault shows what it does."""
+    """A test of a row of the acceptance list (0: of none). Each control is a fault of control_plugin.py that must make
+    it fail; without one that plugin must pass, unless `honest` is False. With `shown_by` it is a test of the peer, and
+    that fault shows what it does."""
     def declare(function):
         CASES.append({'name': f'row_{row:02d}_{function.__name__}', 'run': function, 'controls': controls,
                       'honest': bool(controls) and honest, 'alone': alone, 'shown_by': shown_by})
@@ -54,9 +54,9 @@ class Process:
             self.process.send_signal(by)
         return self.process.wait(seconds), time.monotonic() - began
 
-    def resident_bytes(self):
+    def resident_bytes(self, kind='VmRSS'):
         with open(f'/proc/{self.pid}/status') as file:
-            return int(re.search(r'VmRSS:\s+(\d+) kB', file.read()).group(1)) * 1024
+            return int(re.search(rf'{kind}:\s+(\d+) kB', file.read()).group(1)) * 1024
 
     def cpu_seconds(self):
         with open(f'/proc/{self.pid}/stat') as file:
@@ -140,7 +140,8 @@ class Bench:
 
     def ask(self, *arguments, seconds=20):
         """Runs the plugin's program to its end: status, what it printed, what it complained."""
-        done = subprocess.run([*self.program(), *arguments], capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run([*self.program(), *arguments], capture_output=True, text=True, timeout=seconds,
+                              check=False)
         return done.returncode, done.stdout, done.stderr
 
     def get(self, path):

@@ -30,10 +30,12 @@ BAD = {
     'nothing to give': (json.dumps({'version': 'v1', 'resources': [{'name': HCA}]}), 'resources[0]', 'selectors'),
     'no selectors': (changed(selectors=[]), 'resources[0].selectors', 'empty'),
     'empty list of values': (changed(selectors=[{'vendors': []}]), 'resources[0].selectors[0].vendors', 'empty'),
-    'not a vendor': (changed(selectors=[{'vendors': ['mellanox']}]), 'resources[0].selectors[0].vendors[0]', 'mellanox'),
+    'not a vendor': (changed(selectors=[{'vendors': ['mellanox']}]),
+                     'resources[0].selectors[0].vendors[0]', 'mellanox'),
     'not a link layer': (changed(selectors=[{'linkLayers': ['token-ring']}]),
                          'resources[0].selectors[0].linkLayers[0]', 'token-ring'),
-    'not a port state': (changed(selectors=[{'portStates': ['up']}]), 'resources[0].selectors[0].portStates[0]', 'active'),
+    'not a port state': (changed(selectors=[{'portStates': ['up']}]),
+                         'resources[0].selectors[0].portStates[0]', 'active'),
     'not a policy': (changed(health='some'), 'resources[0].health', 'any-port'),
     'not a preference': (changed(preferred='near'), 'resources[0].preferred', 'pack'),
     'no domain': (changed(name='hca'), 'resources[0].name', 'vendor.domain/name'),
@@ -57,7 +59,8 @@ def mellanox(**fields):
 BAD_MELLANOX = {
     'a name with a hyphen': (mellanox(resourceName='hca-a'), 'configList[0].resourceName', 'hca-a'),
     'the same name twice': (json.dumps({'configList': [
-        {'resourceName': 'a', 'resourcePrefix': prefix, 'rdmaHcaMax': 1, 'devices': ['ib0']} for prefix in ('x.y', 'z.y')]}),
+        {'resourceName': 'a', 'resourcePrefix': prefix, 'rdmaHcaMax': 1, 'devices': ['ib0']}
+        for prefix in ('x.y', 'z.y')]}),
         'configList[1].resourceName', 'a'),
     'fewer than none': (mellanox(rdmaHcaMax=-1), 'configList[0].rdmaHcaMax', '-1'),
     'devices and selectors': (mellanox(devices=['ib0']), 'configList[0]', 'devices'),

@@ -21,16 +21,19 @@ def hca_of(kubelet, b, name):
     return hca
 
 
+def pci_of(b, hca):
+    return os.path.basename(os.path.realpath(os.path.join(b.node.sys, 'class/infiniband', hca, 'device')))
+
+
 @case(6, controls=['counter-ids', 'ids-of-a-run'])
 def ids_survive_a_reboot_in_another_order(b):
-    """The pods' devices are in the kubelet's checkpoint: the same id must be the same HCA, whatever it is called now."""
+    """The pods' devices are in the kubelet's checkpoint: the same id must be the same HCA, whatever its name is now."""
     slots = {'0000:3b:00.0': 'ens1', '0000:5e:00.0': 'ens2', '0000:af:00.0': 'ens3'}
     for number, (pci, netdev) in enumerate(slots.items()):
         b.node.add_mellanox(f'mlx5_{number}', pci, netdev)
     kubelet = begin(b)
     kubelet.wait_count(HCA, 12)
-    before = {i: os.path.basename(os.path.realpath(os.path.join(b.node.sys, 'class/infiniband', hca_of(kubelet, b, i),
-                                                                'device'))) for i in kubelet.ids(HCA)}
+    before = {i: pci_of(b, hca_of(kubelet, b, i)) for i in kubelet.ids(HCA)}
     pod = kubelet.allocate(HCA, 2, pod='a-pod')[0]
     b.plugin.end()
     kubelet.stop()
@@ -44,8 +47,8 @@ def ids_survive_a_reboot_in_another_order(b):
     assert kubelet.ids(HCA) == sorted(before), f'{kubelet.ids(HCA)} instead of {sorted(before)}'
     assert set(kubelet.pods['a-pod']['ids']) == set(pod) <= set(kubelet.healthy(HCA))
     for name, pci in before.items():
-        now = os.path.realpath(os.path.join(b.node.sys, 'class/infiniband', hca_of(kubelet, b, name), 'device'))
-        assert os.path.basename(now) == pci, f'{name} was {pci} and is {now}'
+        now = pci_of(b, hca_of(kubelet, b, name))
+        assert now == pci, f'{name} was {pci} and is {now}'
 
 
 @case(6)
@@ -80,7 +83,8 @@ def a_port_down_and_up_again(b):
 @case(7)
 def health_of_two_ports_by_policy(b):
     b.node.add_mellanox('mlx5_0', '0000:3b:00.0', 'ens1', ports=2)
-    any_port, all_ports = b.resource('rdmad.dev/any', health='any-port'), b.resource('rdmad.dev/all', health='all-ports')
+    any_port = b.resource('rdmad.dev/any', health='any-port')
+    all_ports = b.resource('rdmad.dev/all', health='all-ports')
     kubelet = begin(b, any_port, all_ports)
     kubelet.wait_count('rdmad.dev/any', 4)
     kubelet.wait_count('rdmad.dev/all', 4)
@@ -226,7 +230,8 @@ def selectors_choose(b):
         'c': ([{'drivers': ['mlx5_core', 'ice']}], 4), 'd': ([{'ifNames': ['ens[12]']}], 2),
         'e': ([{'pciAddresses': ['0000:af:*']}], 1), 'f': ([{'linkLayers': ['infiniband']}], 1),
         'g': ([{'portStates': ['active']}], 4), 'h': ([{'rdmaDevices': ['~^mlx5_[0-8]$']}], 2),
-        'i': ([{'rdmaDevices': ['rxe*']}, {'vendors': ['8086']}], 2), 'j': ([{'vendors': ['15b3'], 'ifNames': ['ens1']}], 1),
+        'i': ([{'rdmaDevices': ['rxe*']}, {'vendors': ['8086']}], 2),
+        'j': ([{'vendors': ['15b3'], 'ifNames': ['ens1']}], 1),
         'k': ([{'linkTypes': ['ether'], 'vendors': ['15b3']}], 2),
     }
     kubelet = begin(b, *[b.resource(f'rdmad.dev/{n}', 1, s) for n, (s, _) in chosen.items()])

@@ -41,7 +41,8 @@ def register_only_when_listening(b):
     assert not failures, failures
     [registration] = kubelet.seen('register', HCA)
     assert '/' not in registration[3]['endpoint'], registration
-    assert registration[3]['options'] == kubelet.endpoints[HCA].options, 'options in Register differ from those asked for'
+    options = kubelet.endpoints[HCA].options
+    assert registration[3]['options'] == options, f'in Register {registration[3]["options"]}, asked for {options}'
     assert len(kubelet.seen('stream', HCA)) == 1, kubelet.events
 
 

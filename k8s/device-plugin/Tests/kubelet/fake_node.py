@@ -28,8 +28,8 @@ class FakeNode:
 
     # What there may be in a node
 
-    def add_mellanox(self, name, pci, netdev=None, numa=0, root_port='0000:00:01.0', state='ACTIVE', vf_of=None, ports=1,
-                     link_layer=ETHERNET, mad=True):
+    def add_mellanox(self, name, pci, netdev=None, numa=0, root_port='0000:00:01.0', state='ACTIVE', vf_of=None,
+                     ports=1, link_layer=ETHERNET, mad=True):
         """mlx5: a physical function, or a virtual one (which has no issm)."""
         self._add_pci(name, pci, root_port, vendor='0x15b3', device='0x101e' if vf_of else '0x101d', driver='mlx5_core',
                       netdevs=[netdev] if netdev else [], numa=numa, state=state, ports=ports, link_layer=link_layer,
@@ -123,7 +123,8 @@ class FakeNode:
         self._link(f'{base}/driver', f'bus/pci/drivers/{driver}')
         links = [self._link(f'bus/pci/devices/{pci}', base)]
         if vf_of:
-            self._link(f'{base}/physfn', os.path.relpath(os.path.realpath(self._sys('bus/pci/devices', vf_of)), self.sys))
+            function = os.path.realpath(self._sys('bus/pci/devices', vf_of))
+            self._link(f'{base}/physfn', os.path.relpath(function, os.path.realpath(self.sys)))
         for netdev in netdevs:
             links.append(self._add_netdev(f'{base}/net/{netdev}', netdev))
             self._link(f'{base}/net/{netdev}/device', base)

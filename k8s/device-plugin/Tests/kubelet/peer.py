@@ -1,6 +1,6 @@
 """A kubelet's device manager as a peer for tests: it does what the real one is documented and was measured to do, its
-traps included. Two styles: '1.36' dials back inside Register and asks the plugin for its options; '1.20' answers Register
-at once, dials afterwards, takes the options from the request, and says the socket's path as :authority."""
+traps included. Two styles: '1.36' dials back inside Register and asks the plugin for its options; '1.20' answers
+Register at once, dials afterwards, takes the options from the request, and says the socket's path as :authority."""
 import json
 import os
 import re
@@ -68,13 +68,16 @@ class Kubelet(services.RegistrationServicer):
     # Life
 
     def start(self):
-        """As a kubelet starts: what is in the directory goes, but for directories and the checkpoint; then it listens."""
+        """What is in the directory goes, but for directories and the checkpoint; then it listens."""
         os.makedirs(self.directory, exist_ok=True)
         self._read_checkpoint()
         for name in os.listdir(self.directory):
             path = os.path.join(self.directory, name)
-            if name != CHECKPOINT and not stat.S_ISDIR(os.lstat(path).st_mode):
-                os.unlink(path)
+            try:
+                if name != CHECKPOINT and not stat.S_ISDIR(os.lstat(path).st_mode):
+                    os.unlink(path)
+            except FileNotFoundError:
+                pass            # a plugin has removed its own
         self.server = grpc.server(futures.ThreadPoolExecutor(max_workers=16))
         services.add_RegistrationServicer_to_server(self, self.server)
         if self.server.add_insecure_port('unix:' + self.socket) == 0:

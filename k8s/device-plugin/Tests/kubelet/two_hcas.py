@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes a node with two HCAs in a directory, and the plugin's config of four shares each. Usage: two_hcas.py DIRECTORY"""
+"""Makes a node with two HCAs, and the plugin's config of four shares each. Usage: two_hcas.py DIRECTORY"""
 import json
 import os
 import sys
