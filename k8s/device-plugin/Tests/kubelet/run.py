@@ -75,7 +75,7 @@ def main():
     parser.add_argument('--only', default='')
     parser.add_argument('--no-controls', action='store_true')
     parser.add_argument('--controls-only', action='store_true')
-    parser.add_argument('--jobs', type=int, default=4)
+    parser.add_argument('--jobs', type=int, default=6)
     parser.add_argument('--run')
     parser.add_argument('--control', default='')
     arguments = parser.parse_args()
