@@ -472,7 +472,7 @@ def a_sidecar_serves_its_application(node):
 @waiting_check
 @with_node
 def the_device_plugin_runs_as_its_manifest_says(node):
-    for directory in ['base', 'overlays/mellanox-config', 'overlays/soft-rdma']:
+    for directory in ['base', 'overlays/cdi', 'overlays/mellanox-config', 'overlays/soft-rdma']:
         documents = kustomize(directory)
         os.makedirs(f'{node.root}/var/lib/kubelet/device-plugins', exist_ok=True)
         os.makedirs(f'{node.root}/sys/class/infiniband', exist_ok=True)
