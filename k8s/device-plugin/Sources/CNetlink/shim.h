@@ -51,7 +51,9 @@ static inline int cnetlink_listen(const char *path) {
   return -1;
 }
 
+// IN_* and EFD_* are enums, too.
 static inline int cnetlink_inotify(void) { return inotify_init1(IN_CLOEXEC | IN_NONBLOCK); }
+// As above.
 static inline int cnetlink_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 // open is variadic.
 static inline int cnetlink_open_file(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }

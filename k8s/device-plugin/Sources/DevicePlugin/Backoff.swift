@@ -1,10 +1,10 @@
-/// Pauses between attempts: each twice the one before, with jitter, so that the plugins of a fleet do not march in step.
+/// Pauses between attempts: each twice the one before, with jitter, so that a fleet's plugins do not march in step.
 struct Backoff: Sendable {
     static let first = Duration.milliseconds(200)
     static let last = Duration.seconds(30)
     private var next = first
 
-    /// The pause before the next attempt: between three quarters of the step and the step itself, never below the first.
+    /// The pause before the next attempt: three quarters of the step to all of it, never below the first.
     mutating func pause(random: Double = .random(in: 0...1)) -> Duration {
         let step = next
         next = min(next * 2, Self.last)

@@ -5,7 +5,7 @@ package enum PreferredAllocation {
     /// Chooses `count` ids, `required` among them.
     ///
     /// - `pack`: the smallest of device, PCI root, NUMA node, whole node that holds all. Among devices the least loaded
-    ///   one, so that pods spread over a node; among larger groups the one that it fills best, so that large groups stay.
+    ///   one, so that pods spread over a node; among larger groups the smallest, so that large ones stay whole.
     /// - `spread`: each on another device while there are any, on another PCI root and NUMA node where that can be.
     /// - Returns: Fewer than `count` when fewer are available; ids that the pool does not have are left out.
     package static func choose(_ count: Int, of available: [String], required: [String], in pool: Pool) -> [String] {

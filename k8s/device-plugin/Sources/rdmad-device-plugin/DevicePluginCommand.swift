@@ -47,7 +47,7 @@ struct NodeOptions: ParsableArguments {
     @Option(
         name: [.long, .customLong("config-file")],
         help: ArgumentHelp(
-            "The configuration. Default: \(defaultConfiguration), else \(mellanoxConfiguration) when only that is there.",
+            "The configuration. Default: \(defaultConfiguration), or \(mellanoxConfiguration) if only that exists.",
             valueName: "file"))
     var config: String?
 
