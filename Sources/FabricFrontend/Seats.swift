@@ -38,14 +38,14 @@ package struct Seats: Sendable {
             let path = "\(directory)/\(Self.name(number))"
             // Pods run as any user: they may come to the socket, and not replace it.
             try Self.makeDirectory(path, mode: 0o755)
-            guard chmod(path, 0o755) == 0 else { throw Self.error(path) }
+            guard unsafe chmod(path, 0o755) == 0 else { throw Self.error(path) }
             try fabric.listen(path: "\(path)/rdmad.sock", mode: 0o666)
         }
     }
 
     /// One that is there may be used when it is a directory of ours: nobody else can have put sockets into it.
     private static func makeDirectory(_ path: String, mode: mode_t) throws(FabricError) {
-        guard mkdir(path, mode) != 0 else { return }
+        guard unsafe mkdir(path, mode) != 0 else { return }
         var found = stat()
         guard errno == EEXIST, unsafe lstat(path, &found) == 0 else { throw error(path) }
         guard found.st_mode & S_IFMT == S_IFDIR, found.st_uid == geteuid() else {
