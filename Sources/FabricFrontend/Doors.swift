@@ -44,6 +44,11 @@ package enum Doors {
         configuration.connectionsMax = seats.count * configuration.connectionsPerListenerMax
         let fabric = try SharedMemoryFabric(configuration: configuration)
         try seats.listen(fabric)
+        if seats.isOpenToOthers {
+            log.warning(
+                "other users of this node may come to every seat",
+                metadata: ["directory": "\(seats.directory)", "do": "chmod 700 \(seats.directory)"])
+        }
         return try FabricDoor(
             fabric: fabric, address: seats.address, number: number, broker: broker,
             memory: try makeArena(byteCount: arenaBytes), limits: limits, seats: seats, log: log)

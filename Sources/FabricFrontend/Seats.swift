@@ -43,6 +43,12 @@ package struct Seats: Sendable {
         }
     }
 
+    /// Others of the node's users may go past the directory: it was there before us.
+    var isOpenToOthers: Bool {
+        var found = stat()
+        return unsafe lstat(directory, &found) == 0 && found.st_mode & 0o077 != 0
+    }
+
     /// One that is there may be used when it is a directory of ours: nobody else can have put sockets into it.
     private static func makeDirectory(_ path: String, mode: mode_t) throws(FabricError) {
         guard unsafe mkdir(path, mode) != 0 else { return }
