@@ -75,6 +75,9 @@ class Bench:
         self.plugin, self.kubelets = None, []
         for made in (self.root, self.cdi, self.seats, os.path.join(self.root, 'device-plugins')):
             os.makedirs(made)
+        self.choose_metrics_port()
+
+    def choose_metrics_port(self):
         with socket.socket() as probe:
             probe.bind(('127.0.0.1', 0))
             self.metrics = f'127.0.0.1:{probe.getsockname()[1]}'

@@ -280,6 +280,25 @@ def plugin_restarted_ten_times(b):
         assert set(pod) <= set(ids)
 
 
+@case(4, controls=['blind'])
+def the_old_plugin_ends_after_the_new_one_has_begun(b):
+    """As with maxSurge: the old one's stream ends late, and it takes away a socket by that name. The trap again."""
+    b.two_hcas()
+    kubelet = b.kubelet().start()
+    old = b.start()
+    kubelet.wait_count(HCA, COUNT)
+    since = len(kubelet.events)
+    b.choose_metrics_port()
+    b.start()
+    kubelet.wait(lambda: kubelet.seen('message', HCA, since), 5, 'the new one sends its list')
+    old.end(signal.SIGTERM)
+    time.sleep(0.5)
+    # Ten seconds of these are the kubelet's, when the old one's socket was there just as it dialled.
+    kubelet.wait_count(HCA, COUNT, seconds=20)
+    time.sleep(1)
+    assert kubelet.count(HCA) == (COUNT, COUNT) and b.own_sockets(), kubelet.count(HCA)
+
+
 @case(22, controls=['deaf', 'leaves-socket'])
 def sigterm(b):
     kubelet = begin(b)
