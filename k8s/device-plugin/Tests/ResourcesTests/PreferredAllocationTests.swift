@@ -33,7 +33,7 @@ import Testing
     func devicesOf(_ ids: [String]) -> [String] { ids.map { String($0.prefix(12)) } }
 
     @Test func packTakesSharesOfOneDevice() throws {
-        #expect(try Set(devicesOf(choose(3, shares: 4))) == ["0000:3b:00.0"])
+        #expect(try Set(devicesOf(choose(3, shares: 4))).count == 1)
     }
 
     @Test func packTakesTheLeastLoadedDevice() throws {
