@@ -52,5 +52,10 @@ enum Termination {
 
     static func watch() {
         signal(SIGTERM) { _ in Termination.flag.store(true, ordering: .releasing) }
+        // The conductor's threads block it, and a child inherits that; only a main thread that waits takes it then.
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        unsafe sigaddset(&set, SIGTERM)
+        unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
     }
 }

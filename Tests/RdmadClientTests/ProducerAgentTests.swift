@@ -1,3 +1,4 @@
+import Glibc
 import RDMATransport
 import Synchronization
 import Testing
@@ -285,7 +286,7 @@ import TopicProtocol
                 let error: ClientError? = await withCheckedContinuation { harness.agent.flush($0) }
                 result.resume(returning: error)
             }
-            while !harness.agent.hasWork {}
+            while !harness.agent.hasWork { usleep(200) }
             harness.turn(after: 0)
             let produces = harness.port.takeProduces()
             guard produces.count == 1, (try? harness.send("later")) == true else {
