@@ -19,7 +19,10 @@ package actor Coordinator {
 
     private var text = ""
     private var configuration = Configuration(resources: [])
-    private var isConfigurationCurrent = true
+    /// Whether `text` is what `configuration` was made of.
+    private var isTextUsed = true
+    /// Since when the file could not be read, and whether that was said.
+    private var unreadable: (since: ContinuousClock.Instant, isSaid: Bool)?
     private var inventory = Inventory.empty
     private var health = HealthMonitor()
     private var servers: [String: (server: ResourceServer, task: Task<Void, Never>)] = [:]
@@ -28,6 +31,9 @@ package actor Coordinator {
     private var kubelet: FileIdentity?
     private var kubeletRestarts = 0
     private let start = ContinuousClock.now
+
+    /// A configuration that is away for longer is no longer being swapped.
+    private static let swapTime = Duration.seconds(1)
 
     private enum Event: Sendable {
         case node(NodeEvent)
@@ -105,20 +111,23 @@ package actor Coordinator {
     }
 
     /// Refuses what could not be served.
-    private nonisolated func check(_ configuration: Configuration) throws(PluginError) -> Configuration {
-        for resource in configuration.resources {
+    private nonisolated func check(_ configuration: Configuration) throws(ConfigurationErrors) -> Configuration {
+        var errors: [ConfigurationErrors.Entry] = []
+        for (index, resource) in configuration.resources.enumerated() {
             let path = "\(options.pluginDirectory)/\(resource.endpoint)"
             // sun_path has 108 bytes, the last one zero.
-            guard path.utf8.count <= 107 else {
-                throw PluginError(
-                    "\(resource.name): the socket \(path) has \(path.utf8.count) bytes, 107 is the limit: "
-                        + "shorten the resource's name or --kubelet-root")
-            }
+            guard path.utf8.count > 107 else { continue }
+            errors.append(
+                .init(
+                    field: configuration.nameField(index),
+                    reason: "the socket \(path) has \(path.utf8.count) bytes, 107 is the limit: "
+                        + "shorten the resource's name or --kubelet-root"))
         }
+        guard errors.isEmpty else { throw ConfigurationErrors(file: file.path, errors: errors) }
         return configuration
     }
 
-    /// Looks at the node; true when something that matters is new.
+    /// Looks at the node, and again when a change may have lasted.
     private func look() {
         let found = scanner.scan()
         if found.remarks != inventory.remarks { for remark in found.remarks { log.warning("\(remark)") } }
@@ -224,26 +233,33 @@ package actor Coordinator {
 
     /// Reads the configuration again. A bad one changes nothing.
     private func reload() {
+        let text: String
+        do throws(PluginError) { text = try file.text() } catch { return missConfiguration(error) }
+        unreadable = nil
+        guard text != self.text else { return }
+        self.text = text
         do {
-            let text = try file.text()
-            guard text != self.text else { return }
-            self.text = text
             let new = try check(Configuration(text, file: file.path))
             log.notice("\(file.path): read again, \(new.resources.count) resources")
             for remark in new.remarks { log.notice("\(file.path): \(remark)") }
             configuration = new
-            isConfigurationCurrent = true
+            isTextUsed = true
             reloads += 1
             look()
             apply()
-        } catch let error as PluginError {
-            // In the middle of a swap, or gone: the next event or tick tells.
-            log.debug("\(error)")
         } catch {
-            isConfigurationCurrent = false
+            isTextUsed = false
             refusedReloads += 1
             log.error("the new configuration is not used: \(error)")
         }
+    }
+
+    /// In the middle of a swap, or gone: the next event or tick tells.
+    private func missConfiguration(_ error: PluginError) {
+        let missing = unreadable ?? (since: .now, isSaid: false)
+        let isLasting = missing.since.duration(to: .now) >= Self.swapTime
+        if isLasting, !missing.isSaid { log.warning("\(error): what it said last stays in use") }
+        unreadable = (missing.since, missing.isSaid || isLasting)
     }
 
     private func report() {
@@ -284,7 +300,7 @@ package actor Coordinator {
         MetricsText.text(
             servers: servers.values.map(\.server).sorted { $0.name < $1.name }, rdmaDevices: inventory.devices.count,
             kubeletRestarts: kubeletRestarts,
-            isConfigurationCurrent: isConfigurationCurrent, reloads: reloads, refusedReloads: refusedReloads)
+            isConfigurationCurrent: isTextUsed && unreadable?.isSaid != true, reloads: reloads, refusedReloads: refusedReloads)
     }
 }
 

@@ -14,7 +14,7 @@ enum MetricsText {
             &text, "kubelet_restarts_total", "counter", "New sockets of the kubelet.", [("", "\(kubeletRestarts)")])
         metric(
             &text, "config_current", "gauge",
-            "1 while the configuration file is in use as it is, 0 when it was refused.",
+            "1 while the configuration file is in use as it is, 0 when it was refused or is gone.",
             [("", isConfigurationCurrent ? "1" : "0")])
         metric(
             &text, "config_reloads_total", "counter", "Changes of the configuration file.",

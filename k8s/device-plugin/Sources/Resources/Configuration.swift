@@ -4,6 +4,7 @@ package struct Configuration: Sendable, Equatable {
     package var resources: [ResourceDefinition]
     /// What an operator should know though it is no error: above all what differs from the plugin whose file this is.
     package var remarks: [String]
+    private var isMellanox = false
 
     /// A configuration.
     package init(resources: [ResourceDefinition], remarks: [String] = []) {
@@ -23,6 +24,12 @@ package struct Configuration: Sendable, Equatable {
         self =
             reader.isMellanox
             ? try MellanoxConfiguration.read(reader, file: file) : try NativeConfiguration.read(reader, file: file)
+        isMellanox = reader.isMellanox
+    }
+
+    /// Where in the file a resource's name is.
+    package func nameField(_ index: Int) -> String {
+        isMellanox ? "configList[\(index)].resourceName" : "resources[\(index)].name"
     }
 }
 
@@ -33,6 +40,12 @@ package struct ConfigurationErrors: Error, Equatable, CustomStringConvertible {
     /// In the order of the file.
     package var errors: [Entry]
 
+    /// Errors of a file.
+    package init(file: String, errors: [Entry]) {
+        self.file = file
+        self.errors = errors
+    }
+
     /// One thing that is wrong.
     package struct Entry: Sendable, Equatable {
         /// `resources[0].selectors[1].vendors[0]`; empty for the file as a whole.
@@ -41,6 +54,13 @@ package struct ConfigurationErrors: Error, Equatable, CustomStringConvertible {
         package var reason: String
         /// From 1.
         package var line: Int?
+
+        /// An error.
+        package init(field: String, reason: String, line: Int? = nil) {
+            self.field = field
+            self.reason = reason
+            self.line = line
+        }
     }
 
     /// Lines `FILE: FIELD: REASON (line N)`.

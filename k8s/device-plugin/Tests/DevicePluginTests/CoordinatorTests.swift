@@ -37,7 +37,9 @@ import Testing
         await #expect(
             performing: { try await coordinator(options).run() },
             throws: { error in
-                (error as? PluginError)?.description.contains("has 117 bytes, 107 is the limit") == true
+                let entry = (error as? ConfigurationErrors)?.errors.first
+                return entry?.field == "resources[0].name"
+                    && entry?.reason.contains("has 117 bytes, 107 is the limit") == true
             })
     }
 

@@ -1,6 +1,7 @@
 """Row 14, and the configuration: what is read, what is refused, and what happens when it changes."""
 import json
 import os
+import time
 
 from bench import HCA, case, until
 
@@ -218,3 +219,28 @@ def a_config_that_matches_nothing(b):
     until(lambda: HCA in b.plugin.text(), 5, 'the log has its name')
     said = [line for line in b.plugin.text().splitlines() if HCA in line and 'match' in line]
     assert said, f'no line says that {HCA} matches nothing:\n{b.plugin.text()}'
+
+
+@case(0)
+def a_reload_that_cannot_be_served_and_one_without_a_file(b):
+    """Refused like any bad config; and a file that is gone for good is said once, and in the metrics."""
+    b.two_hcas()
+    kubelet = b.kubelet().start()
+    b.start()
+    kubelet.wait_count(HCA, 8)
+
+    def current(value):
+        return f'rdmad_device_plugin_config_current {value}\n' in b.get('/metrics')[1]
+    until(lambda: current(1), 5, 'it is in use')
+    b.write_config(b.resource('.'.join(['d' * 60] * 2) + '/name'))
+    until(lambda: 'resources[0].name: the socket' in b.plugin.text(), 5, 'it is refused with its field')
+    assert current(0) and kubelet.count(HCA) == (8, 8)
+    b.write_config(b.resource(shares=2))
+    kubelet.wait_count(HCA, 4, seconds=5)
+    assert current(1)
+    os.unlink(b.config_file)
+    until(lambda: current(0), 5, 'it is gone')
+    time.sleep(1)
+    assert b.plugin.text().count('stays in use') == 1 and kubelet.count(HCA) == (4, 4)
+    b.write_config(b.resource(shares=2))
+    until(lambda: current(1), 5, 'it is back as it was')
