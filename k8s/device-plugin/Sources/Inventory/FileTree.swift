@@ -42,6 +42,12 @@ package struct FileTree: Sendable {
     /// Whether something is there, links followed.
     package func exists(_ path: String) -> Bool { unsafe access(location(path), F_OK) == 0 }
 
+    /// Whether something is there and was not removed since it was mounted here.
+    package func isLinked(_ path: String) -> Bool {
+        var status = stat()
+        return unsafe stat(location(path), &status) == 0 && status.st_nlink > 0
+    }
+
     /// The last part of what a link leads to.
     package func linkName(_ path: String) -> String? {
         let target = unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Int(PATH_MAX)) { buffer in

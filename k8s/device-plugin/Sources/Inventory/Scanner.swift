@@ -124,9 +124,10 @@ package struct Scanner: Sendable {
         return found
     }
 
-    /// Where the directory of nodes is not shown to us, sysfs is believed.
+    /// Where the directory of nodes is not shown to us, sysfs is believed; so is it when what we are shown is the
+    /// directory of before the driver was loaded again, which a container keeps.
     private func hasNode(_ name: String) -> Bool {
-        devices.exists("infiniband/\(name)") || !devices.exists("infiniband")
+        devices.exists("infiniband/\(name)") || !devices.isLinked("infiniband")
     }
 
     private func exclusiveNamespace() -> Bool? {

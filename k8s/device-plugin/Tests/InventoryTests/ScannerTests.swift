@@ -1,4 +1,5 @@
 import FakeNode
+import Glibc
 import Inventory
 import Testing
 
@@ -99,6 +100,18 @@ import Testing
         device.uverbs = nil
         node.add(device)
         node.write("sys/class/infiniband_verbs/uverbs0/ibdev", "mlx5_0\n")
+        #expect(scanner.scan().devices.first?.verbs == "uverbs0")
+    }
+
+    /// What a container sees of a directory that was removed and made anew on the host.
+    @Test func believesSysfsOverRemovedDirectory() throws {
+        node.add(.roce)
+        node.make("mounted")
+        let fd = unsafe open("\(node.root)/mounted", O_RDONLY)
+        defer { close(fd) }
+        node.remove("mounted")
+        node.remove("dev/infiniband")
+        unsafe symlink("/proc/self/fd/\(fd)", "\(node.root)/dev/infiniband")
         #expect(scanner.scan().devices.first?.verbs == "uverbs0")
     }
 
