@@ -175,6 +175,7 @@ package actor Coordinator {
     private func publish(_ pool: Pool, to feed: Feed) {
         let old = feed.pool
         guard pool != old else { return }
+        if pool.shares != old.shares { sayFewerShares(pool) }
         writeSpec(pool)
         let wasHealthy = Dictionary(old.members.map { ($0.identity, $0.isHealthy) }, uniquingKeysWith: { $1 })
         for member in pool.members where wasHealthy[member.identity].map({ $0 != member.isHealthy }) == true {
@@ -182,6 +183,17 @@ package actor Coordinator {
                 "\(pool.definition.name): \(member.device.name) is \(member.isHealthy ? "healthy" : "unhealthy")")
         }
         feed.publish(pool)
+    }
+
+    private func sayFewerShares(_ pool: Pool) {
+        guard case .devices(let rules) = pool.definition.kind, let shares = rules.shares, pool.shares < shares else {
+            return
+        }
+        log.warning(
+            """
+            \(pool.definition.name): \(pool.shares) shares of each device instead of \(shares): of \
+            \(pool.members.count) devices a kubelet's message holds no more than \(Configuration.entriesMax)
+            """)
     }
 
     /// A runtime must know a device before the kubelet does.
@@ -215,6 +227,7 @@ package actor Coordinator {
             } else {
                 log.info("\(definition.name): \(pool.entries.count) devices")
             }
+            sayFewerShares(pool)
             let server = ResourceServer(
                 pool, directory: options.pluginDirectory,
                 settings: .init(

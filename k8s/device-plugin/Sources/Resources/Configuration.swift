@@ -14,8 +14,10 @@ package struct Configuration: Sendable, Equatable {
 
     /// No file is larger: a ConfigMap holds no more.
     package static let bytesMax = 1 << 20
-    /// Shares of a device, and seats: more would not fit the kubelet's 4 MiB messages.
+    /// Shares of a device, and seats.
     package static let sharesMax = 10_000
+    /// Shares of all devices of a resource: at most 82 bytes each in a message of at most 4 MiB.
+    package static let entriesMax = 50_000
 
     /// Reads a file's text, ours (YAML or JSON) or that of Mellanox's k8s-rdma-shared-dev-plugin.
     /// - Throws: ``ConfigurationErrors`` with everything that is wrong.

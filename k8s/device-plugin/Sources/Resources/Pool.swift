@@ -10,6 +10,8 @@ package struct Pool: Sendable, Equatable {
     package let hasConnectionManager: Bool
     /// Which seats are taken care of, by number; empty for devices.
     package let seats: [Bool]
+    /// How many shares of each device are told: fewer than asked for where the kubelet's messages would not hold them.
+    package let shares: Int
 
     /// A device that the resource takes.
     package struct Member: Sendable, Equatable {
@@ -38,6 +40,7 @@ package struct Pool: Sendable, Equatable {
         seats = []
         guard case .devices(let rules) = definition.kind else {
             members = []
+            shares = 1
             return
         }
         let identities = DeviceIdentity.identities(of: inventory.devices)
@@ -48,6 +51,7 @@ package struct Pool: Sendable, Equatable {
             return Member(
                 identity: identity, device: device, isHealthy: health.isHealthy(key) && device.verbs != nil)
         }.sorted { $0.identity < $1.identity }
+        shares = min(rules.shares ?? 1, max(1, Configuration.entriesMax / max(1, members.count)))
     }
 
     /// The seats of a definition.
@@ -55,6 +59,7 @@ package struct Pool: Sendable, Equatable {
         self.definition = definition
         self.seats = seats
         members = []
+        shares = 1
         hasConnectionManager = false
     }
 
@@ -63,9 +68,9 @@ package struct Pool: Sendable, Equatable {
         switch definition.kind {
         case .seats:
             return seats.enumerated().map { Entry(id: "seat-\($0)", isHealthy: $1, numaNode: nil) }
-        case .devices(let rules):
+        case .devices:
             return members.flatMap { member in
-                (0..<(rules.shares ?? 1)).map { share in
+                (0..<shares).map { share in
                     Entry(
                         id: "\(member.identity)-\(share)", isHealthy: member.isHealthy,
                         numaNode: member.device.numaNode)
@@ -76,8 +81,8 @@ package struct Pool: Sendable, Equatable {
 
     /// The device that an id names; nil when there is none, or no such share of it.
     package func member(of id: String) -> Member? {
-        guard case .devices(let rules) = definition.kind, let dash = id.lastIndex(of: "-"),
-            let share = Int(id[id.index(after: dash)...]), share >= 0, share < rules.shares ?? 1,
+        guard case .devices = definition.kind, let dash = id.lastIndex(of: "-"),
+            let share = Int(id[id.index(after: dash)...]), share >= 0, share < shares,
             id.hasSuffix("-\(share)")
         else { return nil }
         let identity = id[..<dash]

@@ -81,6 +81,20 @@ struct PoolBench {
         #expect(ids.allSatisfy { $0.count <= 63 })
     }
 
+    @Test func listFitsTheKubeletsMessages() throws {
+        let devices = (0..<6).map { number in
+            var device = FakeDevice.rxe
+            (device.name, device.uverbs) = ("rxe\(number)", number)
+            return device
+        }
+        var bench = PoolBench(devices)
+        let pool = try bench.pool(shares: 10_000)
+        #expect(pool.shares == 8333)
+        #expect(pool.entries.count == 49_998)
+        #expect(pool.member(of: "rxe5-8332") != nil)
+        #expect(pool.member(of: "rxe5-8333") == nil)
+    }
+
     @Test func selectorsNarrow() throws {
         var bench = PoolBench([.roce, .virtualFunction, .infiniband, .irdma, .rxe, .siw])
         func names(_ fields: [(Selector.Field, [String])]) throws -> [String] {
