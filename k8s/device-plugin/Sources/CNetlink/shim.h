@@ -51,6 +51,21 @@ static inline int cnetlink_listen(const char *path) {
   return -1;
 }
 
+// sun_path again. Whether somebody holds the socket at a path. fd is a datagram socket: to one that listens for streams
+// it is refused as of the wrong kind, after the kernel has found who holds it and without a connection that they would
+// notice. Not to be allowed to connect says nothing against them.
+static inline int cnetlink_is_held(int fd, const char *path) {
+  struct sockaddr_un address;
+  if (strlen(path) >= sizeof address.sun_path) return 0;
+  memset(&address, 0, sizeof address);
+  address.sun_family = AF_UNIX;
+  strcpy(address.sun_path, path);
+  if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return 1;
+  return errno != ECONNREFUSED && errno != ENOENT && errno != ENOTDIR;
+}
+// SOCK_DGRAM is an enum.
+static inline int cnetlink_datagram(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); }
+
 // IN_* and EFD_* are enums, too.
 static inline int cnetlink_inotify(void) { return inotify_init1(IN_CLOEXEC | IN_NONBLOCK); }
 // As above.

@@ -168,8 +168,7 @@ package actor Coordinator {
 
     private func pool(_ definition: ResourceDefinition) -> Pool {
         guard case .seats(let count) = definition.kind else { return Pool(definition, inventory, health) }
-        let seats = FileTree(options.seatDirectory)
-        return Pool(definition, seats: (0..<count).map { seats.exists("seat-\($0)/rdmad.sock") })
+        return Pool(definition, seats: SeatDirectory(path: options.seatDirectory).seats(count))
     }
 
     private func publish(_ pool: Pool, to feed: Feed) {

@@ -88,8 +88,8 @@ struct PluginService: V1beta1_DevicePlugin.SimpleServiceProtocol {
             } catch {
                 counters.count(.refusals)
                 switch error {
-                case .unknown, .severalSeats: throw RPCError(code: .invalidArgument, message: "\(error)")
-                case .unhealthy: throw RPCError(code: .failedPrecondition, message: "\(error)")
+                case .unknown, .empty, .severalSeats: throw RPCError(code: .invalidArgument, message: "\(error)")
+                case .unhealthy, .absent: throw RPCError(code: .failedPrecondition, message: "\(error)")
                 }
             }
         }

@@ -25,6 +25,10 @@ package struct Allocation: Sendable, Equatable {
         case unknown([String], resource: String)
         /// They are, but not well.
         case unhealthy([String], resource: String)
+        /// The daemon does not hold these seats.
+        case absent([String], resource: String)
+        /// Nothing was asked for.
+        case empty(resource: String)
         /// A container has one place for a seat's socket.
         case severalSeats([String], resource: String)
 
@@ -35,6 +39,10 @@ package struct Allocation: Sendable, Equatable {
                 "\(resource) has no device \(ids.joined(separator: ", ")) on this node"
             case .unhealthy(let ids, let resource):
                 "\(resource): \(ids.joined(separator: ", ")) is unhealthy: its port is down, or its node is gone"
+            case .absent(let ids, let resource):
+                "\(resource): nobody listens at \(ids.joined(separator: ", ")): rdmad is away, or has fewer --seats"
+            case .empty(let resource):
+                "\(resource): the request names no device"
             case .severalSeats(let ids, let resource):
                 "\(resource): a container takes one seat, not \(ids.count) (\(ids.joined(separator: ", ")))"
             }
@@ -58,16 +66,18 @@ package struct Allocation: Sendable, Equatable {
     ) throws(Refusal) {
         let resource = pool.definition.name
         let entries = Dictionary(pool.entries.map { ($0.id, $0.isHealthy) }, uniquingKeysWith: { $0 && $1 })
+        guard !ids.isEmpty else { throw .empty(resource: resource) }
         let unknown = ids.filter { entries[$0] == nil }
-        guard unknown.isEmpty, !ids.isEmpty else { throw .unknown(unknown, resource: resource) }
+        guard unknown.isEmpty else { throw .unknown(unknown, resource: resource) }
         let unhealthy = ids.filter { entries[$0] == false }
-        guard unhealthy.isEmpty else { throw .unhealthy(unhealthy, resource: resource) }
         switch pool.definition.kind {
         case .seats:
+            guard unhealthy.isEmpty else { throw .absent(unhealthy, resource: resource) }
             guard ids.count == 1 else { throw .severalSeats(ids, resource: resource) }
             mounts = [Mount(hostPath: "\(seatDirectory)/\(ids[0])", containerPath: "/run/rdmad")]
             environment = ["RDMAD_BROKER": "shm:///run/rdmad/rdmad.sock", "RDMAD_SEAT": ids[0]]
         case .devices:
+            guard unhealthy.isEmpty else { throw .unhealthy(unhealthy, resource: resource) }
             var members: [Pool.Member] = []
             for id in ids {
                 if let member = pool.member(of: id), !members.contains(member) { members.append(member) }

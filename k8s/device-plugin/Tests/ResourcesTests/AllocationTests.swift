@@ -85,7 +85,7 @@ import Testing
         #expect(throws: Allocation.Refusal.unhealthy(["0000:af:00.0-0"], resource: "rdmad.dev/hca")) {
             try allocate(["0000:af:00.0-0"], of: pool)
         }
-        #expect(throws: Allocation.Refusal.unknown([], resource: "rdmad.dev/hca")) { try allocate([], of: pool) }
+        #expect(throws: Allocation.Refusal.empty(resource: "rdmad.dev/hca")) { try allocate([], of: pool) }
     }
 
     @Test func seatIsMount() throws {
@@ -97,6 +97,13 @@ import Testing
         #expect(seat.deviceNodes.isEmpty)
         #expect(throws: Allocation.Refusal.severalSeats(["seat-1", "seat-0"], resource: "rdmad.dev/client")) {
             try allocate(["seat-1", "seat-0"], of: pool)
+        }
+    }
+
+    @Test func seatWithoutDaemonIsRefusedAsSuch() {
+        let pool = Pool(ResourceDefinition(name: "rdmad.dev/client", kind: .seats(2)), seats: [true, false])
+        #expect(throws: Allocation.Refusal.absent(["seat-1"], resource: "rdmad.dev/client")) {
+            try allocate(["seat-1"], of: pool)
         }
     }
 

@@ -72,7 +72,7 @@ class Bench:
         self.cdi = os.path.join(directory, 'cdi')
         self.seats = os.path.join(directory, 'seats')
         self.config_file = os.path.join(directory, 'config.yaml')
-        self.plugin, self.kubelets = None, []
+        self.plugin, self.kubelets, self.listeners = None, [], {}
         for made in (self.root, self.cdi, self.seats, os.path.join(self.root, 'device-plugins')):
             os.makedirs(made)
         self.choose_metrics_port()
@@ -105,9 +105,10 @@ class Bench:
     def make_seat(self, number):
         """As the node's rdmad does: a directory for each seat, a socket in it."""
         directory = os.path.join(self.seats, f'seat-{number}')
-        os.makedirs(directory)
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(os.path.join(directory, 'rdmad.sock'))
+        os.makedirs(directory, exist_ok=True)
+        listener = self.listeners[number] = socket.socket(socket.AF_UNIX)
+        listener.bind(os.path.join(directory, 'rdmad.sock'))
+        listener.listen()
 
     # The plugin
 

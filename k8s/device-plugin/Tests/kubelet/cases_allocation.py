@@ -180,6 +180,34 @@ def a_seat_is_a_directory(b):
     assert 'seat' in text, f'two seats for one container have one place: {text}'
 
 
+@case(7)
+def a_seat_is_well_while_its_daemon_lives(b):
+    """A daemon that is killed leaves its sockets: a seat is a directory that somebody listens in."""
+    for number in range(3):
+        b.make_seat(number)
+    kubelet = b.kubelet().start()
+    b.start({'name': SEAT, 'seats': 4})
+    kubelet.wait_count(SEAT, 4, 3)
+    for listener in b.listeners.values():
+        listener.setblocking(False)
+        try:
+            listener.accept()
+            raise AssertionError('looking is no connection')
+        except BlockingIOError:
+            pass
+        listener.close()
+    kubelet.wait_count(SEAT, 4, 0, seconds=5)
+    code, text = refusal(lambda: kubelet.call_allocate(SEAT, ['seat-1']))
+    assert code == grpc.StatusCode.FAILED_PRECONDITION and 'rdmad is away' in text, (code, text)
+    for number in range(2):
+        os.unlink(os.path.join(b.seats, f'seat-{number}/rdmad.sock'))
+        b.make_seat(number)
+    kubelet.wait_count(SEAT, 4, 2, seconds=5)
+    os.unlink(os.path.join(b.seats, 'seat-0/rdmad.sock'))
+    kubelet.wait_count(SEAT, 4, 1, seconds=5)
+    assert kubelet.healthy(SEAT) == ['seat-1'], kubelet.healthy(SEAT)
+
+
 def cdi_specs(b):
     """What a runtime reads: every .json file in the directory, whole."""
     specs = {}
