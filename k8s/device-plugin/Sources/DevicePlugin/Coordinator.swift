@@ -26,6 +26,8 @@ package actor Coordinator {
     private var inventory = Inventory.empty
     private var health = HealthMonitor()
     private var servers: [String: (server: ResourceServer, task: Task<Void, Never>)] = [:]
+    /// Resources whose CDI spec could not be written, by name: what was said of it.
+    private var specErrors: [String: Int32] = [:]
     private var reloads = 0
     private var refusedReloads = 0
     private var kubelet: FileIdentity?
@@ -163,7 +165,9 @@ package actor Coordinator {
 
     private func refresh() {
         look()
-        for entry in servers.values { publish(pool(entry.server.feed.pool.definition), to: entry.server.feed) }
+        for definition in configuration.resources {
+            if let entry = servers[definition.name] { publish(pool(definition), to: entry.server.feed) }
+        }
     }
 
     private func pool(_ definition: ResourceDefinition) -> Pool {
@@ -173,9 +177,8 @@ package actor Coordinator {
 
     private func publish(_ pool: Pool, to feed: Feed) {
         let old = feed.pool
-        guard pool != old else { return }
+        guard writeSpec(pool), pool != old else { return }
         if pool.shares != old.shares { sayFewerShares(pool) }
-        writeSpec(pool)
         let wasHealthy = Dictionary(old.members.map { ($0.identity, $0.isHealthy) }, uniquingKeysWith: { $1 })
         for member in pool.members where wasHealthy[member.identity].map({ $0 != member.isHealthy }) == true {
             log.warning(
@@ -195,11 +198,20 @@ package actor Coordinator {
             """)
     }
 
-    /// A runtime must know a device before the kubelet does.
-    private func writeSpec(_ pool: Pool) {
-        guard let cdi, case .devices = pool.definition.kind else { return }
-        do { try cdi.update(pool) } catch {
-            log.error("\(pool.definition.name): no CDI spec in \(options.cdiDirectory): \(error)")
+    /// A runtime must know a device before the kubelet does: false when a pool may not be told yet. The next tick tries
+    /// again; it also mends what others have done to the spec.
+    private func writeSpec(_ pool: Pool) -> Bool {
+        guard let cdi, case .devices = pool.definition.kind else { return true }
+        let name = pool.definition.name
+        do {
+            try cdi.update(pool)
+            specErrors[name] = nil
+            return true
+        } catch {
+            if specErrors.updateValue(error.code, forKey: name) != error.code {
+                log.error("\(name): no CDI spec in \(options.cdiDirectory), so its devices stay as they were: \(error)")
+            }
+            return false
         }
     }
 
@@ -211,7 +223,6 @@ package actor Coordinator {
                 publish(pool(definition), to: entry.server.feed)
             } else {
                 entry.server.stop()
-                if wanted[name] == nil { cdi?.remove(name) }
             }
         }
         let leaving = servers.filter { name, entry in
@@ -219,8 +230,8 @@ package actor Coordinator {
         }
         servers = servers.filter { leaving[$0.key] == nil }
         for definition in configuration.resources where servers[definition.name] == nil {
-            let pool = pool(definition)
-            writeSpec(pool)
+            var pool = pool(definition)
+            if !writeSpec(pool) { pool = Pool(definition, .empty, health) }
             if pool.entries.isEmpty {
                 log.warning("\(definition.name): nothing on this node matches: 0 devices")
             } else {

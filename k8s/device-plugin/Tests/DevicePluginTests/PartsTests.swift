@@ -67,8 +67,19 @@ import Testing
         try directory.update(Pool(definition, .empty, HealthMonitor()))
         #expect(FileTree(directory.path).list("").isEmpty)
         node.write("cdi/rdmad.dev_hca.json", "{\"kind\":\"other/kind\"}")
-        directory.remove("rdmad.dev/hca")
+        try directory.update(Pool(definition, .empty, HealthMonitor()))
         #expect(node.exists("cdi/rdmad.dev_hca.json"))
+        // What others made of it is mended, what is right is left alone.
+        try directory.update(Pool(definition, inventory, HealthMonitor()))
+        #expect(FileTree(directory.path).read("rdmad.dev_hca.json")?.contains("rdmad.dev/hca") == true)
+        let written = FileIdentity("\(directory.path)/rdmad.dev_hca.json")
+        try directory.update(Pool(definition, inventory, HealthMonitor()))
+        #expect(FileIdentity("\(directory.path)/rdmad.dev_hca.json") == written)
+        // A directory cannot be replaced by a file: that is an error, and nothing of ours is left.
+        node.remove("cdi/rdmad.dev_hca.json")
+        node.make("cdi/rdmad.dev_hca.json")
+        #expect(throws: Errno.self) { try directory.update(Pool(definition, inventory, HealthMonitor())) }
+        #expect(FileTree(directory.path).list("") == ["rdmad.dev_hca.json"])
         #expect(!CDIDirectory(path: "\(node.root)/none", deviceRoot: "/dev").isWritable)
     }
 

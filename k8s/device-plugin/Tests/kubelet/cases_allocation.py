@@ -6,7 +6,7 @@ import time
 
 import grpc
 
-from bench import HCA, case, nodes, uverbs
+from bench import HCA, case, nodes, until, uverbs
 from fake_node import INFINIBAND
 from peer import AdmissionError
 
@@ -294,6 +294,34 @@ def cdi_spec_says_what_a_runtime_needs(b):
     assert not any(e.startswith('RDMAD_DEVICES=') for e in edits.get('env', [])), edits
     answer = kubelet.call_allocate(HCA, ['0000:3b:00.0-0', '0000:af:00.0-0'])
     assert answer.envs['RDMAD_DEVICES'] == 'mlx5_0,mlx5_1', answer.envs
+
+
+@case(13)
+def a_cdi_spec_that_is_not_there(b):
+    """One that others removed is made anew; of a device whose spec cannot be written the kubelet hears nothing."""
+    b.two_hcas()
+    kubelet = b.kubelet().start()
+    b.start(cdi='on')
+    kubelet.wait_count(HCA, 8)
+    [name] = os.listdir(b.cdi)
+    path = os.path.join(b.cdi, name)
+    os.unlink(path)
+    until(lambda: os.path.exists(path), 5, 'the spec is made anew')
+    os.unlink(path)
+    os.makedirs(os.path.join(path, 'in-the-way'))
+    b.node.add_virtual('rxe0', 'eth0')
+    until(lambda: 'no CDI spec in' in b.plugin.text(), 5, 'it says so')
+    time.sleep(0.7)
+    assert kubelet.count(HCA) == (8, 8), 'a device was told that no runtime knows'
+    assert b.plugin.text().count('no CDI spec in') == 1
+    os.rename(path, path + '.aside')
+    kubelet.wait_count(HCA, 12, seconds=5)
+    with open(path) as file:
+        assert 'rxe0' in {d['name'] for d in json.load(file)['devices']}
+    # A pod may hold what is no longer offered, and its container may start again.
+    b.write_config(b.resource('rdmad.dev/other', selectors=[{'rdmaDevices': ['mlx5_*']}]))
+    kubelet.wait_count('rdmad.dev/other', 8, seconds=10)
+    assert os.path.exists(path)
 
 
 @case(13)
