@@ -26,6 +26,8 @@ package actor Coordinator {
     private var inventory = Inventory.empty
     private var health = HealthMonitor()
     private var servers: [String: (server: ResourceServer, task: Task<Void, Never>)] = [:]
+    /// Servers that were told to stop, by name: the next one of that name waits for it.
+    private var endings: [String: Task<Void, Never>] = [:]
     /// Resources whose CDI spec could not be written, by name: what was said of it.
     private var specErrors: [String: Int32] = [:]
     private var reloads = 0
@@ -97,6 +99,7 @@ package actor Coordinator {
         watcher.stop()
         for entry in servers.values { entry.server.stop() }
         for entry in servers.values { await entry.task.value }
+        for ending in endings.values { await ending.value }
         try? await metrics?.close()
     }
 
@@ -223,12 +226,10 @@ package actor Coordinator {
                 publish(pool(definition), to: entry.server.feed)
             } else {
                 entry.server.stop()
+                servers[name] = nil
+                endings[name] = entry.task
             }
         }
-        let leaving = servers.filter { name, entry in
-            wanted[name]?.isServedLike(entry.server.feed.pool.definition) != true
-        }
-        servers = servers.filter { leaving[$0.key] == nil }
         for definition in configuration.resources where servers[definition.name] == nil {
             var pool = pool(definition)
             if !writeSpec(pool) { pool = Pool(definition, .empty, health) }
@@ -244,7 +245,7 @@ package actor Coordinator {
                     injection: injection, seatDirectory: options.seatDirectory,
                     deviceRoot: options.deviceRoot,
                     gids: { [scanner] in scanner.gids(of: $0) }), group: group, log: log)
-            let before = leaving[definition.name]?.task
+            let before = endings.removeValue(forKey: definition.name)
             let task = Task {
                 // The same socket: the server before this one has to be through with it.
                 await before?.value

@@ -244,3 +244,20 @@ def a_reload_that_cannot_be_served_and_one_without_a_file(b):
     assert b.plugin.text().count('stays in use') == 1 and kubelet.count(HCA) == (4, 4)
     b.write_config(b.resource(shares=2))
     until(lambda: current(1), 5, 'it is back as it was')
+
+
+@case(4)
+def a_resource_that_leaves_and_is_back_at_once(b):
+    """Its first server has to be through with the kubelet before the second one registers."""
+    b.two_hcas()
+    kubelet = b.kubelet().start()
+    other = b.resource('rdmad.dev/other', 1)
+    b.start(b.resource(), other)
+    for number in range(6):
+        kubelet.wait_count(HCA, 8, seconds=10)
+        b.write_config(other)
+        time.sleep(0.02 * number)
+        b.write_config(b.resource(), other)
+        time.sleep(0.3)
+    kubelet.wait_count(HCA, 8, seconds=10)
+    assert len(b.own_sockets()) == 2 and not kubelet.overlaps(), kubelet.overlaps()
