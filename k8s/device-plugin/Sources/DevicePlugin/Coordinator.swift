@@ -25,6 +25,8 @@ package actor Coordinator {
     private var unreadable: (since: ContinuousClock.Instant, isSaid: Bool)?
     private var inventory = Inventory.empty
     private var health = HealthMonitor()
+    /// Waits until a change may have lasted. One: every look sets it anew.
+    private var nextLook: Task<Void, any Error>?
     private var servers: [String: (server: ResourceServer, task: Task<Void, Never>)] = [:]
     /// Servers that were told to stop, by name: the next one of that name waits for it.
     private var endings: [String: Task<Void, Never>] = [:]
@@ -71,10 +73,11 @@ package actor Coordinator {
         if options.cdi == .on, cdi?.isWritable != true {
             throw PluginError("--cdi on, but \(options.cdiDirectory) cannot be written")
         }
+        // The last that can fail: from here on pods may depend on it.
+        let metrics = try await serveMetrics()
         look()
         report()
         apply()
-        let metrics = try await serveMetrics()
         watchDirectories()
         lookAtKubelet()
         for source in watcher.silent { log.notice("no events from \(source): changes are found by looking") }
@@ -158,9 +161,10 @@ package actor Coordinator {
         }
         let now = start.duration(to: .now)
         health.observe(seen, at: now)
-        if let next = health.nextLook {
+        nextLook?.cancel()
+        nextLook = health.nextLook.map { next in
             Task { [event] in
-                try? await Task.sleep(for: max(next - now, .milliseconds(10)))
+                try await Task.sleep(for: max(next - now, .milliseconds(10)))
                 event.yield(.node(.devices))
             }
         }

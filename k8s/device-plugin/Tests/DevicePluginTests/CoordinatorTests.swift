@@ -51,6 +51,15 @@ import Testing
         await #expect(throws: PluginError.self) { try await coordinator.run() }
     }
 
+    @Test(.timeLimit(.minutes(1))) func nothingIsServedWithoutTheMetricsPort() async {
+        node.add(.roce)
+        var options = options(Self.good)
+        // Of a network for documentation: no machine's own.
+        options.metricsAddress = MetricsAddress("192.0.2.1:9441")
+        await #expect(throws: PluginError.self) { try await coordinator(options).run() }
+        #expect(!node.exists("cdi/a.b_c.json"))
+    }
+
     @Test(.timeLimit(.minutes(1))) func stopsWithoutKubelet() async throws {
         node.add(.roce)
         let coordinator = coordinator(options(Self.good))
