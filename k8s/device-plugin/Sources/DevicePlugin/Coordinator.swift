@@ -35,6 +35,7 @@ package actor Coordinator {
     private var reloads = 0
     private var refusedReloads = 0
     private var kubelet: FileIdentity?
+    private var kubeletSince = ContinuousClock.now
     private var kubeletRestarts = 0
     private let start = ContinuousClock.now
 
@@ -110,6 +111,7 @@ package actor Coordinator {
         guard let found = FileIdentity("\(options.pluginDirectory)/kubelet.sock"), found != kubelet else { return }
         if kubelet != nil { kubeletRestarts += 1 }
         kubelet = found
+        kubeletSince = .now
     }
 
     private func watchDirectories() {
@@ -318,7 +320,10 @@ package actor Coordinator {
         guard FileIdentity("\(options.pluginDirectory)/kubelet.sock") != nil else {
             return .init(status: 200, text: "ok: no kubelet\n")
         }
-        let silent = servers.values.filter { ($0.counters.silence ?? .zero) > options.unhealthyAfter }
+        // A kubelet that has just come has had no time to listen.
+        lookAtKubelet()
+        let present = kubeletSince.duration(to: .now)
+        let silent = servers.values.filter { min($0.counters.silence ?? .zero, present) > options.unhealthyAfter }
         guard !silent.isEmpty else { return .init(status: 200, text: "ok\n") }
         let names = silent.map(\.name).sorted().joined(separator: ", ")
         return .init(status: 503, text: "the kubelet does not listen: \(names)\n")

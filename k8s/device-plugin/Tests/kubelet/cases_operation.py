@@ -74,12 +74,18 @@ def healthz_is_honest(b):
     b.two_hcas()
     b.start(unhealthy_after='2')
     until(lambda: b.get('/healthz')[0] == 200, 10, 'without a kubelet it is well')
-    kubelet = b.kubelet().start()
-    kubelet.wait_count(HCA, 8)
-    until(lambda: b.get('/healthz')[0] == 200, 5, 'with a stream it is well')
 
     def refuse(_request):
         raise ValueError('not today')
+    time.sleep(2.2)
+    kubelet = b.kubelet()
+    kubelet.on_register = refuse
+    kubelet.start()
+    assert b.get('/healthz')[0] == 200, 'a kubelet that has just come has had no time to listen'
+    until(lambda: b.get('/healthz')[0] == 503, 10, 'it has had the time')
+    kubelet.on_register = lambda request: None
+    kubelet.wait_count(HCA, 8, seconds=35)
+    until(lambda: b.get('/healthz')[0] == 200, 5, 'with a stream it is well')
     kubelet.stop()
     kubelet.on_register = refuse
     kubelet.start()
