@@ -106,16 +106,20 @@ package final class ResourceServer: Sendable {
     private func pause(_ backoff: inout Backoff, _ kubelet: FileIdentity, _ events: inout Events) async {
         let end = ContinuousClock.now + backoff.pause()
         while !events.isStopped, ContinuousClock.now < end {
-            _ = await events.next(within: ContinuousClock.now.duration(to: end))
             if let current = FileIdentity(kubeletSocket), current != kubelet { return }
+            _ = await events.next(within: ContinuousClock.now.duration(to: end))
         }
     }
 
     /// One server, from its socket to the end of its last stream.
     private func serve(_ generation: Int, _ kubelet: FileIdentity, _ events: inout Events) async -> Ending {
         let descriptor = unsafe cnetlink_listen(socketPath)
-        guard descriptor >= 0, let own = FileIdentity(socketPath) else {
+        guard descriptor >= 0 else {
             return .failed("cannot listen on \(socketPath): \(unsafe String(cString: strerror(errno)))")
+        }
+        guard let own = FileIdentity(socketPath) else {
+            close(descriptor)
+            return .failed("the socket \(socketPath) is gone")
         }
         let service = PluginService(feed: feed, settings: settings, counters: counters) { [signal] isOpen in
             signal.yield(.stream(generation: generation, isOpen: isOpen))
@@ -133,7 +137,9 @@ package final class ResourceServer: Sendable {
             try await Task.sleep(for: .milliseconds(1500))
             serving.cancel()
         }
-        _ = await serving.result
+        if case .failure(let error) = await serving.result, !serving.isCancelled {
+            log.warning("the server of \(socketPath) failed: \(error)")
+        }
         cut.cancel()
         counters.setStream(isOpen: false)
         if FileIdentity(socketPath) == own { unsafe unlink(socketPath) }

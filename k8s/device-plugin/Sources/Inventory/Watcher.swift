@@ -21,7 +21,7 @@ package final class Watcher: Sendable {
     private let netlink: [Int32]
     private let isStopped = Atomic(false)
 
-    /// Messages that were lost or could not be subscribed to; ticks cover them.
+    /// Sources of events that could not be had; ticks cover them.
     package let silent: [String]
 
     /// Opens everything that can be opened. `rdma link` events come from kernels since 6.12.
@@ -34,8 +34,10 @@ package final class Watcher: Sendable {
             ("uevents", cnetlink_open(NETLINK_KOBJECT_UEVENT, 1)),
         ]
         netlink = sockets.map(\.1).filter { $0 >= 0 }
-        silent = sockets.filter { $0.1 < 0 }.map(\.0)
+        silent = (sockets + [("inotify", inotify)]).filter { $0.1 < 0 }.map(\.0)
     }
+
+    deinit { for fd in [inotify, wakeUp] + netlink where fd >= 0 { close(fd) } }
 
     /// Begins to watch a directory, again after it was made anew; false while it is not there.
     @discardableResult package func watch(directory: String) -> Bool {
@@ -57,7 +59,7 @@ package final class Watcher: Sendable {
         pthread_detach(thread)
     }
 
-    /// Ends the thread. The descriptors stay with the process.
+    /// Ends the thread; the descriptors are closed when that has ended.
     package func stop() {
         isStopped.store(true, ordering: .relaxed)
         var one: UInt64 = 1
