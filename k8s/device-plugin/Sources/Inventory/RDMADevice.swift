@@ -54,6 +54,8 @@ package struct RDMADevice: Sendable, Equatable {
         package var physicalFunction: String?
         /// Set for a device that is one of several on its function (`mlx5_core.sf.4`), nil for the function itself.
         package var auxiliary: String?
+        /// The number that the administrator gave a subfunction (`sfnum`).
+        package var subfunction: Int?
     }
 }
 

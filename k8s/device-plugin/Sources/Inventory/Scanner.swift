@@ -55,11 +55,12 @@ package struct Scanner: Sendable {
         let software = softwareDriver(path)
         // Some kernels give a software device the parent of its network interface: that one is not its own.
         let pci = software == nil ? pciFunction(path) : nil
-        let node = sysfs.read("\(path)/device/numa_node").flatMap { Int($0) }
+        // A subfunction's own directory does not say it.
+        let node = pci.flatMap { sysfs.read("\($0.path)/numa_node") }.flatMap { Int($0) }
         return RDMADevice(
             name: name, nodeGUID: sysfs.read("\(path)/node_guid") ?? "", pci: pci?.function,
             driver: software ?? pci.flatMap { sysfs.linkName("\($0.path)/driver") },
-            numaNode: software == nil ? node.flatMap { $0 >= 0 ? $0 : nil } : nil, netdevs: interfaces(path, pci?.path),
+            numaNode: node.flatMap { $0 >= 0 ? $0 : nil }, netdevs: interfaces(path, pci?.path),
             ports: ports(path), verbs: nil, management: [])
     }
 
@@ -85,7 +86,8 @@ package struct Scanner: Sendable {
             RDMADevice.PCIFunction(
                 address: parts[at], root: parts[root], vendor: hexadecimal("vendor"), device: hexadecimal("device"),
                 physicalFunction: sysfs.linkName("\(function)/physfn"),
-                auxiliary: at == parts.count - 1 ? nil : parts[parts.count - 1]), function
+                auxiliary: at == parts.count - 1 ? nil : parts[parts.count - 1],
+                subfunction: sysfs.read("\(path)/device/sfnum").flatMap { Int($0) }), function
         )
     }
 

@@ -9,18 +9,21 @@ package enum DeviceIdentity {
     ///
     /// That is the PCI address, with what tells siblings on one function apart; for software the kernel's name.
     package static func identities(of devices: [RDMADevice]) -> [String: String] {
-        var first: [String: String] = [:]
-        for device in devices { first[device.name] = identity(of: device) }
-        let counts = Dictionary(first.values.map { ($0, 1) }, uniquingKeysWith: +)
-        return first.reduce(into: [:]) { result, entry in
-            // Two devices of one function: no other name of theirs is known to be stable.
-            let identity = counts[entry.value] == 1 ? entry.value : "\(entry.value).\(entry.key)"
-            result[entry.key] = shortened(identity)
+        var taken: Set<String> = []
+        // By GUID, which no order of enumeration changes. The first of a function has its plain address: it keeps it
+        // when a sibling comes, of which no other name is known to be stable.
+        let order = devices.sorted { ($0.nodeGUID, $0.name) < ($1.nodeGUID, $1.name) }
+        return order.reduce(into: [:]) { result, device in
+            let identity = identity(of: device)
+            result[device.name] = shortened(
+                taken.insert(identity).inserted ? identity : "\(identity).\(device.name)")
         }
     }
 
     private static func identity(of device: RDMADevice) -> String {
         guard let pci = device.pci else { return device.name }
+        // The number of an auxiliary device is one of the enumeration, that of a subfunction is not.
+        if let subfunction = pci.subfunction { return "\(pci.address).sf\(subfunction)" }
         return pci.auxiliary.map { "\(pci.address).\($0)" } ?? pci.address
     }
 

@@ -78,6 +78,11 @@ import Testing
         #expect(device.pci?.auxiliary == "mlx5_core.sf.4")
         #expect(device.pci?.vendor == "15b3")
         #expect(device.driver == "mlx5_core")
+        #expect(device.numaNode == 0)
+        #expect(device.pci?.subfunction == nil)
+        node.write("\(function)/mlx5_core.sf.4/sfnum", "88\n")
+        let subfunction = try #require(scanner.scan().devices.first { $0.name == "mlx5_4" })
+        #expect(subfunction.pci?.subfunction == 88)
     }
 
     @Test func saysWhyDeviceCannotBeUsed() throws {

@@ -67,7 +67,20 @@ struct PoolBench {
         twin.name = "mlx5_9"
         twin.uverbs = 9
         var bench = PoolBench([.roce, twin])
-        #expect(try bench.pool().entries.map(\.id) == ["0000:3b:00.0.mlx5_0-0", "0000:3b:00.0.mlx5_9-0"])
+        // The first one's id is the same with a sibling and without.
+        #expect(try bench.pool().entries.map(\.id) == ["0000:3b:00.0-0", "0000:3b:00.0.mlx5_9-0"])
+        bench.node.removeDevice(twin)
+        #expect(try bench.pool().entries.map(\.id) == ["0000:3b:00.0-0"])
+    }
+
+    @Test func subfunctionIsNamedByItsOwnNumber() throws {
+        var bench = PoolBench([.roce])
+        let place = "sys/devices/pci0000:3a/0000:3b:00.0/mlx5_core.sf.4"
+        bench.node.write("\(place)/sfnum", "88\n")
+        bench.node.make("\(place)/infiniband/mlx5_4")
+        bench.node.link("\(place)/infiniband/mlx5_4/device", to: place)
+        bench.node.link("sys/class/infiniband/mlx5_4", to: "\(place)/infiniband/mlx5_4")
+        #expect(try bench.pool().entries.map(\.id) == ["0000:3b:00.0-0", "0000:3b:00.0.sf88-0"])
     }
 
     @Test func longNamesFitTheLimit() throws {
