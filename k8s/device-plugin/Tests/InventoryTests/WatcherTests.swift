@@ -8,12 +8,13 @@ import Testing
         let node = FakeNode()
         node.write("config/..1/config.yaml", "a")
         node.link("config/..data", to: "config/..1")
+        // Made before: only the renaming is to be noticed.
+        node.link("config/..new", to: "config/..1")
         let watcher = Watcher()
         #expect(watcher.watch(directory: "\(node.root)/config"))
         #expect(!watcher.watch(directory: "\(node.root)/missing"))
         let (events, event) = AsyncStream.makeStream(of: NodeEvent.self)
         try watcher.start(every: .seconds(3600)) { event.yield($0) }
-        node.link("config/..new", to: "config/..1")
         node.move("config/..new", to: "config/..data")
         #expect(await events.first { $0 == .files } == .files)
         watcher.stop()

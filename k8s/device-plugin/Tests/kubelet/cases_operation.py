@@ -132,7 +132,8 @@ def metrics_say_what_happened(b):
     # It counts when the kubelet has answered, which is after the list.
     until(lambda: total(metrics(b), 'registrations', resource) == 1, 5, 'one registration')
     values = metrics(b)
-    assert total(values, 'devices', resource, 'healthy"') == 8 or total(values, 'devices', resource) == 8
+    assert values['rdmad_device_plugin_devices', f'{{{resource},health="healthy"}}'] == 8, values
+    assert values['rdmad_device_plugin_devices', f'{{{resource},health="unhealthy"}}'] == 0, values
     kubelet.call_allocate(HCA, ['0000:3b:00.0-0'])
     kubelet.call_allocate(HCA, ['0000:3b:00.0-1'])
     assert total(metrics(b), 'allocations', resource) == 2
@@ -144,11 +145,10 @@ def metrics_say_what_happened(b):
     assert total(values, 'kubelet_restarts') == 3, values
     b.node.set_state('mlx5_0', 'DOWN')
     kubelet.wait_count(HCA, 8, 4, seconds=5)
-    unhealthy = [v for (n, labels), v in metrics(b).items() if 'devices' in n and 'nhealthy' in labels and '"healthy"'
-                 not in labels.lower()]
-    assert unhealthy == [4], metrics(b)
-    age = [v for (n, _), v in metrics(b).items() if 'stream' in n]
-    assert age and max(age) >= 0, 'no age of the stream'
+    values = metrics(b)
+    assert values['rdmad_device_plugin_devices', f'{{{resource},health="unhealthy"}}'] == 4, values
+    assert values['rdmad_device_plugin_stream_open', f'{{{resource}}}'] == 1, values
+    assert 0 < values['rdmad_device_plugin_stream_age_seconds', f'{{{resource}}}'] < 60, values
     assert b.get('/nothing')[0] == 404
 
 
@@ -235,16 +235,18 @@ def logs_as_json(b):
 def other_files_in_the_directory_are_left_alone(b):
     b.two_hcas()
     kubelet = b.kubelet().start()
-    other = os.path.join(kubelet.directory, 'nvidia-gpu.sock')
-    with open(other, 'w'):
-        pass
-    b.start()
-    kubelet.wait_count(HCA, 8)
-    b.plugin.end(signal.SIGTERM)
-    assert os.path.exists(other)
+    others = [os.path.join(kubelet.directory, name) for name in ('nvidia-gpu.sock', 'DEPRECATION', 'rdmad.dev_in.sock')]
+    for other in others:
+        with open(other, 'w') as file:
+            file.write('not yours')
     # A file where its socket belongs is not its own to remove, unless it is a socket.
-    for name in ('DEPRECATION', 'kubelet_internal_checkpoint'):
-        assert name in os.listdir(kubelet.directory) or name == 'DEPRECATION'
+    b.start(b.resource(), b.resource('rdmad.dev/in'))
+    kubelet.wait_count(HCA, 8)
+    until(lambda: 'rdmad.dev_in.sock: Address already in use' in b.plugin.text(), 5, 'it says what is in the way')
+    b.plugin.end(signal.SIGTERM)
+    for other in others:
+        with open(other) as file:
+            assert file.read() == 'not yours', other
 
 
 @case(0)

@@ -13,11 +13,11 @@ from bench import HCA, case, until
 COUNT = 8
 
 
-def begin(b, **options):
+def begin(b, poll_interval='0.2', **options):
     """A plugin with two HCAs of four shares, registered with a kubelet."""
     b.two_hcas()
     kubelet = b.kubelet(**options).start()
-    b.start()
+    b.start(poll_interval=poll_interval)
     kubelet.wait_count(HCA, COUNT)
     return kubelet
 
@@ -142,12 +142,14 @@ def kubelet_restarted_fifty_times(b):
 
 @case(2, controls=['blind'])
 def kubelet_1_20_restarted_ten_times(b):
-    restart_many(b, 10, style='1.20')
+    # By inotify alone.
+    restart_many(b, 10, style='1.20', poll_interval='3600')
 
 
 @case(2, controls=['no-socket-check'])
 def own_socket_deleted(b):
-    kubelet = begin(b)
+    # By inotify alone.
+    kubelet = begin(b, poll_interval='3600')
     for _ in range(3):
         since = len(kubelet.events)
         for name in b.own_sockets():

@@ -41,12 +41,16 @@ class FakeNode:
                       state=state, ports=1, link_layer=ETHERNET, umad=False, issm=False)
 
     def add_virtual(self, name, netdev, kind='rxe', state='ACTIVE'):
-        """Soft-RoCE and siw: no PCI device below; `parent` names the netdev."""
+        """Soft-RoCE and siw: no PCI device below. rxe has a file `parent` with its netdev, siw says in its description what
+        it is."""
         if not os.path.lexists(self._sys('class/net', netdev)):
             self._add_netdev(f'devices/virtual/net/{netdev}', netdev)
         self._add(name, f'devices/virtual/infiniband/{name}', None, ports=1, link_layer=ETHERNET, netdevs=[netdev],
                   state=state, umad=kind == 'rxe', issm=False, node_type='1: CA' if kind == 'rxe' else '4: RNIC')
-        self._write(f'devices/virtual/infiniband/{name}/parent', netdev)
+        if kind == 'rxe':
+            self._write(f'devices/virtual/infiniband/{name}/parent', netdev)
+        else:
+            self._write(f'devices/virtual/infiniband/{name}/node_desc', 'Software iWARP stack')
 
     # What may happen to it
 

@@ -53,6 +53,7 @@ class Kubelet(services.RegistrationServicer):
         # What happened, oldest first: (time, kind, resource, detail).
         self.events = []
         # Called with the request inside Register, before anything else: refuses (by an exception), sleeps, wipes.
+        self.ever_listed = {}       # ids by resource, over all lists
         self.on_register = lambda request: None
         self.on_message = lambda resource, devices: None
         self.pods = {}
@@ -212,6 +213,7 @@ class Kubelet(services.RegistrationServicer):
             if self.server is not generation or endpoint.stopped_at is not None:
                 return
             self.devices[endpoint.resource] = devices
+            self.ever_listed.setdefault(endpoint.resource, set()).update(devices)
             self.allocatable_ids[endpoint.resource] = {i for i, d in devices.items() if d.health == HEALTHY}
             self._write_checkpoint()
         self.on_message(endpoint.resource, devices)
