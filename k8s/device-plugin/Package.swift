@@ -70,11 +70,7 @@ let package = Package(
         .testTarget(
             name: "DevicePluginTests",
             dependencies: [
-                "DevicePlugin", "Resources", "Inventory", "KubeletAPI", "FakeNode",
-                .product(name: "GRPCCore", package: "grpc-swift-2"),
-                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "NIOPosix", package: "swift-nio"),
+                "DevicePlugin", "Resources", "Inventory", "FakeNode", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
     ]

@@ -333,7 +333,8 @@ package actor Coordinator {
         MetricsText.text(
             servers: servers.values.map(\.server).sorted { $0.name < $1.name }, rdmaDevices: inventory.devices.count,
             kubeletRestarts: kubeletRestarts,
-            isConfigurationCurrent: isTextUsed && unreadable?.isSaid != true, reloads: reloads, refusedReloads: refusedReloads)
+            isConfigurationCurrent: isTextUsed && unreadable?.isSaid != true, reloads: reloads,
+            refusedReloads: refusedReloads)
     }
 }
 

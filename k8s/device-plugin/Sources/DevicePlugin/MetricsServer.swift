@@ -1,6 +1,7 @@
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
+internal import Synchronization
 
 /// Where metrics and health are served.
 package struct MetricsAddress: Sendable, Equatable {
@@ -30,19 +31,36 @@ struct MetricsServer: Sendable {
     }
 
     private let channel: any Channel
+    /// More at once are turned away: a probe and a few scrapers are what there should be.
+    private static let connectionsMax = 256
+    /// Longer than the usual scrape intervals, so that their connections stay.
+    private static let idleTime = TimeAmount.seconds(120)
+
+    private final class ConnectionCount: Sendable {
+        let value = Atomic(0)
+    }
 
     /// Listens; `answer` gives a page by its path, or nil where there is none.
     init(
         _ address: MetricsAddress, group: MultiThreadedEventLoopGroup,
         answer: @escaping @Sendable (String) async -> Answer?
     ) async throws(PluginError) {
+        let connections = ConnectionCount()
         do {
             channel = try await ServerBootstrap(group: group)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
+                        let number = connections.value.wrappingAdd(1, ordering: .relaxed).newValue
+                        channel.closeFuture.whenComplete { _ in
+                            connections.value.wrappingSubtract(1, ordering: .relaxed)
+                        }
+                        guard number <= Self.connectionsMax else {
+                            throw PluginError("more than \(Self.connectionsMax) connections")
+                        }
                         let pipeline = channel.pipeline.syncOperations
                         try pipeline.configureHTTPServerPipeline(withErrorHandling: true)
+                        try pipeline.addHandler(IdleStateHandler(allTimeout: Self.idleTime))
                         try pipeline.addHandler(Handler(answer))
                     }
                 }
@@ -72,6 +90,11 @@ struct MetricsServer: Sendable {
                 self.head = nil
                 reply(to: head, on: context.channel)
             }
+        }
+
+        func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+            if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) }
+            context.fireUserInboundEventTriggered(event)
         }
 
         func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }

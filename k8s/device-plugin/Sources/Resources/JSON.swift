@@ -4,8 +4,6 @@ package enum JSON: Sendable, Equatable {
     case string(String)
     /// A whole number.
     case number(Int)
-    /// `true` or `false`.
-    case bool(Bool)
     /// A list.
     case array([JSON])
     /// Members by name.
@@ -18,7 +16,6 @@ package enum JSON: Sendable, Equatable {
         switch self {
         case .string(let value): Self.quoted(value)
         case .number(let value): "\(value)"
-        case .bool(let value): "\(value)"
         case .array(let values): "[\(values.map(\.text).joined(separator: ","))]"
         case .object(let members):
             "{\(members.map { "\(Self.quoted($0.0)):\($0.1.text)" }.joined(separator: ","))}"

@@ -79,39 +79,44 @@ package enum PreferredAllocation {
             )
         }
 
+        /// How many shares each device has left.
+        private static func counts(_ free: [Candidate]) -> [String: Int] {
+            Dictionary(free.map { ($0.member.identity, 1) }, uniquingKeysWith: +)
+        }
+
         /// Whole devices first, those already begun before others.
         private mutating func fill(_ count: Int, from free: [Candidate]) {
             var free = free
+            var left = Self.counts(free)
             for _ in 0..<min(count, free.count) {
-                let devices = Dictionary(grouping: free) { $0.member.identity }
-                let next = free.indices.min { left, right in
-                    nearness(free[left], devices) < nearness(free[right], devices)
-                }
-                if let next { chosen.append(free.remove(at: next)) }
+                let next = free.indices.min { nearness(free[$0], left) < nearness(free[$1], left) }
+                guard let next else { return }
+                chosen.append(free.remove(at: next))
+                left[chosen[chosen.count - 1].member.identity, default: 0] -= 1
             }
         }
 
-        private func nearness(_ candidate: Candidate, _ devices: [String: [Candidate]]) -> (Int, Int, Int, Int) {
+        private func nearness(_ candidate: Candidate, _ left: [String: Int]) -> (Int, Int, Int, Int) {
             let shared = { (level: Level) in
                 -chosen.count { $0.group(level) == candidate.group(level) }
             }
-            return (shared(.device), shared(.root), shared(.numa), -(devices[candidate.member.identity]?.count ?? 0))
+            return (shared(.device), shared(.root), shared(.numa), -(left[candidate.member.identity] ?? 0))
         }
 
         mutating func spread(_ count: Int, from free: [Candidate]) {
             var free = free
+            var left = Self.counts(free)
             for _ in 0..<min(count, free.count) {
-                let devices = Dictionary(grouping: free) { $0.member.identity }
-                let next = free.indices.min { left, right in
-                    distance(free[left], devices) < distance(free[right], devices)
-                }
-                if let next { chosen.append(free.remove(at: next)) }
+                let next = free.indices.min { distance(free[$0], left) < distance(free[$1], left) }
+                guard let next else { return }
+                chosen.append(free.remove(at: next))
+                left[chosen[chosen.count - 1].member.identity, default: 0] -= 1
             }
         }
 
-        private func distance(_ candidate: Candidate, _ devices: [String: [Candidate]]) -> (Int, Int, Int, Int) {
+        private func distance(_ candidate: Candidate, _ left: [String: Int]) -> (Int, Int, Int, Int) {
             let shared = { (level: Level) in chosen.count { $0.group(level) == candidate.group(level) } }
-            return (shared(.device), shared(.numa), shared(.root), -(devices[candidate.member.identity]?.count ?? 0))
+            return (shared(.device), shared(.numa), shared(.root), -(left[candidate.member.identity] ?? 0))
         }
     }
 }
