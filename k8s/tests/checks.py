@@ -264,7 +264,8 @@ def each_rule_of_the_policy_can_fail():
         'no livenessProbe': lambda them: plugin(them)['containers'][0].pop('livenessProbe'),
         "the host's /etc": lambda them: pod_of(them)['volumes'][0]['hostPath'].update(path='/etc') or
         pod_of(them)['containers'][0]['volumeMounts'][0].update(mountPath='/etc'),
-        "/sys writable": lambda them: plugin(them)['containers'][0]['volumeMounts'][2].pop('readOnly'),
+        "/sys/class writable": lambda them: plugin(them)['containers'][0]['volumeMounts'][2].pop('readOnly'),
+        "all of the host's /sys": lambda them: plugin(them)['volumes'][2]['hostPath'].update(path='/sys'),
         'which is not there': lambda them: pod_of(them)['volumes'].pop(1),
         'selects 0 workloads': lambda them: find(them, 'NetworkPolicy', 'rdmad-device-plugin')['spec']['podSelector'][
             'matchLabels'].update(a='b'),
@@ -475,7 +476,8 @@ def the_device_plugin_runs_as_its_manifest_says(node):
     for directory in ['base', 'overlays/cdi', 'overlays/mellanox-config', 'overlays/soft-rdma']:
         documents = kustomize(directory)
         os.makedirs(f'{node.root}/var/lib/kubelet/device-plugins', exist_ok=True)
-        os.makedirs(f'{node.root}/sys/class/infiniband', exist_ok=True)
+        for name in ('class/infiniband', 'devices', 'module'):
+            os.makedirs(f'{node.root}/sys/{name}', exist_ok=True)
         template = find(documents, 'DaemonSet', 'rdmad-device-plugin')['spec']['template']
         plugin = Pod(node, 'plugin-' + os.path.basename(directory), template, documents).start('rdmad-device-plugin')
         plugin.wait_started('rdmad-device-plugin')

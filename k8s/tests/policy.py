@@ -6,8 +6,8 @@ from render import pod_template
 
 # Directories of the host that each program may have, writable or not.
 HOST_PATHS = {
-    'rdmad-device-plugin': {'/device-plugins$': True, '^/var/run/cdi$': True, '^/sys$': False, '^/dev/infiniband$': False,
-                            '^/run/rdmad$': False},
+    'rdmad-device-plugin': {'/device-plugins$': True, '^/var/run/cdi$': True, '^/sys/(class|devices|module)$': False,
+                            '^/dev/infiniband$': False, '^/run/rdmad$': False},
     'rdmad': {'^/var/lib/rdmad$': True, '^/run/rdmad$': True},
 }
 DEVICE = re.compile(r'^(rdmad\.dev/hca|rdma/.*)$')
@@ -88,6 +88,9 @@ def of_host_path(pod, volume):
     path = volume['hostPath']['path']
     if not volume['hostPath'].get('type', '').startswith('Directory'):
         yield f'{path} may be anything'
+    # Read-only does not hold for what is mounted below it.
+    if path.rstrip('/') == '/sys':
+        yield "has all of the host's /sys"
     for container in containers(pod):
         for mount in container.get('volumeMounts', []):
             if mount['name'] == volume['name']:
