@@ -143,7 +143,10 @@ def without_names(documents):
 @check
 def chart_and_kustomizations_are_the_same_pods():
     for directory, values in [
-            ('base', {}), ('overlays/shared-memory', {'nodeDaemon': {'rdma': {'enabled': False}}}),
+            ('base', {}),
+            ('overlays/labelled-nodes',
+             {'nodeDaemon': {'nodeSelector': {'feature.node.kubernetes.io/rdma.available': 'true'}}}),
+            ('overlays/shared-memory', {'nodeDaemon': {'rdma': {'enabled': False}}}),
             ('overlays/statefulset', {'broker': {'enabled': True}, 'nodeDaemon': {'enabled': False},
                                       'devicePlugin': {'enabled': False}})]:
         ours, theirs = without_names(kustomize(directory)), without_names(chart(values))
@@ -156,7 +159,8 @@ def chart_and_kustomizations_are_the_same_pods():
 
 @check
 def seats_of_plugin_and_broker_agree():
-    for directory in ['base', 'overlays/soft-rdma', 'overlays/shared-memory', 'overlays/cdi', 'overlays/monitoring']:
+    for directory in ['base', 'overlays/soft-rdma', 'overlays/shared-memory', 'overlays/cdi', 'overlays/monitoring',
+                      'overlays/labelled-nodes']:
         documents = kustomize(directory)
         config = yaml.safe_load(find(documents, 'ConfigMap', 'rdmad-device-plugin')['data']['config.yaml'])
         seats = next(one['seats'] for one in config['resources'] if 'seats' in one)
