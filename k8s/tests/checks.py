@@ -171,6 +171,16 @@ def seats_of_plugin_and_broker_agree():
         expect(place in plugin, f'{directory}: {place}')
 
 
+@check
+def full_seats_are_within_the_memory_limit():
+    """Rings are charged to the daemon, which fills them; beside them it takes its arenas, windows, groups, transactions."""
+    container = find(kustomize('base'), 'DaemonSet', 'rdmad')['spec']['template']['spec']['containers'][0]
+    options = dict(one.split('=', 1) for one in container['args'] if '=' in one)
+    rings = int(options['--seats']) * int(options['--max-connections-per-seat']) * int(options['--ring-bytes-max'])
+    limit = container['resources']['limits']['memory']
+    expect(limit.endswith('Gi') and rings + (1 << 30) <= int(limit[:-2]) << 30, f'{rings} bytes of rings, limit {limit}')
+
+
 # Controls: what must be refused
 
 def refused(call, *arguments):
@@ -264,6 +274,7 @@ def each_rule_of_the_policy_can_fail():
         'without a device': lambda them: [pod_of(them)['containers'][0]['resources'][kind].pop('rdmad.dev/hca')
                                           for kind in ('requests', 'limits')],
         'is not critical': lambda them: plugin(them).pop('priorityClassName'),
+        "may fill the node's disk": lambda them: pod_of(them)['containers'][0]['args'].remove('--partitions-max=1000'),
         'has no time to stop': lambda them: pod_of(them).update(terminationGracePeriodSeconds=5),
         'no livenessProbe': lambda them: plugin(them)['containers'][0].pop('livenessProbe'),
         "the host's /etc": lambda them: pod_of(them)['volumes'][0]['hostPath'].update(path='/etc') or

@@ -65,7 +65,7 @@ SINGLES = [
     {'nodeDaemon': {'seLinuxOptions': {'type': 'spc_t'}}},
     {'nameOverride': 'other'}, {'fullnameOverride': 'other'}, {'kubeletRootDir': '/data/kubelet'},
     {'image': {'repository': 'registry.example.com:5000/a/rdmad', 'tag': '1.2.3'}, 'imagePullSecrets': [{'name': 'x'}]},
-    {'nodeDaemon': {'extraArgs': ['--quota-produce=1000000'], 'seats': 8, 'maxConnectionsPerSeat': 4,
+    {'nodeDaemon': {'extraArgs': ['--quota-produce=seat-3=1000000'], 'seats': 8, 'maxConnectionsPerSeat': 4,
                     'maxUnavailable': '10%', 'podLabels': {'a': 'b'}, 'podAnnotations': {'c': 'd'},
                     'nodeSelector': {'e': 'f'}, 'tolerations': [], 'priorityClassName': 'system-cluster-critical'},
      'devicePlugin': {'config': {'version': 'v1', 'resources': [{'name': 'rdmad.dev/client', 'seats': 8}]}}},
