@@ -247,6 +247,37 @@ def misspelt_values_are_refused():
 
 
 @check
+def values_that_cannot_run_are_refused():
+    """What would be installed, and then crash or stay Pending: each with its reason."""
+    def plugin(*resources):
+        return {'devicePlugin': {'config': {'version': 'v1', 'resources': list(resources)}}}
+    hca, seats = {'name': 'rdmad.dev/hca', 'selectors': [{'vendors': ['15b3']}]}, {'name': 'a.b/c', 'seats': 64}
+    chart(plugin(hca, seats))
+    for values, reason in [
+            (plugin(hca, {**seats, 'seats': 8}), 'make them the same'), ({'nodeDaemon': {'seats': 8}}, 'make them the same'),
+            ({'nodeDaemon': {'maxConnectionsPerSeat': 1000, 'seats': 66}}, 'at most 65000'),
+            (plugin(hca, {'name': 'rdmad.dev/x'}), 'resources'), (plugin(hca, {**seats, 'shares': 2}), 'resources'),
+            (plugin({**hca, 'name': 'rdmad.dev/other'}), 'offers rdmad.dev/other'), (plugin(seats), 'offers no device'),
+            ({'devicePlugin': {'mellanoxConfig': render.MELLANOX}}, 'offers rdma/a'),
+            ({'devicePlugin': {'mellanoxConfig': 'x'}}, 'is not JSON'), ({'nodeDaemon': {'rdma': {'count': 2}}}, 'count'),
+            ({'broker': {'podLabels': {'app.kubernetes.io/name': 'x'}}}, 'app.kubernetes.io/name')]:
+        try:
+            chart(values)
+        except Exception as error:
+            expect(reason in str(error), f'{values}: {error}')
+        else:
+            raise AssertionError(f'{values} is rendered')
+
+
+@check
+def no_client_labels_let_every_pod_in():
+    for labels, selector in [(None, {}), ({'a': 'b', 'rdmad.dev/client': None}, {'matchLabels': {'a': 'b'}})]:
+        policy_of = find(chart({'broker': {'enabled': True, 'clientLabels': labels}}), 'NetworkPolicy', 'rdmad-broker')
+        [peer] = policy_of['spec']['ingress'][0]['from']
+        expect(peer == {'namespaceSelector': {}, 'podSelector': selector}, peer)
+
+
+@check
 def each_rule_of_the_policy_can_fail():
     """One change each to manifests that keep to the policy."""
     def pod_of(documents, name='rdmad'):

@@ -68,7 +68,9 @@ SINGLES = [
     {'nodeDaemon': {'extraArgs': ['--quota-produce=seat-3=1000000'], 'seats': 8, 'maxConnectionsPerSeat': 4,
                     'maxUnavailable': '10%', 'podLabels': {'a': 'b'}, 'podAnnotations': {'c': 'd'},
                     'nodeSelector': {'e': 'f'}, 'tolerations': [], 'priorityClassName': 'system-cluster-critical'},
-     'devicePlugin': {'config': {'version': 'v1', 'resources': [{'name': 'rdmad.dev/client', 'seats': 8}]}}},
+     'devicePlugin': {'config': {'version': 'v1', 'resources': [
+         {'name': 'rdmad.dev/client', 'seats': 8}, {'name': 'rdmad.dev/hca', 'selectors': [{'vendors': ['15b3']}]}]}}},
+    {'nodeDaemon': {'resources': {'requests': {'cpu': 0.5}}}},
     {'broker': {'enabled': True, 'storage': {'className': 'fast', 'size': '1Ti', 'accessMode': 'ReadWriteOnce'},
                 'clientLabels': {'team': 'a'}, 'tolerations': [{'key': 'k', 'operator': 'Exists'}],
                 'affinity': {'nodeAffinity': {'requiredDuringSchedulingIgnoredDuringExecution': {'nodeSelectorTerms': [

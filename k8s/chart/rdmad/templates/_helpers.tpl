@@ -104,3 +104,34 @@ livenessProbe:
 exec:
   command: ["/usr/bin/rdmad", "topic", "list", "--broker=shm:///run/rdmad/rdmad.sock"]
 {{- end }}
+
+{{- /* Refuses what would be installed and then crash or stay Pending: daemon and plugin are to agree. */}}
+{{- define "rdmad.agreement" -}}
+{{- $daemon := .Values.nodeDaemon }}
+{{- if gt (mul (int64 $daemon.seats) (int64 $daemon.maxConnectionsPerSeat)) 65000 }}
+{{- fail "nodeDaemon.seats times nodeDaemon.maxConnectionsPerSeat is at most 65000" }}
+{{- end }}
+{{- if .Values.devicePlugin.enabled }}
+{{- $names := list }}
+{{- if .Values.devicePlugin.mellanoxConfig }}
+{{- $config := fromJson .Values.devicePlugin.mellanoxConfig }}
+{{- if not $config.configList }}
+{{- fail "devicePlugin.mellanoxConfig is not JSON with a configList" }}
+{{- end }}
+{{- range $config.configList }}
+{{- $names = append $names (printf "%s/%s" (default "rdma" .resourcePrefix) .resourceName) }}
+{{- end }}
+{{- else }}
+{{- range .Values.devicePlugin.config.resources }}
+{{- if not (hasKey . "seats") }}
+{{- $names = append $names .name }}
+{{- else if ne (int64 .seats) (int64 $daemon.seats) }}
+{{- fail (printf "nodeDaemon.seats is %d, but %s in devicePlugin.config has %d seats: make them the same" (int64 $daemon.seats) .name (int64 .seats)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and $daemon.rdma.enabled (not (has $daemon.rdma.resourceName $names)) }}
+{{- fail (printf "nodeDaemon.rdma.resourceName is %s, but the device plugin offers %s" $daemon.rdma.resourceName (default "no device" (join ", " $names))) }}
+{{- end }}
+{{- end }}
+{{- end }}
