@@ -475,7 +475,7 @@ def the_base_serves_rdma_with_a_device_and_ipc_lock_alone():
 # Kafka's ApiVersions, version 0: the answer has the correlation id and no error.
 ASK_KAFKA = '''
 import socket, struct, sys
-with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=10) as peer:
+with socket.create_connection((sys.argv[2], int(sys.argv[1])), timeout=10) as peer:
     peer.sendall(struct.pack(">ihhih", 10, 18, 0, 4711, -1))
     answer = peer.makefile("rb").read(10)
 size, correlation, error = struct.unpack(">iih", answer)
@@ -491,7 +491,7 @@ def a_broker_with_a_volume_serves_kafka_clients(node):
     broker.wait_started('rdmad')
     expect([broker.status('rdmad', field) for field in ('Uid', 'CapEff', 'CapBnd')] == ['65532', '0' * 16, '0' * 16],
            'it has something')
-    status, said = broker.in_network(ASK_KAFKA, '9092')
+    status, said = broker.in_network(ASK_KAFKA, '9092', '127.0.0.1')
     expect(status == 0, said)
     expect('address=rdmad-broker-0.rdmad-broker.rdmad-broker.svc:9092' in broker.log('rdmad'), broker.log('rdmad'))
     ask = ['/usr/bin/rdmad', 'topic', 'create', 'kept']
@@ -502,6 +502,15 @@ def a_broker_with_a_volume_serves_kafka_clients(node):
     status, said = broker.exec('rdmad', ['/usr/bin/rdmad', 'topic', 'list'])
     expect(status == 0 and 'kept' in said, said)
     expect(broker.terminate('rdmad')[0] == 0, broker.log('rdmad'))
+    # A cluster with IPv6 only.
+    documents = chart({'broker': {'enabled': True}, 'listenAddress': '[::]'})
+    broker = Pod(node, 'rdmad-broker-6', find(documents, 'StatefulSet', 'rdmad-broker')['spec']['template']).start('rdmad')
+    broker.wait_started('rdmad')
+    status, said = broker.in_network(ASK_KAFKA, '9092', '::1')
+    expect(status == 0, said)
+    expect(broker.terminate('rdmad')[0] == 0, broker.log('rdmad'))
+    plugin = find(documents, 'DaemonSet', 'rdmad-device-plugin')['spec']['template']['spec']['containers'][0]
+    expect('--metrics-address=[::]:9441' in plugin['args'], plugin['args'])
 
 
 @waiting_check
