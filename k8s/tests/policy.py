@@ -75,7 +75,7 @@ def of_pod(document, pod):
         if '/usr/bin/rdmad' in container['command'] and 'serve' in container.get('args', []):
             if spec.get('terminationGracePeriodSeconds', 30) < 60 and container['name'] == 'rdmad':
                 yield 'has no time to stop'
-            limits = ('--log-retention-bytes=', '--topics-max=', '--partitions-max=', '--quota-produce=')
+            limits = ('--log-retention-bytes=', '--topics-max=', '--partitions-max=')
             if host_paths and not all(any(one.startswith(name) for one in container['args']) for name in limits):
                 yield "may fill the node's disk"
             if 'startupProbe' not in container:
