@@ -24,6 +24,14 @@ wait_until() {
   done
 }
 
+# warm_memory: touches 4 GB, at most half of what is free, and frees them. A hypervisor may have taken free memory back; then
+# the first touch of a page costs several times the copy into it, and who pays for it is a matter of chance.
+warm_memory() {
+  python3 -c '
+free = next(int(line.split()[1]) << 10 for line in open("/proc/meminfo") if line.startswith("MemAvailable"))
+b"x" * min(4 << 30, free // 2)'
+}
+
 # build: leaves rdmad and bench, the paths of the built programs.
 build() {
   tools/install-dependencies >&2
@@ -178,7 +186,9 @@ compare() {
   own_round warm "$4" >/dev/null
   "${peer}_round" warm "$5" >/dev/null
   for round in 1 2 3 4 5; do
+    warm_memory
     own_round "$round" "$4" >>"$work/own-rates"
+    warm_memory
     "${peer}_round" "$round" "$5" >>"$work/peer-rates"
   done
   own=$(median <"$work/own-rates") theirs=$(median <"$work/peer-rates")

@@ -5,9 +5,12 @@
 
 # on_kafka: leaves rdmad, tansu, load (rdkafka_performance), one (kafka-one-at-a-time), work, and data, where rdmad writes.
 # The load is the program of Debian's source with the library of confluent-kafka: Debian's own cannot read what Tansu
-# answers to its first request.
+# answers to its first request. It has tcmalloc: one of its threads frees what another allocated, and with glibc's arenas
+# they wait for each other the longer, the faster the server is.
+malloc=/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4
 on_kafka() {
   kafka_prepare
+  [ -e "$malloc" ] || tools/install-kafka tcmalloc >/dev/null
   local source library
   source=$(tools/install-kafka librdkafka) tansu=$(tools/install-kafka tansu)/tansu
   library=$(echo "$(tools/install-kafka python)"/confluent_kafka.libs/librdkafka*)
@@ -51,16 +54,23 @@ confluent.Admin(sys.argv[1]).create_topic(sys.argv[2], int(sys.argv[3]))' "$boot
 # cpu_seconds: of the server, so far, with threads that have ended.
 cpu_seconds() { sed 's/.*) //' "/proc/$broker/stat" | awk -v hertz="$(getconf CLK_TCK)" '{ printf "%.2f\n", ($12 + $13) / hertz }'; }
 
+# timed COMMAND...: leaves the seconds of processor that it took in $work/load-cpu.
+timed() {
+  local TIMEFORMAT='%U %S'
+  { time timeout 100 "$@" 2>&3; } 3>&2 2>"$work/times" || return
+  awk '{ printf "%.3f\n", $1 + $2 }' "$work/times" >"$work/load-cpu"
+}
+
 # produce_load TOPIC COUNT BYTES, consume_load TOPIC COUNT PARTITIONS: MB/s by the load's own last line.
 produce_load() {
-  timeout 100 "$load" -P -b "$bootstrap" -t "$1" -c "$2" -s "$3" -a -1 -q -X linger.ms=5 -X batch.size=1000000 \
+  timed env LD_PRELOAD="$malloc" "$load" -P -b "$bootstrap" -t "$1" -c "$2" -s "$3" -a -1 -q -X linger.ms=5 -X batch.size=1000000 \
     -X batch.num.messages=100000 >"$work/load" 2>&1 || { tail -n 3 "$work/load" >&2; return 1; }
   sed -n 's|.* \([0-9]*\) delivered (.* 0 failed) in .* and \([0-9.]*\) MB/s.*|\1 \2|p' "$work/load" | tail -n 1 | rate_of "$2"
 }
 consume_load() {
   local partition partitions=()
   for ((partition = 0; partition < $3; partition++)); do partitions+=(-p "$partition"); done
-  timeout 100 "$load" -C -b "$bootstrap" -t "$1" -c "$2" -o beginning "${partitions[@]}" -q \
+  timed env LD_PRELOAD="$malloc" "$load" -C -b "$bootstrap" -t "$1" -c "$2" -o beginning "${partitions[@]}" -q \
     >"$work/load" 2>&1 || { tail -n 3 "$work/load" >&2; return 1; }
   sed -n 's|^% \([0-9]*\) messages (.*(\([0-9.]*\) MB/s).*|\1 \2|p' "$work/load" | tail -n 1 | rate_of "$2"
 }
@@ -72,23 +82,29 @@ rate_of() {
   echo "$rate"
 }
 
-# cell SIDE BYTES PARTITIONS: one round: appends to $work/SIDE-BYTES-PARTITIONS.{produce,consume,produce-cpu,consume-cpu}
-# MB/s and CPU seconds per GB.
+# cell SIDE BYTES PARTITIONS: one round: appends to $work/SIDE-BYTES-PARTITIONS.{produce,consume} MB/s, and to
+# {produce,consume}-{cpu,load} seconds of processor per GB, the server's and the load's.
 cell() {
   local side=$1 bytes=$2 partitions=$3 count name before rate
   count=$((bytes == 100 ? 2000000 : 400000)) name=$work/$1-$2-$3
+  warm_memory
   start_side "$side"
   new_kafka_topic load "$partitions"
   produce_load load 1000 "$bytes" >/dev/null           # connections and files are there
   before=$(cpu_seconds)
   rate=$(produce_load load "$count" "$bytes"); echo "$rate" >>"$name.produce"
-  per_gigabyte "$before" "$count" "$bytes" >>"$name.produce-cpu"
+  costs produce
   before=$(cpu_seconds)
   rate=$(consume_load load "$count" "$partitions"); echo "$rate" >>"$name.consume"
-  per_gigabyte "$before" "$count" "$bytes" >>"$name.consume-cpu"
+  costs consume
   stop_side
 }
-per_gigabyte() { awk -v a="$1" -v b="$(cpu_seconds)" -v n="$2" -v s="$3" 'BEGIN { printf "%.3f\n", (b - a) / (n * s / 1e9) }'; }
+# costs produce|consume: of the load that has just ended.
+costs() {
+  per_gigabyte "$(echo "$before $(cpu_seconds)" | awk '{ print $2 - $1 }')" >>"$name.$1-cpu"
+  per_gigabyte "$(cat "$work/load-cpu")" >>"$name.$1-load"
+}
+per_gigabyte() { awk -v t="$1" -v n="$count" -v s="$bytes" 'BEGIN { printf "%.3f\n", t / (n * s / 1e9) }'; }
 
 # cells SIDE...: five rounds of all cells; the sides take turns, another one begins each time.
 cells() {
@@ -110,6 +126,15 @@ beside() {
   echo "$1 $3 B, $4 partitions: rdmad (flush=$2) $(median <"$own") $7 (spread $(spread <"$own")), Tansu $(median <"$theirs")" \
     "(spread $(spread <"$theirs")): ${value}x, goal ${5}x"
   ratio "$value" "$5" >>"$work/worst"
+  case $1 in produce | consume) ceiling "${@:1:4}" ;; esac
+}
+# ceiling produce|consume SIDE BYTES PARTITIONS: what the load alone leaves: no server can be faster with it on this machine.
+ceiling() {
+  local own=$work/$2-$3-$4 theirs rate
+  theirs=$(median <"$work/tansu-$3-$4.$1")
+  rate=$(awk -v n="$(nproc)" -v t="$(median <"$own.$1-load")" 'BEGIN { printf "%.1f", n / t * 1000 }')
+  echo "  the load took $(median <"$own.$1-load") s/GB: on $(nproc) processors no server can give it more than $rate MB/s," \
+    "$(ratio "$rate" "$theirs")x of Tansu"
 }
 # worst NAME least|most: the last line.
 worst() {
