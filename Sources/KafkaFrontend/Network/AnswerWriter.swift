@@ -18,6 +18,8 @@ final class AnswerWriter {
     private var pieceBytes = 0
     /// Bytes that SwiftNIO was given since it took any.
     private(set) var handedBytes = 0
+    /// The last ``write(to:)`` handed over a range of a file.
+    private(set) var hasWrittenRange = false
 
     private enum Piece {
         case bytes(ByteBuffer)
@@ -64,6 +66,7 @@ final class AnswerWriter {
     func write(to context: ChannelHandlerContext) throws -> Bool {
         endGathering()
         var hasWritten = false
+        hasWrittenRange = false
         if context.channel.isWritable { handedBytes = 0 }
         while context.channel.isWritable, let piece = pieces.popFirst() {
             switch piece {
@@ -73,6 +76,7 @@ final class AnswerWriter {
                 context.write(NIOAny(IOData.byteBuffer(bytes)), promise: nil)
             case .range(let file, let position, let count):
                 if isZeroCopy {
+                    hasWrittenRange = true
                     send(file, position, count, context)
                 } else {
                     try copy(file, position, count, context)

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import KafkaProtocol
 internal import Logging
 internal import NIOCore
@@ -272,12 +273,21 @@ final class KafkaConnection: ChannelDuplexHandler {
         do {
             if try writer.write(to: context) {
                 activeAt = loop.now
+                // What goes by sendfile is to wake the client once, not once for its header and again for its pages.
+                let corks = writer.hasWrittenRange
+                if corks { cork(context, true) }
                 context.flush()
+                if corks { cork(context, false) }
                 if isEnding { mustSettleAgain = true }
             }
         } catch {
             refuse("\(error)")
         }
+    }
+
+    /// Without it the client is only woken more often; so whether it can be set does not matter.
+    private func cork(_ context: ChannelHandlerContext, _ isOn: Bool) {
+        try? context.channel.syncOptions?.setOption(.tcpOption(.init(rawValue: TCP_CORK)), value: isOn ? 1 : 0)
     }
 
     /// Closes when everything is written.
