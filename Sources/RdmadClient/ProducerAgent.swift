@@ -121,15 +121,17 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     }
 
     /// The same on this thread, when that saves waking another one for each record and costs this one little. What may
-    /// linger, and compressing, is better done beside the caller; an observer may not expect to be called from here.
+    /// linger, and compressing, is better done beside the caller, if there is another processor; an observer may not
+    /// expect to be called from here.
     /// - Parameter now: The time on the monotonic clock.
     private func runLink(now: UInt64) {
-        guard configuration.lingerMilliseconds == 0, compressor == nil, onAcknowledged == nil else {
-            return callLink()
-        }
+        guard configuration.lingerMilliseconds == 0 || Self.isOnOneProcessor, compressor == nil, onAcknowledged == nil
+        else { return callLink() }
         hasNews.store(true, ordering: .sequentiallyConsistent)
         link.attend(wants: true, now: now)
     }
+
+    private static let isOnOneProcessor = sysconf(Int32(_SC_NPROCESSORS_ONLN)) == 1
 
     /// Adds a record to its partition's open batch. Nil: no memory now. Otherwise the partition.
     /// - Parameter waiter: Told where the record ended up; not touched unless it was added.
