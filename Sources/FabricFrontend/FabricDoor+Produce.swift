@@ -31,9 +31,9 @@ extension FabricDoor {
         let bytesMax = batchBytesMax(known)
         if byteCount > min(bytesMax, fabric.limits.transferBytesMax) {
             produce.state = .failed(.messageTooLarge)
-            log.warning(
-                "batch refused",
-                metadata: session.metadata(
+            say(
+                .warning, "batch refused",
+                session.metadata(
                     "a batch of \(byteCount) bytes, the limit is \(bytesMax) (--max-message-bytes, max.message.bytes)"))
         } else if byteCount < RecordBatchHeader.byteCount {
             produce.state = .failed(.corruptMessage)
@@ -235,7 +235,7 @@ extension FabricDoor {
                 in: partition)
         } catch {
             counters.refusedBatches += 1
-            log.warning("batch refused", metadata: session.metadata("\(error)"))
+            say(.warning, "batch refused", session.metadata("\(error)"))
             broker.refuse(origin, error.code == .tooLarge ? .messageTooLarge : .corruptMessage)
         }
     }

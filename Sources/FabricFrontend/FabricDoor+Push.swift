@@ -180,7 +180,7 @@ extension FabricDoor {
         let footprint = RingEntry.footprint(byteCount)
         guard footprint <= ring.byteCount else {
             guard let partition else { return .blocked }
-            log.warning("a batch is larger than the consumer's ring", metadata: session.metadata(partition.topic))
+            say(.warning, "a batch is larger than the consumer's ring", session.metadata(partition.topic))
             return endSubscription(session, partition, .messageTooLarge, 0)
         }
         if byteCount > limits.pushBytes, let partition, footprint <= min(ring.free, ring.contiguous) {

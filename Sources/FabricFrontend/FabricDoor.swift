@@ -1,6 +1,7 @@
 internal import BrokerCore
 internal import Logging
 internal import RDMATransport
+internal import Reactor
 internal import RecordFormat
 internal import TopicLog
 internal import TopicProtocol
@@ -15,6 +16,7 @@ final class FabricDoor<F: Fabric> {
     let number: Int
     let broker: Broker
     let log: Logger
+    private let throttle = LogThrottle()
     let limits: DoorLimits
     /// Nil when clients say who they are.
     let seats: Seats?
@@ -50,8 +52,8 @@ final class FabricDoor<F: Fabric> {
     /// Bytes of answers that wait for their clients.
     var answerBytes = 0
     /// Bytes of requests that are coming in fragments, and when the first of them must be whole.
-    private var fragmentBytes = 0
-    private var fragmentsDue = UInt64.max
+    var fragmentBytes = 0
+    var fragmentsDue = UInt64.max
     /// Sessions whose requests wait for their turn, and how many requests this turn still takes.
     private var backlogged: [Session] = []
     private var requestsLeft = 0
@@ -162,7 +164,7 @@ final class FabricDoor<F: Fabric> {
     private func handle(_ event: FabricEvent) {
         switch event {
         case .requested(let id): admit(id)
-        case .established(let id): if let session = sessions[id] { log.info("connected", metadata: session.metadata) }
+        case .established(let id): if let session = sessions[id] { say(.info, "connected", session.metadata) }
         case .rejected: break
         case .received(let message): receive(message)
         case .immediate(let id, _): end(id, "an immediate value, which clients do not send")
@@ -185,7 +187,7 @@ final class FabricDoor<F: Fabric> {
         }
         switch answer {
         case .failure(let refusal):
-            log.warning("connection refused", metadata: ["peer": "\(peer)", "why": "\(refusal.text)"])
+            say(.warning, "connection refused", ["peer": "\(peer)", "why": "\(refusal.text)"])
             if refusal.error != .limitReached { counters.protocolErrors += 1 }
             fabric.reject(id, privateData: Handshake.refusal(refusal))
         case .success(let version):
@@ -194,7 +196,7 @@ final class FabricDoor<F: Fabric> {
             do throws(FabricError) {
                 try fabric.accept(id, privateData: Handshake.welcome(welcome))
             } catch {
-                log.error("cannot accept a connection", metadata: ["peer": "\(peer)", "why": "\(error)"])
+                say(.error, "cannot accept a connection", ["peer": "\(peer)", "why": "\(error)"])
                 return
             }
             let quotas = broker.quotas
@@ -265,54 +267,6 @@ final class FabricDoor<F: Fabric> {
         fabric.release(message)
     }
 
-    /// Takes a piece of a request, and serves it when it is whole.
-    private func takeFragment(_ frame: UnsafeMutableRawBufferPointer, _ session: Session) throws(FrameError) {
-        let before = session.fragments.byteCount
-        let part = unsafe try session.fragments.take(UnsafeRawBufferPointer(frame))
-        fragmentBytes += session.fragments.byteCount - before
-        if before == 0 {
-            session.fragmentsDue = now + limits.fragmentTimeoutMilliseconds * 1_000_000
-            fragmentsDue = min(fragmentsDue, session.fragmentsDue)
-        }
-        // Who stops in the middle does not keep the others out.
-        while fragmentBytes > limits.fragmentBytesMax,
-            let oldest = order.lazy.filter({ $0.fragments.byteCount > 0 }).min(by: { $0.fragmentsDue < $1.fragmentsDue }
-            )
-        {
-            let text = "the fragments of all connections have more than \(limits.fragmentBytesMax) bytes"
-            giveUpFragments(oldest, BrokerError(.limitReached, text))
-        }
-        guard case .last(var message) = part else { return }
-        let parsed = unsafe message.withUnsafeMutableBytes { bytes in
-            Result { () throws(FrameError) in unsafe try Request.parse(bytes) }
-        }
-        let (id, request) = try parsed.get()
-        try serve(request, id: id, session)
-    }
-
-    /// Cuts off those whose request did not become whole in time.
-    private func giveUpLateFragments() {
-        fragmentsDue = .max
-        for session in order where session.fragments.byteCount > 0 {
-            guard session.fragmentsDue <= now else {
-                fragmentsDue = min(fragmentsDue, session.fragmentsDue)
-                continue
-            }
-            let time = "\(limits.fragmentTimeoutMilliseconds) ms (--fragment-timeout-ms)"
-            giveUpFragments(
-                session,
-                BrokerError(
-                    .requestTimedOut, "\(session.fragments.byteCount) bytes of a request came in \(time), not its end"))
-        }
-    }
-
-    private func giveUpFragments(_ session: Session, _ error: BrokerError) {
-        answer(session, session.fragments.requestID, error)
-        end(session.connection, error.description)
-        fragmentBytes -= session.fragments.byteCount
-        session.fragments = FragmentAssembler()
-    }
-
     private func completed(_ token: UInt64, _ status: TransferStatus) {
         switch transfers.removeValue(forKey: token) {
         case .pull(let session, let offset, let byteCount):
@@ -337,7 +291,7 @@ final class FabricDoor<F: Fabric> {
         guard let session = sessions[id], !session.isEnding else { return }
         session.isEnding = true
         counters.protocolErrors += 1
-        log.warning("protocol error: connection closed", metadata: session.metadata(why))
+        say(.warning, "protocol error: connection closed", session.metadata(why))
         fabric.disconnect(id)
     }
 
@@ -359,7 +313,12 @@ final class FabricDoor<F: Fabric> {
         }
         session.produces = []
         let level: Logger.Level = reason == .closed ? .info : .warning
-        log.log(level: level, "disconnected", metadata: session.metadata("\(reason)"))
+        say(level, "disconnected", session.metadata("\(reason)"))
+    }
+
+    /// Logs what clients cause, now and then.
+    func say(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) {
+        throttle.log(log, level, now: now, message, metadata)
     }
 }
 

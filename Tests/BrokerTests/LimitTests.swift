@@ -37,6 +37,17 @@ import TransportTestSupport
         #expect(try broker.counter("protocol-errors") == 0)
     }
 
+    /// Clients cannot fill the disk with lines.
+    @Test func refusalsDoNotFillTheLog() throws {
+        let broker = try TestBroker(options: ["--max-connections", "1"])
+        let admitted = try client(broker)
+        for _ in 0..<40 { #expect(throws: (any Error).self) { try client(broker) } }
+        admitted.fabric.shutdown()
+        #expect(broker.stop() == 0)
+        let lines = broker.log.split(separator: "\n")
+        #expect(lines.count { $0.contains("connection refused") } == 10, "\(lines.suffix(20))")
+    }
+
     @Test func topicsAndPartitions() throws {
         let broker = try TestBroker(options: ["--topics-max", "2", "--partitions-max", "6"])
         #expect(try broker.rdmad(["topic", "create", "a", "--partitions", "4"]).status == 0)

@@ -104,7 +104,7 @@ final class NetworkLoop: @unchecked Sendable {
     // MARK: Rest
 
     func say(_ message: Logger.Message, _ metadata: Logger.Metadata) {
-        throttle.log(log, now: Clock.monotonicNanoseconds(), message, metadata)
+        throttle.log(log, .warning, now: Clock.monotonicNanoseconds(), message, metadata)
     }
 
     private func tick() {
