@@ -7,6 +7,7 @@ import KafkaFrontend
 import Logging
 import RDMATransport
 import Reactor
+import Synchronization
 import TopicLog
 
 /// `rdmad serve`: runs a broker until SIGTERM or SIGINT.
@@ -129,6 +130,13 @@ struct Serve: ParsableCommand {
         _ = clinux_raise_descriptor_limit()
         var log = Logger(label: "rdmad") { StreamLogHandler.standardError(label: $0) }
         log.logLevel = Logger.Level(rawValue: logLevel)!
+        let running = Running()
+        TerminationSignals.onTermination { [log] number in
+            log.notice("stopping", metadata: ["signal": "\(number)"])
+            // Before there is a loop nothing is to be closed: recovery begins again where it was.
+            guard let stopper = running.stopper.withLock({ $0 }) else { _exit(128 + number) }
+            stopper.stop()
+        }
 
         let directory: LogDirectory
         let flusher: Flusher
@@ -171,10 +179,7 @@ struct Serve: ParsableCommand {
             }
         }
         let loop = BrokerLoop(broker: broker, doors: doors, log: log)
-        TerminationSignals.onTermination { [log, stopper = loop.stopper] number in
-            log.notice("stopping", metadata: ["signal": "\(number)"])
-            stopper.stop()
-        }
+        running.stopper.withLock { $0 = loop.stopper }
         log.notice(
             "ready",
             metadata: [
@@ -280,4 +285,9 @@ enum ListenAddress {
         }
         self = .rdma(host: host, port: port)
     }
+}
+
+/// The loop that a signal ends, once there is one.
+private final class Running: Sendable {
+    let stopper = Mutex<Stopper?>(nil)
 }

@@ -33,6 +33,33 @@ import TransportTestSupport
         #expect(try broker.rdmad(["topic", "list"]).status == 0)
     }
 
+    /// As the first process of a container, where a signal without a handler is lost, and while it recovers.
+    @Test func stopsBeforeItIsReady() throws {
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("rdmad-pipe-\(getpid())")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: directory) }
+        // Opening it waits for a writer.
+        #expect(unsafe mkfifo(directory.path + "/topics", 0o600) == 0)
+        let program = ChildProcess.programs.appendingPathComponent("rdmad").path
+        let container = try ChildProcess(
+            [
+                "unshare", "--map-root-user", "--pid", "--fork", "--kill-child", program, "serve", "--data",
+                directory.path,
+            ])
+        defer { container.kill() }
+        let deadline = Date() + 20
+        while container.isRunning, Date() < deadline {
+            let children = try? String(
+                contentsOfFile: "/proc/\(container.pid)/task/\(container.pid)/children", encoding: .utf8)
+            if let broker = (children?.split(separator: " ").first).flatMap({ Int32($0) }) {
+                Glibc.kill(broker, SIGTERM)
+            }
+            usleep(20_000)
+        }
+        try #require(!container.isRunning, "SIGTERM was lost")
+        #expect(container.wait() == 128 + SIGTERM)
+    }
+
     /// A file system that fills up: produce fails with a clear error, the broker goes on, and once there is room again
     /// it takes records without a restart. What was acknowledged is there.
     @Test func aFullDisk() async throws {
