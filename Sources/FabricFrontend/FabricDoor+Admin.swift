@@ -23,8 +23,9 @@ extension FabricDoor {
                 broker.stage(
                     .create(TopicCreation(name: topic, partitions: Int(total), configs: nil)), origin(session, id))
                 log.info("adding partitions", metadata: ["topic": "\(topic)", "partitions": "\(total)"])
-            case .listOffsets(let partition, let timestamp):
-                let listed = try broker.listOffsets(partition, timestamp: timestamp)
+            case .listOffsets(let partition, let timestamp, let isolation):
+                let listed = try broker.listOffsets(
+                    partition, timestamp: timestamp, isReadCommitted: isolation == .readCommitted)
                 answer(session, id) { listed.encode(into: &$0) }
             case .deleteRecords(let partition, let offset):
                 broker.stage(.deleteRecords(partition, before: offset), origin(session, id))

@@ -32,6 +32,10 @@ extension FabricDoor {
             case .pushed:
                 idle = 0
                 session.quota?.consume?.charge(Int(session.ring!.written - written), now: now)
+            case .cut:
+                session.mayPush = true
+                session.nextReady = index + 1
+                return true
             case .waits: idle += 1
             case .nothing:
                 subscription.isReady = false
@@ -49,6 +53,8 @@ extension FabricDoor {
 
     enum PushOutcome {
         case pushed, nothing, ended
+        /// All that was read had been aborted.
+        case cut
         /// For a window that is being prepared: others may have their turn.
         case waits
         /// Goes on when credit, memory or room comes back.
@@ -60,13 +66,18 @@ extension FabricDoor {
         if partition.isDeleted {
             return endSubscription(session, partition, .unknownTopicOrPartition, subscription.cursor.offset)
         }
-        guard subscription.cursor.offset < partition.highWatermark else { return .nothing }
+        do throws(LogError) {
+            try look(subscription)
+        } catch {
+            return unreadable(session, subscription, error)
+        }
+        guard subscription.cursor.offset < subscription.end else { return .nothing }
         let ring = session.ring!
         let room = min(ring.free, ring.contiguous) - RingEntry.headerBytes
         if let (unit, batch) = hot.find(partition.address, at: subscription.cursor.offset),
-            batch.next == partition.highWatermark
-                || (batch.next < partition.highWatermark && batch.byteCount >= limits.hotBacklogBytesMin),
-            batch.base >= partition.log.logStartOffset
+            batch.next == subscription.end
+                || (batch.next < subscription.end && batch.byteCount >= limits.hotBacklogBytesMin),
+            !subscription.mustCut, batch.base >= partition.log.logStartOffset
         {
             return batch.byteCount <= room
                 ? pushHot(session, subscription, unit, batch) : wrap(session, needs: batch.byteCount, partition)
@@ -74,6 +85,22 @@ extension FabricDoor {
         if room < RecordBatchHeader.byteCount { return wrap(session, needs: RecordBatchHeader.byteCount) }
         return pushFromWindow(session, subscription, room: room)
             ?? read(session, subscription, byteCountMax: min(limits.pushBytes, room))
+    }
+
+    /// Finds out how far a subscription may read.
+    private func look(_ subscription: Subscription) throws(LogError) {
+        let partition = subscription.partition
+        subscription.end = partition.highWatermark
+        guard subscription.isReadCommitted else { return }
+        subscription.end = try partition.log.lastStableOffset(below: partition.highWatermark)
+        subscription.mustCut =
+            try !partition.log.abortedTransactions(from: subscription.cursor.offset, below: subscription.end).isEmpty
+    }
+
+    private func unreadable(_ session: Session, _ subscription: Subscription, _ error: LogError) -> PushOutcome {
+        let partition = subscription.partition
+        log.error("cannot read a partition", metadata: ["topic": "\(partition.topic)", "why": "\(error)"])
+        return endSubscription(session, partition, .storageError, subscription.cursor.offset)
     }
 
     /// All of our memory is in use: goes on when some comes back, with this session.
@@ -92,13 +119,13 @@ extension FabricDoor {
         let payload = offset + RingEntry.headerBytes
         let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[payload..<payload + byteCountMax])
         var cursor = subscription.cursor
-        let outcome: LogRead
+        var outcome: LogRead
         do throws(LogError) {
-            unsafe outcome = try partition.log.read(&cursor, below: partition.highWatermark, into: buffer)
+            unsafe outcome = try partition.log.read(&cursor, below: subscription.end, into: buffer)
+            if subscription.mustCut { unsafe try cutAborted(&outcome, from: buffer, partition) }
         } catch {
             pushing.free(offset: offset, byteCount: reserved)
-            log.error("cannot read a partition", metadata: ["topic": "\(partition.topic)", "why": "\(error)"])
-            return endSubscription(session, partition, .storageError, cursor.offset)
+            return unreadable(session, subscription, error)
         }
         guard case .batches(let byteCount, let firstBase, let nextOffset) = outcome else {
             pushing.free(offset: offset, byteCount: reserved)
@@ -108,6 +135,11 @@ extension FabricDoor {
             case .outOfRange: return endSubscription(session, partition, .offsetOutOfRange, cursor.offset)
             default: return .nothing
             }
+        }
+        guard byteCount > 0 else {
+            pushing.free(offset: offset, byteCount: reserved)
+            subscription.cursor = cursor
+            return .cut
         }
         counters.fileReads += 1
         counters.fileReadBytes += byteCount
@@ -119,6 +151,15 @@ extension FabricDoor {
             return .blocked
         }
         return .pushed
+    }
+
+    private func cutAborted(
+        _ outcome: inout LogRead, from buffer: UnsafeMutableRawBufferPointer, _ partition: Partition
+    ) throws(LogError) {
+        guard case .batches(let byteCount, let first, let next) = outcome else { return }
+        let aborted = AbortedRanges(try partition.log.abortedTransactions(from: first, below: next))
+        let left = unsafe aborted.cut(from: UnsafeMutableRawBufferPointer(rebasing: buffer[..<byteCount]))
+        outcome = .batches(byteCount: left, firstBase: first, nextOffset: next)
     }
 
     /// From where the batch landed: header and batch are gathered by the device.

@@ -45,7 +45,14 @@ extension FabricDoor {
         case .produceEager: preconditionFailure("handled by receive")
         case .openRing(let key, let address, let byteCount):
             openRing(session, id, RemoteRegion(key: key, address: address, byteCount: byteCount))
-        case .subscribe(let partition, let offset): subscribe(session, id, partition, offset)
+        case .subscribe(let partition, let offset, let isolation):
+            do throws(BrokerError) {
+                let start = try subscribe(session, partition, offset, isReadCommitted: isolation == .readCommitted)
+                // The effective start, so that a consumer of "latest" knows it.
+                answer(session, id) { $0.integer(start.rawValue) }
+            } catch {
+                answer(session, id, error)
+            }
         case .unsubscribe(let partition):
             unsubscribe(session, partition)
             answer(session, id) { _ in }
@@ -77,38 +84,37 @@ extension FabricDoor {
         answer(session, id) { _ in }
     }
 
-    private func subscribe(_ session: Session, _ id: UInt32, _ address: PartitionAddress, _ offset: Int64) {
+    /// - Returns: Where reading begins.
+    private func subscribe(
+        _ session: Session, _ address: PartitionAddress, _ offset: Int64, isReadCommitted: Bool
+    ) throws(BrokerError) -> Offset {
         guard let partition = broker.partition(address) else {
-            return answer(session, id, BrokerError(.unknownTopicOrPartition, "there is no \(address)"))
+            throw BrokerError(.unknownTopicOrPartition, "there is no \(address)")
         }
-        guard session.ring != nil else {
-            return answer(session, id, BrokerError(.invalidRequest, "open a ring before subscribing"))
-        }
+        guard session.ring != nil else { throw BrokerError(.invalidRequest, "open a ring before subscribing") }
         guard session.subscriptions.count < limits.subscriptionsMax else {
             let text =
                 "the connection reads \(session.subscriptions.count) partitions, the limit is "
                 + "\(limits.subscriptionsMax) (--subscriptions-max)"
-            return answer(session, id, BrokerError(.limitReached, text))
+            throw BrokerError(.limitReached, text)
         }
         let start: Offset =
             switch offset {
-            case -1: partition.highWatermark
+            case -1: isReadCommitted ? try broker.lastStableOffset(of: partition) : partition.highWatermark
             case -2: partition.log.logStartOffset
             default: Offset(max(offset, 0))
             }
         guard offset >= -2, start >= partition.log.logStartOffset, start <= partition.highWatermark else {
             let range = "\(partition.log.logStartOffset)...\(partition.highWatermark)"
-            return answer(
-                session, id,
-                BrokerError(.offsetOutOfRange, "offset \(offset) of \(partition.topic) is outside \(range)"))
+            throw BrokerError(.offsetOutOfRange, "offset \(offset) of \(partition.topic) is outside \(range)")
         }
         unsubscribe(session, address)
-        let subscription = Subscription(session: session, partition: partition, cursor: LogCursor(start))
+        let subscription = Subscription(
+            session: session, partition: partition, cursor: LogCursor(start), isReadCommitted: isReadCommitted)
         session.subscriptions[address] = subscription
         readers[address, default: [:]][session.number] = subscription
         session.makeReady(subscription)
-        // The effective start, so that a consumer of "latest" knows it.
-        answer(session, id) { $0.integer(start.rawValue) }
+        return start
     }
 
     /// Nothing more is pushed of a partition.

@@ -12,9 +12,9 @@ extension FabricDoor {
     /// - Returns: nil when there is no window, and there will be none soon: the file must be read.
     func pushFromWindow(_ session: Session, _ subscription: Subscription, room: Int) -> PushOutcome? {
         let partition = subscription.partition
-        guard !windows.isOff,
+        guard !windows.isOff, !subscription.mustCut,
             let written = partition.log.written(
-                at: subscription.cursor, below: partition.highWatermark)
+                at: subscription.cursor, below: subscription.end)
         else { return nil }
         let number = written.position / WindowCache.stepBytes
         let key = WindowKey(partition: partition.address, segment: written.segment, number: number)
@@ -57,7 +57,7 @@ extension FabricDoor {
         do throws(LogError) {
             func look() throws(LogError) -> LogRead {
                 try unsafe partition.log.read(
-                    &cursor, below: partition.highWatermark,
+                    &cursor, below: subscription.end,
                     mapped: UnsafeRawBufferPointer(rebasing: file.bytes[start..<start + byteCountMax]))
             }
             outcome = try look()

@@ -1,5 +1,6 @@
 internal import BrokerCore
 internal import RDMATransport
+internal import RecordFormat
 internal import TopicLog
 internal import TopicProtocol
 
@@ -103,14 +104,20 @@ struct PendingProduce {
 final class Subscription {
     unowned let session: Session
     let partition: Partition
+    /// Nothing of open and aborted transactions is pushed.
+    let isReadCommitted: Bool
     var cursor: LogCursor
+    /// How far it may read in its turn of now, and whether something was aborted before that.
+    var end = Offset.zero
+    var mustCut = false
     /// It stands among the session's ready ones.
     var isReady = false
 
-    init(session: Session, partition: Partition, cursor: LogCursor) {
+    init(session: Session, partition: Partition, cursor: LogCursor, isReadCommitted: Bool) {
         self.session = session
         self.partition = partition
         self.cursor = cursor
+        self.isReadCommitted = isReadCommitted
     }
 }
 

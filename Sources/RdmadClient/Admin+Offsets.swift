@@ -5,7 +5,7 @@ extension Admin {
     public enum OffsetSpec: Sendable, Hashable {
         /// The first record there is.
         case earliest
-        /// After the last record that consumers may see.
+        /// After the last record that consumers of the isolation level may see.
         case latest
         /// The record with the latest timestamp, the first of those that have it.
         case maxTimestamp
@@ -36,13 +36,15 @@ extension Admin {
     /// Looks offsets up.
     /// - Parameter partitions: All of the topic's unless given.
     public func listOffsets(
-        _ topic: String, partitions: [Int]? = nil, at spec: OffsetSpec
+        _ topic: String, partitions: [Int]? = nil, at spec: OffsetSpec,
+        isolationLevel: Consumer.IsolationLevel = .readUncommitted
     ) async throws(ClientError) -> [FoundOffset] {
         let (id, count) = try await identify(topic)
         var found: [FoundOffset] = []
         for partition in partitions ?? Array(0..<count) {
+            let address = try Self.address(topic, id, partition, count)
             let body = try await link.request(
-                .admin(.listOffsets(try Self.address(topic, id, partition, count), timestamp: spec.number)))
+                .admin(.listOffsets(address, timestamp: spec.number, isolationLevel.number)))
             let listed = try parseBody(body) { reader throws(FrameError) in try ListedOffset(from: &reader) }
             found.append(FoundOffset(partition: partition, offset: listed.offset, timestamp: listed.timestamp))
         }

@@ -1,4 +1,5 @@
 internal import RDMATransport
+internal import TopicProtocol
 
 extension Consumer {
     /// Settings. Those of groups have Kafka's names and meanings.
@@ -7,6 +8,8 @@ extension Consumer {
         public var ringBytes = 8 << 20
         /// The most bytes that one compressed batch may become; more is an error.
         public var decompressedBytesMax = 64 << 20
+        /// `isolation.level`.
+        public var isolationLevel = IsolationLevel.readUncommitted
         /// Check every batch's CRC-32C.
         public var checksCRCs = true
         /// How long to try to connect at first, in seconds.
@@ -49,8 +52,8 @@ extension Consumer {
         /// Sets one by Kafka's name for it, from Kafka's text.
         ///
         /// `auto.commit.interval.ms`, `check.crcs`, `client.id`, `enable.auto.commit`, `group.id`, `group.instance.id`,
-        /// `heartbeat.interval.ms`, `max.poll.interval.ms`, `metadata.max.age.ms`, `partition.assignment.strategy`,
-        /// `session.timeout.ms`.
+        /// `heartbeat.interval.ms`, `isolation.level`, `max.poll.interval.ms`, `metadata.max.age.ms`,
+        /// `partition.assignment.strategy`, `session.timeout.ms`.
         /// - Throws: ``ClientError/Code/limit`` when there is no such setting, or no such value of it.
         public mutating func set(_ name: String, to value: String) throws(ClientError) {
             func refused(_ what: String) -> ClientError { ClientError(.limit, "\(name) is \(what), not '\(value)'") }
@@ -70,6 +73,11 @@ extension Consumer {
             case "group.id": groupID = value
             case "group.instance.id": instanceID = value
             case "heartbeat.interval.ms": heartbeatIntervalMilliseconds = try integer()
+            case "isolation.level":
+                guard let level = IsolationLevel(rawValue: value) else {
+                    throw refused("read_uncommitted or read_committed")
+                }
+                isolationLevel = level
             case "max.poll.interval.ms": maxPollIntervalMilliseconds = try integer()
             case "metadata.max.age.ms": metadataMaxAgeMilliseconds = try integer()
             case "partition.assignment.strategy":
@@ -118,6 +126,16 @@ extension Consumer {
         case offset(Int64)
         /// With the first record of at least this time, in milliseconds since 1970; with the next one when none is.
         case timestamp(Int64)
+    }
+
+    /// Which records of transactions are read.
+    public enum IsolationLevel: String, Sendable, CaseIterable {
+        /// All, those of open and aborted transactions, too.
+        case readUncommitted = "read_uncommitted"
+        /// Nothing of open and aborted transactions, and nothing behind the first open one.
+        case readCommitted = "read_committed"
+
+        var number: TopicProtocol.IsolationLevel { self == .readCommitted ? .readCommitted : .readUncommitted }
     }
 
     /// What a rebalance did to a member of a group.

@@ -82,7 +82,7 @@ extension ConsumerAgent {
                 }
             }
         }
-        link.ask(.subscribe(address, offset: from)) { [self] result in
+        link.ask(.subscribe(address, offset: from, configuration.isolationLevel.number)) { [self] result in
             do throws(ClientError) {
                 let first = try parseBody(try result.get()) { reader throws(FrameError) in
                     try reader.integer(Int64.self)

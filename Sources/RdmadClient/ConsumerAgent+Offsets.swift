@@ -129,7 +129,8 @@ extension ConsumerAgent {
         _ link: any LinkPort, _ address: PartitionAddress, _ time: Int64,
         _ done: @escaping (Result<Int64, ClientError>) -> Void
     ) {
-        link.ask(.admin(.listOffsets(address, timestamp: max(time, 0)))) { result in
+        link.ask(.admin(.listOffsets(address, timestamp: max(time, 0), configuration.isolationLevel.number))) {
+            result in
             done(
                 Result { () throws(ClientError) in
                     try parseBody(try result.get()) { reader throws(FrameError) in try ListedOffset(from: &reader) }

@@ -11,7 +11,7 @@ extension Request {
         case .allocateProducerID: "allocate a producer id"
         case .produce, .produceEager: "produce"
         case .openRing: "open a ring"
-        case .subscribe(let partition, _): "subscribe to \(partition)"
+        case .subscribe(let partition, _, _): "subscribe to \(partition)"
         case .unsubscribe(let partition): "unsubscribe from \(partition)"
         case .ringCredit: "ring credit"
         case .group(let request): request.name
@@ -44,7 +44,7 @@ extension AdminRequest {
         case .describeConfigs(let topic):
             topic.isEmpty ? "describe the broker's configs" : "describe the configs of topic \(topic)"
         case .addPartitions(let topic, _): "add partitions to topic \(topic)"
-        case .listOffsets(let partition, _): "list offsets of \(partition)"
+        case .listOffsets(let partition, _, _): "list offsets of \(partition)"
         case .deleteRecords(let partition, _): "delete records of \(partition)"
         }
     }

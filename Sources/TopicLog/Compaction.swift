@@ -161,25 +161,3 @@ extension RecordBatchHeader {
     /// Whether compaction must not look at the records.
     var isOpaque: Bool { isCompressed || isControl }
 }
-
-/// The offsets of aborted transactions, by producer.
-struct AbortedRanges: Sendable {
-    private let ranges: [Int64: [ClosedRange<Offset>]]
-
-    init(_ transactions: [AbortedTransaction]) {
-        ranges = Dictionary(grouping: transactions, by: \.producerID).mapValues { transactions in
-            transactions.map { $0.firstOffset...$0.lastOffset }
-        }
-    }
-
-    /// Whether a batch of records was aborted. Of one producer the transactions follow each other.
-    func contain(_ header: RecordBatchHeader) -> Bool {
-        guard header.isTransactional, !header.isControl, let ranges = ranges[header.producerID] else { return false }
-        var (low, high) = (0, ranges.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if ranges[middle].upperBound < header.baseOffset { low = middle + 1 } else { high = middle }
-        }
-        return low < ranges.count && ranges[low].contains(header.baseOffset)
-    }
-}

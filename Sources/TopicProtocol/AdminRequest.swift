@@ -4,7 +4,7 @@
 /// ALTER_CONFIGS    12 | topic string | count u16 | count × (operation u8 | name string | value string) |
 /// DESCRIBE_CONFIGS 13 | topic string |                     empty: the broker's own
 /// ADD_PARTITIONS   14 | partitions in all u32 | topic string |
-/// LIST_OFFSETS     15 | topic id u32 | partition u32 | timestamp i64 |
+/// LIST_OFFSETS     15 | topic id u32 | partition u32 | timestamp i64 | [ isolation level u8 ]
 /// DELETE_RECORDS   16 | topic id u32 | partition u32 | before offset i64 |
 /// ```
 package enum AdminRequest: Hashable, Sendable {
@@ -15,7 +15,7 @@ package enum AdminRequest: Hashable, Sendable {
     case addPartitions(topic: String, total: UInt32)
     /// The first record of at least a timestamp; −1: the end, −2: the beginning, −3: the record with the latest
     /// timestamp (Kafka's numbers).
-    case listOffsets(PartitionAddress, timestamp: Int64)
+    case listOffsets(PartitionAddress, timestamp: Int64, IsolationLevel = .readUncommitted)
     /// Deletes the records before an offset; −1: all that consumers may see.
     case deleteRecords(PartitionAddress, before: Int64)
 
@@ -33,7 +33,9 @@ package enum AdminRequest: Hashable, Sendable {
         case 14:
             let total = try reader.integer(UInt32.self)
             self = .addPartitions(topic: try reader.string(bytesMax: nameMax), total: total)
-        case 15: self = .listOffsets(try PartitionAddress(from: &reader), timestamp: try reader.integer())
+        case 15:
+            self = .listOffsets(
+                try PartitionAddress(from: &reader), timestamp: try reader.integer(), try IsolationLevel(from: &reader))
         case 16: self = .deleteRecords(try PartitionAddress(from: &reader), before: try reader.integer())
         default: throw FrameError("unknown frame type \(type)")
         }
@@ -59,9 +61,13 @@ package enum AdminRequest: Hashable, Sendable {
         case .addPartitions(let topic, let total):
             writer.integer(total)
             writer.string(topic)
-        case .listOffsets(let partition, let number), .deleteRecords(let partition, let number):
+        case .listOffsets(let partition, let timestamp, let isolation):
             partition.encode(into: &writer)
-            writer.integer(number)
+            writer.integer(timestamp)
+            isolation.encode(into: &writer)
+        case .deleteRecords(let partition, let offset):
+            partition.encode(into: &writer)
+            writer.integer(offset)
         }
     }
 }

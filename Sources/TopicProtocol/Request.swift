@@ -31,7 +31,7 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
 /// PRODUCE         6 | topic id u32 | partition u32 | length u32 | key u32 | address u64 |
 /// PRODUCE_EAGER   7 | topic id u32 | partition u32 | length u32 | batch … |
 /// OPEN_RING       8 | key u32 | 0 u32 | address u64 | length u64 |
-/// SUBSCRIBE       9 | topic id u32 | partition u32 | offset i64 |
+/// SUBSCRIBE       9 | topic id u32 | partition u32 | offset i64 | [ isolation level u8 ]
 /// UNSUBSCRIBE    10 | topic id u32 | partition u32 |
 /// RING_CREDIT    11 | position u64 |                       no answer
 /// ```
@@ -50,7 +50,7 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
     case produceEager(PartitionAddress, batch: UnsafeMutableRawBufferPointer)
     case openRing(key: UInt32, address: UInt64, byteCount: UInt64)
     /// Offset −1: the next record produced; −2: the first there is (Kafka's numbers).
-    case subscribe(PartitionAddress, offset: Int64)
+    case subscribe(PartitionAddress, offset: Int64, IsolationLevel = .readUncommitted)
     case unsubscribe(PartitionAddress)
     /// Everything below this absolute ring position has been read.
     case ringCredit(position: UInt64)
@@ -62,7 +62,7 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
     /// The oldest version of the protocol that has this request.
     package var oldestVersion: UInt16 {
         switch self {
-        case .group, .admin: 2
+        case .group, .admin, .subscribe(_, _, .readCommitted): 2
         default: 1
         }
     }
@@ -109,7 +109,9 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
             let key = try reader.integer(UInt32.self)
             guard try reader.integer(UInt32.self) == 0 else { throw FrameError("reserved bytes are not zero") }
             request = .openRing(key: key, address: try reader.integer(), byteCount: try reader.integer())
-        case 9: request = .subscribe(try PartitionAddress(from: &reader), offset: try reader.integer())
+        case 9:
+            request = .subscribe(
+                try PartitionAddress(from: &reader), offset: try reader.integer(), try IsolationLevel(from: &reader))
         case 10: request = .unsubscribe(try PartitionAddress(from: &reader))
         case 11: request = .ringCredit(position: try reader.integer())
         case GroupRequest.types: request = .group(try GroupRequest(type: type, from: &reader))
@@ -168,10 +170,11 @@ package struct PartitionAddress: Hashable, Sendable, CustomStringConvertible {
             writer.integer(UInt32(0))
             writer.integer(address)
             writer.integer(byteCount)
-        case .subscribe(let partition, let offset):
+        case .subscribe(let partition, let offset, let isolation):
             begin(9)
             partition.encode(into: &writer)
             writer.integer(offset)
+            isolation.encode(into: &writer)
         case .unsubscribe(let partition):
             begin(10)
             partition.encode(into: &writer)

@@ -147,9 +147,10 @@ struct Consume: AsyncParsableCommand {
         let admin = Admin(broker: try broker.address)
         defer { admin.close() }
         var ends: [TopicPartition: Int64] = [:]
+        let level = try options.configuration().isolationLevel
         for topic in topics {
-            for partition in try await admin.describeTopic(topic) {
-                ends[TopicPartition(topic, partition.index)] = partition.endOffset
+            for end in try await admin.listOffsets(topic, at: .latest, isolationLevel: level) {
+                ends[TopicPartition(topic, end.partition)] = end.offset
             }
         }
         return ends

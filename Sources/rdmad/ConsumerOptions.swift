@@ -11,6 +11,10 @@ struct ConsumerOptions: ParsableArguments {
             valueName: "name"), transform: parseAssignor) var assignor: [Assignor] = []
     @Option(help: "A member that was not heard of for so long is out of the group.") var sessionTimeoutMs: Int?
     @Flag(inversion: .prefixedNo, help: "Commit what was written.") var autoCommit = true
+    @Option(
+        help: ArgumentHelp(
+            "Read records of open and aborted transactions (read_uncommitted), or not (read_committed).",
+            valueName: "level"), transform: parseIsolationLevel) var isolationLevel: Consumer.IsolationLevel?
     @Option(help: "Memory that the broker writes into, in bytes.") var ringBytes: Int?
     @Option(help: "Whom the broker counts quotas for, at most 32 bytes (client.id).") var clientID: String?
     @Option(
@@ -39,6 +43,7 @@ struct ConsumerOptions: ParsableArguments {
                 1, min(result.heartbeatIntervalMilliseconds, sessionTimeoutMs / 3))
         }
         if !autoCommit { result.autoCommit = false }
+        if let isolationLevel { result.isolationLevel = isolationLevel }
         if let ringBytes { result.ringBytes = ringBytes }
         if let clientID { result.clientID = clientID }
         return result
@@ -59,4 +64,12 @@ private func parseAssignor(_ name: String) throws -> Assignor {
             "an assignor is \(Assignor.allCases.map(\.rawValue).joined(separator: ", ")), not '\(name)'")
     }
     return assignor
+}
+
+private func parseIsolationLevel(_ name: String) throws -> Consumer.IsolationLevel {
+    guard let level = Consumer.IsolationLevel(rawValue: name) else {
+        let names = Consumer.IsolationLevel.allCases.map(\.rawValue).joined(separator: " or ")
+        throw ValidationError("an isolation level is \(names), not '\(name)'")
+    }
+    return level
 }

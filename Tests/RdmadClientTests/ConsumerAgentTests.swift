@@ -22,7 +22,7 @@ import TopicProtocol
         #expect(try broker.poll() == nil)
         #expect(broker.isRingFree)
         #expect(broker.unsubscribed() == Self.t0)
-        guard case .subscribe(_, 50) = broker.port.asked.first?.request else {
+        guard case .subscribe(_, 50, _) = broker.port.asked.first?.request else {
             Issue.record("\(broker.port.asked)")
             return
         }

@@ -84,7 +84,7 @@ final class ConsumerHarness {
     @discardableResult func subscribe() -> [String] {
         var asked: [String] = []
         while let request = port.asked.first?.request {
-            guard case .subscribe(let address, let offset) = request else { break }
+            guard case .subscribe(let address, let offset, _) = request else { break }
             asked.append("\(address.topicID)-\(address.partition)@\(offset)")
             port.answer { $0.integer(max(offset, 0)) }
         }

@@ -44,6 +44,29 @@ import Testing
         }
     }
 
+    /// It is the end of two frames, and left out where everything is read: so version 1 has it.
+    @Test func isolationLevels() throws {
+        let list = "0f000000070000000100000002000000ffffffffffffffff"
+        let subscribe = "09000000070000000100000002000000feffffffffffffff"
+        func subscription(_ text: String) throws -> (Request, UInt16, IsolationLevel?) {
+            var frame = bytes(text)
+            let (_, request) = try unsafe frame.withUnsafeMutableBytes { unsafe try Request.parse($0) }
+            guard case .subscribe(Self.partition, -2, let level) = request else { return (request, 0, nil) }
+            return (request, request.oldestVersion, level)
+        }
+        for (level, byte, version) in [(IsolationLevel.readUncommitted, "", 1), (.readCommitted, "01", 2)] {
+            #expect(try parse(bytes(list + byte)).1 == .listOffsets(Self.partition, timestamp: -1, level))
+            let (request, oldest, parsed) = try subscription(subscribe + byte)
+            #expect(parsed == level && oldest == version)
+            #expect(Fragments.message { request.encode(id: 7, into: &$0) } == bytes(subscribe + byte))
+        }
+        for text in [list, subscribe] {
+            for wrong in ["00", "02", "ff", "0100", "0101"] {
+                #expect(throws: FrameError.self) { try subscription(text + wrong) }
+            }
+        }
+    }
+
     @Test func falseChangesAreRefused() {
         let alter = bytes(Self.requests[0].1)
         var many = alter
