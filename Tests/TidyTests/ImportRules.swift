@@ -33,9 +33,10 @@ enum ImportRules {
         ],
         "TransportBench": ["CLinux", "Glibc", "RDMATransport"],
         // The device plugin, k8s/device-plugin.
+        "CLibYAML": [],
         "CNetlink": [],
         "Inventory": ["CNetlink", "Glibc", "Synchronization"],
-        "Resources": ["Inventory", "Yams"],
+        "Resources": ["CLibYAML", "Inventory"],
         "KubeletAPI": ["GRPCCore", "GRPCProtobuf", "SwiftProtobuf"],
         "DevicePlugin": [
             "CNetlink", "GRPCCore", "GRPCNIOTransportHTTP2Posix", "Glibc", "Inventory", "KubeletAPI", "Logging",

@@ -21,15 +21,14 @@ let package = Package(
         .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
         .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
         .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
-        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         // Each module knows those above it only.
         .systemLibrary(name: "CNetlink"),
+        // Not Yams: that needs all of Foundation with its 38 MB of tables, of which pages stay in memory.
+        .systemLibrary(name: "CLibYAML", providers: [.apt(["libyaml-dev"])]),
         .target(name: "Inventory", dependencies: ["CNetlink"], swiftSettings: settings),
-        .target(
-            name: "Resources", dependencies: ["Inventory", .product(name: "Yams", package: "Yams")],
-            swiftSettings: settings),
+        .target(name: "Resources", dependencies: ["CLibYAML", "Inventory"], swiftSettings: settings),
         .target(
             name: "KubeletAPI",
             dependencies: [

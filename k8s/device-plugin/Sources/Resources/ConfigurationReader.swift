@@ -1,5 +1,3 @@
-internal import Yams
-
 /// Walks over a YAML or JSON text and collects what is wrong with it.
 struct ConfigurationReader {
     private(set) var errors: [ConfigurationErrors.Entry] = []
@@ -8,13 +6,12 @@ struct ConfigurationReader {
 
     /// A value and where it is.
     struct Value {
-        let node: Node
+        let node: YAML
         let path: String
 
         /// A scalar without quotes, which is the only one that can be more than text.
         var plain: String? {
-            guard case .scalar(let scalar) = node, scalar.style == .plain else { return nil }
-            return scalar.string
+            if case .scalar(let text, isPlain: true) = node.content { text } else { nil }
         }
 
         /// Whether nothing is given.
@@ -29,25 +26,21 @@ struct ConfigurationReader {
         guard text.utf8.count <= Configuration.bytesMax else {
             throw fail("has \(text.utf8.count) bytes, \(Configuration.bytesMax) is the limit")
         }
-        let node: Node?
-        // Without Yams' resolver, which compiles regular expressions for types that are not asked for here.
-        do { node = try Parser(yaml: text, resolver: .basic).singleRoot() } catch {
-            throw fail(Self.reason(error), Self.line(error))
-        }
-        guard let node, case .mapping = node else { throw fail("is not a mapping: it has no fields") }
+        let node: YAML?
+        do { node = try YAML.document(text) } catch { throw fail(error.reason, error.line) }
+        guard let node, case .mapping = node.content else { throw fail("is not a mapping: it has no fields") }
         root = Value(node: node, path: "")
     }
 
     /// Whether this is a file of Mellanox's plugin.
     var isMellanox: Bool {
-        (root.node.mapping?.keys.compactMap(\.scalar?.string) ?? []).contains {
-            ["configlist", "periodicupdateinterval"].contains($0.lowercased())
-        }
+        guard case .mapping(let members) = root.node.content else { return false }
+        return members.contains { ["configlist", "periodicupdateinterval"].contains($0.key.lowercased()) }
     }
 
     /// Notes that a value is wrong.
     mutating func refuse(_ value: Value, _ reason: String) {
-        errors.append(.init(field: value.path, reason: reason, line: value.node.mark?.line))
+        errors.append(.init(field: value.path, reason: reason, line: value.node.line))
     }
 
     /// The fields of a mapping by name; refuses names that are not `known`.
@@ -66,19 +59,18 @@ struct ConfigurationReader {
 
     /// The members of a mapping in order, or a refusal and nil.
     mutating func members(_ value: Value) -> [(name: String, value: Value)]? {
-        guard case .mapping(let mapping) = value.node else {
+        guard case .mapping(let mapping) = value.node.content else {
             refuse(value, "must be a mapping, is \(Self.kind(value.node))")
             return nil
         }
-        return mapping.map { key, member in
-            let name = key.scalar?.string ?? "?"
-            return (name, Value(node: member, path: value.path.isEmpty ? name : "\(value.path).\(name)"))
+        return mapping.map { name, member in
+            (name, Value(node: member, path: value.path.isEmpty ? name : "\(value.path).\(name)"))
         }
     }
 
     /// The elements of a list, or a refusal and none.
     mutating func elements(_ value: Value) -> [Value] {
-        guard case .sequence(let sequence) = value.node else {
+        guard case .sequence(let sequence) = value.node.content else {
             refuse(value, "must be a list, is \(Self.kind(value.node))")
             return []
         }
@@ -87,11 +79,11 @@ struct ConfigurationReader {
 
     /// Text, numbers as they are written, or a refusal and nil.
     mutating func string(_ value: Value) -> String? {
-        guard case .scalar(let scalar) = value.node, !value.isNull else {
+        guard case .scalar(let text, _) = value.node.content, !value.isNull else {
             refuse(value, "must be a string, is \(Self.kind(value.node))")
             return nil
         }
-        return scalar.string
+        return text
     }
 
     /// A whole number in a range, or a refusal and nil.
@@ -125,30 +117,11 @@ struct ConfigurationReader {
     }
 
     /// What a value is, in a refusal.
-    private static func kind(_ node: Node) -> String {
-        switch node {
+    private static func kind(_ node: YAML) -> String {
+        switch node.content {
         case .mapping: "a mapping"
         case .sequence: "a list"
-        case .alias: "an alias"
-        case .scalar(let scalar): Value(node: node, path: "").isNull ? "nothing" : "'\(scalar.string)'"
-        }
-    }
-
-    private static func line(_ error: any Error) -> Int? {
-        switch error as? YamlError {
-        case .scanner(_, _, let mark, _), .parser(_, _, let mark, _), .composer(_, _, let mark, _): mark.line
-        case .duplicatedKeysInMapping(_, let context): context.mark.line
-        default: nil
-        }
-    }
-
-    private static func reason(_ error: any Error) -> String {
-        switch error as? YamlError {
-        case .scanner(_, let problem, _, _), .parser(_, let problem, _, _), .composer(_, let problem, _, _):
-            "is neither YAML nor JSON: \(problem)"
-        case .duplicatedKeysInMapping(let duplicates, _):
-            "has the field \(duplicates.map { "'\($0)'" }.sorted().joined(separator: ", ")) twice"
-        default: "is neither YAML nor JSON: \(error)"
+        case .scalar(let text, _): Value(node: node, path: "").isNull ? "nothing" : "'\(text)'"
         }
     }
 }

@@ -1,5 +1,3 @@
-internal import Yams
-
 /// The JSON of Mellanox's k8s-rdma-shared-dev-plugin 1.5, so that a cluster can switch by changing the image.
 ///
 /// Its rules, too: field names in any case, fields that it does not know ignored, `null` as if not there.

@@ -1,5 +1,3 @@
-internal import Yams
-
 /// Our own format, strict: what is not known is refused.
 enum NativeConfiguration {
     static func read(_ reader: ConfigurationReader, file: String) throws(ConfigurationErrors) -> Configuration {
@@ -30,7 +28,7 @@ enum NativeConfiguration {
     private static func resource(
         _ value: ConfigurationReader.Value, _ reader: inout ConfigurationReader
     ) -> ResourceDefinition? {
-        guard case .mapping = value.node else {
+        guard case .mapping = value.node.content else {
             reader.refuse(value, "must be a mapping with at least 'name'")
             return nil
         }
@@ -59,7 +57,7 @@ enum NativeConfiguration {
             reader.refuse(value, "needs 'selectors' ([{rdmaDevices: [\"*\"]}] takes every device), or 'seats'")
         }
         let list = fields["selectors"].map { reader.elements($0) } ?? []
-        if let selectors = fields["selectors"], case .sequence = selectors.node, list.isEmpty {
+        if let selectors = fields["selectors"], case .sequence = selectors.node.content, list.isEmpty {
             reader.refuse(selectors, "is empty, it would select nothing")
         }
         var rules = ResourceDefinition.DeviceRules(selectors: list.map { selector($0, &reader) }, shares: nil)
@@ -122,7 +120,7 @@ enum NativeConfiguration {
     private static func refuseDuplicates(_ list: [ConfigurationReader.Value], _ reader: inout ConfigurationReader) {
         var first: [String: String] = [:]
         for value in list {
-            guard let node = value.node.mapping?["name"], let name = node.scalar?.string else { continue }
+            guard let node = value.node["name"], case .scalar(let name, _) = node.content else { continue }
             // What the runtime's device interface makes of the name must be unique too.
             let key = CDISpec.kind(name)
             if let other = first[key] {

@@ -65,7 +65,16 @@ import Testing
         ("[]", "f.yaml: is not a mapping: it has no fields"),
         ("", "f.yaml: is not a mapping: it has no fields"),
         ("a: [", "f.yaml: is neither YAML nor JSON: did not find expected node content (line 2)"),
-        ("version: v1\nversion: v1", "f.yaml: has the field 'version' twice (line 1)"),
+        ("version: v1\nversion: v1", "f.yaml: has the field 'version' twice (line 2)"),
+        ("version: v1\n---\nversion: v1", "f.yaml: has a second document (line 3)"),
+        ("version: &a v1\nresources: *a", "f.yaml: has an alias: write what it stands for in its place (line 2)"),
+        ("[a]: v1", "f.yaml: has a field whose name is no text (line 1)"),
+        ("a: " + String(repeating: "[", count: 100_000), "f.yaml: is nested deeper than 32 (line 1)"),
+        ("version: v1\nresources: \u{1}", "f.yaml: is neither YAML nor JSON: control characters are not allowed"),
+        (
+            "version: v1\nresources: [{name: a/b, seats: !!str 5}]",
+            "f.yaml: resources[0].seats: must be a whole number, is '5' (line 2)"
+        ),
     ])
     func refuses(_ text: String, _ error: String) {
         #expect(errors(text) == [error])
