@@ -65,11 +65,13 @@ import Testing
             "configList[0]: has neither 'selectors' nor 'devices'"
         ),
         (
-            #"{"configList": [{"resourceName": "a", "rdmaHcaMax": 1, "devices": ["x"], "selectors": {"ifNames": ["y"]}}]}"#,
+            #"{"configList": [{"resourceName": "a", "rdmaHcaMax": 1, "devices": ["x"], "#
+                + #""selectors": {"ifNames": ["y"]}}]}"#,
             "configList[0].devices: does not go with 'selectors': give one of them"
         ),
         (
-            #"{"configList": [{"resourceName": "a", "devices": ["x"]}, {"resourceName": "a", "resourcePrefix": "b", "devices": ["x"]}]}"#,
+            #"{"configList": [{"resourceName": "a", "devices": ["x"]}, "#
+                + #"{"resourceName": "a", "resourcePrefix": "b", "devices": ["x"]}]}"#,
             "configList[1].resourceName: 'a' is taken by configList[0]"
         ),
     ])

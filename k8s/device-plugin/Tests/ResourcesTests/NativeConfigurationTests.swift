@@ -96,7 +96,8 @@ import Testing
         ),
         (
             "{name: a/b, share: 2, selectors: [{ifNames: [x]}]}",
-            "share: is no field here, these are: name, seats, selectors, shares, exclusive, health, preferred, userspaceMAD"
+            "share: is no field here, these are: name, seats, selectors, shares, exclusive, health, preferred, "
+                + "userspaceMAD"
         ),
         ("{name: a/b, selectors: []}", "selectors: is empty, it would select nothing"),
         ("{name: a/b, selectors: [{ifNames: []}]}", "selectors[0].ifNames: is empty, it would match nothing"),
@@ -139,7 +140,8 @@ import Testing
         #expect(
             errors(text) == [
                 "f.yaml: resources[0].seats: must be 1 to 10000, is 0 (line 4)",
-                "f.yaml: resources[1].selectors[0].vendors[0]: 'zz' is not four hexadecimal digits, as in 15b3 (line 8)",
+                "f.yaml: resources[1].selectors[0].vendors[0]: 'zz' is not four hexadecimal digits, as in 15b3 "
+                    + "(line 8)",
                 "f.yaml: resources[1].shares: must be a whole number, is 'x' (line 6)",
                 "f.yaml: resources[1].name: 'a/b' is taken by resources[0] (line 5)",
             ])
