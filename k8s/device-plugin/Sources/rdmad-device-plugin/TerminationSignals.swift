@@ -7,7 +7,8 @@ nonisolated(unsafe) private var signalEvent: Int32 = -1
 
 /// SIGTERM and SIGINT as a call on a thread of their own.
 ///
-/// A handler and not a signal mask: the runtime's main thread sleeps with every signal unblocked.
+/// A handler and not a signal mask: the runtime's main thread sleeps with every signal unblocked, also where whoever
+/// started us had blocked them.
 enum TerminationSignals {
     /// Calls `body` with the first signal; a second one ends the process at once. Once per process.
     static func onTermination(_ body: @escaping @Sendable () -> Void) {

@@ -4,6 +4,7 @@ import random
 import signal
 import socket
 import statistics
+import sys
 import threading
 import time
 
@@ -328,6 +329,18 @@ def sigterm_while_registering(b):
 def sigterm_without_a_kubelet(b):
     b.two_hcas()
     b.start()
+    until(lambda: b.get('/healthz')[0] == 200, 5, 'is up')
+    status, seconds = b.plugin.end(signal.SIGTERM)
+    assert status == 0 and seconds < 2, f'status {status} after {seconds:.1f} s'
+
+
+@case(22, controls=['deaf'], honest=False)
+def sigterm_that_was_blocked_at_the_start(b):
+    """A child inherits what its parent has blocked."""
+    b.two_hcas()
+    block = ('import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT}); '
+             'os.execv(sys.argv[1], sys.argv[1:])')
+    b.start(prefix=[sys.executable, '-c', block])
     until(lambda: b.get('/healthz')[0] == 200, 5, 'is up')
     status, seconds = b.plugin.end(signal.SIGTERM)
     assert status == 0 and seconds < 2, f'status {status} after {seconds:.1f} s'
