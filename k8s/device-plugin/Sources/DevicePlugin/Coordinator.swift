@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Inventory
 package import Logging
 internal import NIOPosix
@@ -30,6 +31,8 @@ package actor Coordinator {
     private var servers: [String: (server: ResourceServer, task: Task<Void, Never>)] = [:]
     /// Servers that were told to stop, by name: the next one of that name waits for it.
     private var endings: [String: Task<Void, Never>] = [:]
+    /// Why a directory cannot be watched: what was said of it.
+    private var watchError: Int32?
     /// Resources whose CDI spec could not be written, by name: what was said of it.
     private var specErrors: [String: Int32] = [:]
     private var reloads = 0
@@ -114,10 +117,21 @@ package actor Coordinator {
         kubeletSince = .now
     }
 
+    /// A directory that is not there yet is tried again at the next tick, and so is one that cannot be watched.
     private func watchDirectories() {
-        watcher.watch(directory: options.pluginDirectory)
-        watcher.watch(directory: file.directory)
-        watcher.watch(directory: options.seatDirectory)
+        var failure: Int32?
+        for directory in [options.pluginDirectory, file.directory, options.seatDirectory] {
+            do throws(Errno) { try watcher.watch(directory: directory) } catch {
+                guard error.code != ENOENT, error.code != ENOTDIR else { continue }
+                failure = error.code
+                guard failure != watchError else { continue }
+                watchError = failure
+                let remedy = error.code == ENOSPC ? ": raise fs.inotify.max_user_watches on the node" : ""
+                log.warning(
+                    "no events from \(directory), \(error)\(remedy); changes are found by looking (--poll-interval)")
+            }
+        }
+        watchError = failure
     }
 
     /// Refuses what could not be served.

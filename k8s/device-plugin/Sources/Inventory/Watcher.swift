@@ -27,6 +27,7 @@ package final class Watcher: Sendable {
     /// Opens everything that can be opened. `rdma link` events come from kernels since 6.12.
     package init() {
         inotify = cnetlink_inotify()
+        let isAtLimit = inotify < 0 && errno == EMFILE
         wakeUp = cnetlink_eventfd()
         let sockets = [
             ("RDMA netlink", cnetlink_open(NETLINK_RDMA, 1 << (rdmaNotifyGroup - 1))),
@@ -34,15 +35,18 @@ package final class Watcher: Sendable {
             ("uevents", cnetlink_open(NETLINK_KOBJECT_UEVENT, 1)),
         ]
         netlink = sockets.map(\.1).filter { $0 >= 0 }
-        silent = (sockets + [("inotify", inotify)]).filter { $0.1 < 0 }.map(\.0)
+        let files = isAtLimit ? "inotify (raise fs.inotify.max_user_instances on the node)" : "inotify"
+        silent = (sockets + [(files, inotify)]).filter { $0.1 < 0 }.map(\.0)
     }
 
     deinit { for fd in [inotify, wakeUp] + netlink where fd >= 0 { close(fd) } }
 
-    /// Begins to watch a directory, again after it was made anew; false while it is not there.
-    @discardableResult package func watch(directory: String) -> Bool {
+    /// Begins to watch a directory, again after it was made anew.
+    /// - Throws: Why it is not watched; nothing when there is no inotify at all, which ``silent`` says.
+    package func watch(directory: String) throws(Errno) {
+        guard inotify >= 0 else { return }
         let mask = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE_SELF | IN_ONLYDIR
-        return unsafe inotify_add_watch(inotify, directory, UInt32(mask)) >= 0
+        guard unsafe inotify_add_watch(inotify, directory, UInt32(mask)) >= 0 else { throw Errno() }
     }
 
     /// Calls `deliver` on a new thread until ``stop()``, at least once every `interval`.

@@ -171,6 +171,23 @@ def directory_wiped_without_a_new_kubelet_socket(b):
     kubelet.wait_count(HCA, COUNT, seconds=5)
 
 
+@case(2)
+def no_inotify_watch_is_left(b):
+    """fs.inotify.max_user_watches is used up: said once, with what to do, and changes are found by looking."""
+    b.two_hcas()
+    kubelet = b.kubelet().start()
+    # A user namespace has a limit of its own.
+    b.start(prefix=['unshare', '--user', '--map-root-user', 'sh', '-c',
+                    'echo 0 >/proc/sys/user/max_inotify_watches && exec "$@"', 'sh'])
+    kubelet.wait_count(HCA, COUNT)
+    kubelet.restart()
+    kubelet.wait_count(HCA, COUNT, seconds=5)
+    b.write_config(b.resource(shares=2))
+    kubelet.wait_count(HCA, 4, seconds=5)
+    said = [line for line in b.plugin.text().splitlines() if 'raise fs.inotify.max_user_watches' in line]
+    assert len(said) == 1 and kubelet.directory in said[0], b.plugin.text()
+
+
 @case(3, controls=['no-watchdog'])
 def stream_cut_with_both_sockets_untouched(b):
     kubelet = begin(b)
