@@ -70,6 +70,7 @@ let package = Package(
             name: "DevicePluginTests",
             dependencies: [
                 "DevicePlugin", "Resources", "Inventory", "FakeNode", .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: settings),
     ]

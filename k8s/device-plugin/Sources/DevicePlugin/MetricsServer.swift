@@ -34,7 +34,7 @@ struct MetricsServer: Sendable {
     /// More at once are turned away: a probe and a few scrapers are what there should be.
     private static let connectionsMax = 256
     /// Longer than the usual scrape intervals, so that their connections stay.
-    private static let idleTime = TimeAmount.seconds(120)
+    static let idleTime = TimeAmount.seconds(120)
 
     private final class ConnectionCount: Sendable {
         let value = Atomic(0)
@@ -42,7 +42,7 @@ struct MetricsServer: Sendable {
 
     /// Listens; `answer` gives a page by its path, or nil where there is none.
     init(
-        _ address: MetricsAddress, group: MultiThreadedEventLoopGroup,
+        _ address: MetricsAddress, group: MultiThreadedEventLoopGroup, idleTime: TimeAmount = Self.idleTime,
         answer: @escaping @Sendable (String) async -> Answer?
     ) async throws(PluginError) {
         let connections = ConnectionCount()
@@ -60,7 +60,7 @@ struct MetricsServer: Sendable {
                         }
                         let pipeline = channel.pipeline.syncOperations
                         try pipeline.configureHTTPServerPipeline(withErrorHandling: true)
-                        try pipeline.addHandler(IdleStateHandler(allTimeout: Self.idleTime))
+                        try pipeline.addHandler(IdleStateHandler(allTimeout: idleTime))
                         try pipeline.addHandler(Handler(answer))
                     }
                 }
@@ -69,6 +69,9 @@ struct MetricsServer: Sendable {
             throw PluginError("cannot listen on \(address.host):\(address.port) for metrics: \(error)")
         }
     }
+
+    /// Where it listens; the port when any was asked for.
+    var address: SocketAddress? { channel.localAddress }
 
     func close() async throws { try await channel.close() }
 

@@ -1,5 +1,7 @@
 import FakeNode
 import Inventory
+import NIOCore
+import NIOPosix
 import Resources
 import Testing
 
@@ -36,6 +38,20 @@ import Testing
         #expect(MetricsAddress("0.0.0.0:9441").map { [$0.host, "\($0.port)"] } == ["0.0.0.0", "9441"])
         #expect(MetricsAddress("[::1]:0").map { [$0.host, "\($0.port)"] } == ["::1", "0"])
         for text in ["", ":1", "a", "a:", "a:70000", "a:-1"] { #expect(MetricsAddress(text) == nil, "\(text)") }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func silentConnectionIsClosed() async throws {
+        let group = MultiThreadedEventLoopGroup.singleton
+        let address = try #require(MetricsAddress("127.0.0.1:0"))
+        let server = try await MetricsServer(address, group: group, idleTime: .milliseconds(50)) { _ in nil }
+        let client = try await ClientBootstrap(group: group).connect(to: #require(server.address)).get()
+        let watchdog = client.eventLoop.scheduleTask(in: .seconds(10)) { client.close(promise: nil) }
+        try await client.closeFuture.get()
+        watchdog.cancel()
+        await #expect(throws: (any Error).self, "the server did not close it") {
+            try await watchdog.futureResult.get()
+        }
+        try await server.close()
     }
 
     @Test func slowReaderMissesWhatLiesBetween() async {

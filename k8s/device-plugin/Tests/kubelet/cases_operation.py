@@ -2,8 +2,10 @@
 import json
 import os
 import re
+import select
 import shutil
 import signal
+import socket
 import statistics
 import time
 
@@ -155,7 +157,6 @@ def metrics_say_what_happened(b):
 @case(19)
 def metrics_with_bad_requests(b):
     """Whoever reaches the port can say what he likes to it."""
-    import socket
     b.two_hcas()
     kubelet = b.kubelet().start()
     b.start()
@@ -177,6 +178,25 @@ def metrics_with_bad_requests(b):
     assert b.plugin.resident_bytes() < 100 << 20
     for connection in open_ones:
         connection.close()
+
+
+@case(19)
+def metrics_connections_have_a_limit(b):
+    """More than 256 at once are turned away, and there is room again when they go."""
+    b.two_hcas()
+    b.start()
+    until(lambda: b.get('/healthz')[0] == 200, 5, 'is up')
+    host, port = b.metrics.split(':')
+    held = [socket.create_connection((host, int(port)), timeout=5) for _ in range(300)]
+
+    def turned_away():
+        readable, _, _ = select.select(held, [], [], 0)
+        return len(readable)
+    until(lambda: turned_away() >= 44, 5, 'those above the limit are closed')
+    assert turned_away() < 60 and b.get('/healthz')[0] == 0, turned_away()
+    for connection in held:
+        connection.close()
+    until(lambda: b.get('/healthz')[0] == 200, 5, 'there is room again')
 
 
 @case(21, controls=['fat', 'busy'], honest=False, alone=True)

@@ -363,6 +363,25 @@ def sigterm_that_was_blocked_at_the_start(b):
     assert status == 0 and seconds < 2, f'status {status} after {seconds:.1f} s'
 
 
+@case(22)
+def sigterm_while_a_resource_ends(b):
+    """One that has just left the configuration ends before the plugin does: its socket is taken away."""
+    b.two_hcas()
+    kubelet = b.kubelet().start()
+    b.start(b.resource(), b.resource('rdmad.dev/other', 1))
+    kubelet.wait_count('rdmad.dev/other', 2)
+    kubelet.wait_count(HCA, COUNT)
+    with socket.socket(socket.AF_UNIX) as held:
+        # A connection that stays makes the end last a second.
+        held.connect(os.path.join(kubelet.directory, 'rdmad.dev_other.sock'))
+        time.sleep(0.2)
+        b.write_config(b.resource())
+        until(lambda: 'read again' in b.plugin.text(), 5, 'the resource has left')
+        status, _ = b.plugin.end(signal.SIGTERM)
+    assert status == 0, status
+    assert b.own_sockets() == [], f'left behind: {b.own_sockets()}'
+
+
 @case(0)
 def the_wire_is_the_documented_one(b):
     """The field numbers of the API, which both sides here take from one file."""
