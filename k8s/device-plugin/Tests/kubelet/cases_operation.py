@@ -275,8 +275,9 @@ def the_comparison_names_tests_that_are_there(b):
     del b
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../../..')
     tests = {c['name'] for c in CASES}
-    for path in ('Tests/kubelet/rxe.py', 'Tests/devicemanager/rdmad_test.go'):
-        with open(os.path.join(root, 'k8s/device-plugin', path)) as file:
+    for path in ('device-plugin/Tests/kubelet/rxe.py', 'device-plugin/Tests/devicemanager/rdmad_test.go',
+                 'tests/checks.py'):
+        with open(os.path.join(root, 'k8s', path)) as file:
             tests |= set(re.findall(r'^(?:def|func) (\w+)\(', file.read(), re.MULTILINE))
     with open(os.path.join(root, 'docs/kubernetes.md')) as file:
         table = file.read().split('## Beside other plugins')[1]
