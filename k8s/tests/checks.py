@@ -552,7 +552,7 @@ def the_device_plugin_runs_as_its_manifest_says(node):
 
 @waiting_check
 def the_container_file_makes_an_image_that_runs():
-    """Its last stage, on files that were built here. The first one needs a Swift image."""
+    """Its last stages, on files that were built here. The first one needs a Swift image."""
     work = tempfile.mkdtemp(prefix='rdmad-podman.')
     podman = ['podman', '--root', f'{work}/root', '--runroot', f'{work}/run', '--cgroup-manager', 'cgroupfs',
               '--runtime', 'runc']
@@ -566,12 +566,17 @@ def the_container_file_makes_an_image_that_runs():
         return done.stdout.strip()
     try:
         os.mkdir(f'{work}/context')
-        do(*podman, 'build', '--build-context', f'build={os.path.dirname(IMAGE)}', '-t', 'rdmad:test',
-           '-f', f'{render.K8S}/Containerfile', f'{work}/context')
+        build = [*podman, 'build', '--build-context', f'build={os.path.dirname(IMAGE)}', '-f',
+                 f'{render.K8S}/Containerfile']
+        do(*build, '-t', 'rdmad:test', f'{work}/context')
         version = do(*run, 'rdmad:test', '--version')
         expect(version == '0.1.0', version)
         do(*run, '--entrypoint', '/usr/bin/rdmad-device-plugin', 'rdmad:test', '--help')
         expect(do(*podman, 'image', 'inspect', 'rdmad:test', '--format', '{{.Config.User}}') == '65532:65532', 'its user')
+        # The one that Mellanox's manifest gets, which has no command.
+        do(*build, '--target', 'device-plugin', '-t', 'rdmad:plugin', f'{work}/context')
+        expect('SUBCOMMANDS' in do(*run, 'rdmad:plugin', '--help'), 'the plugin is what it starts')
+        expect(do(*podman, 'image', 'inspect', 'rdmad:plugin', '--format', '{{.Config.User}}') == '0:0', 'its user')
         with open(f'{render.CHART}/Chart.yaml') as file:
             expect(yaml.safe_load(file)['appVersion'] == version, "the chart's appVersion")
         images = {one['image'] for directory in render.KUSTOMIZATIONS for document in kustomize(directory)

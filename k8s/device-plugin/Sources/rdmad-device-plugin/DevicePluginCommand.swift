@@ -45,7 +45,8 @@ func writeToStandardError(_ text: String) {
 /// Where a node's devices and the configuration are.
 struct NodeOptions: ParsableArguments {
     @Option(
-        name: [.long, .customLong("config-file")],
+        // The other two are flags of Mellanox's plugin, whose parser takes one dash or two.
+        name: [.long, .customLong("config-file"), .customLong("config-file", withSingleDash: true)],
         help: ArgumentHelp(
             "The configuration. Default: \(defaultConfiguration), or \(mellanoxConfiguration) if only that exists.",
             valueName: "file"))

@@ -1,9 +1,10 @@
 """Row 14, and the configuration: what is read, what is refused, and what happens when it changes."""
 import json
 import os
+import signal
 import time
 
-from bench import HCA, case, until
+from bench import HCA, Process, case, nodes, until
 
 GOOD = {'version': 'v1', 'resources': [{'name': HCA, 'shares': 4, 'selectors': [{'rdmaDevices': ['*']}]}]}
 
@@ -139,6 +140,56 @@ def mellanox_config_is_read_as_it_is(b):
     status, out, err = b.ask('check', b.config_file)
     assert status == 0, out + err
     assert 'rdmaHcaMax' in out + err + b.plugin.text(), 'says nothing of what it does differently'
+
+
+# The machine's programs, and what the container of their manifest has: $1 becomes the root, with the kubelet's directory,
+# sysfs, devices, CDI specs, and the config's directory, which is mounted at $7.
+THEIR_CONTAINER = '''
+set -e
+root=$1 kubelet=$2 sys=$3 dev=$4 cdi=$5 config=$6 at=$7; shift 7
+ip link set lo up
+mount --make-rprivate /
+mount -t tmpfs tmpfs "$root"
+for entry in /*; do
+  case $entry in /dev | /run | /sys | /var) continue ;; esac
+  if [ -L "$entry" ]; then cp -P "$entry" "$root"; elif [ -d "$entry" ]; then
+    mkdir "$root$entry"
+    mount --rbind "$entry" "$root$entry"
+  fi
+done
+for pair in "$kubelet:/var/lib/kubelet" "$sys:/sys" "$dev:/dev" "$cdi:/var/run/cdi" "$config:$at"; do
+  mkdir -p "$root${pair#*:}"
+  mount --bind "${pair%%:*}" "$root${pair#*:}"
+done
+exec chroot "$root" "$@"
+'''
+
+
+@case(14)
+def their_container_with_our_image(b):
+    """No option, or theirs with one dash and two; everything else where their manifest has it."""
+    b.two_hcas()
+    kubelet = b.kubelet().start()
+    root, config = os.path.join(b.directory, 'root'), os.path.join(b.directory, 'config')
+    os.mkdir(root)
+    os.mkdir(config)
+    with open(os.path.join(config, 'config.json'), 'w') as file:
+        file.write(mellanox())
+    program = [os.path.abspath(word) for word in b.program()]
+    for at, arguments in (('/k8s-rdma-shared-dev-plugin', []), ('/theirs', ['-config-file', '/theirs/config.json']),
+                          ('/theirs', ['--config-file=/theirs/config.json', '-use-cdi']),
+                          ('/k8s-rdma-shared-dev-plugin', ['--use-cdi'])):
+        b.plugin = Process(['unshare', '--mount', '--net', 'sh', '-c', THEIR_CONTAINER, 'sh', root, b.root, b.node.sys,
+                            b.node.dev, b.cdi, config, at, *program, *arguments],
+                           os.path.join(b.directory, 'plugin.log'))
+        kubelet.wait_count('rdma/hca_shared_devices_a', 2000)
+        answer = kubelet.call_allocate('rdma/hca_shared_devices_a', ['0000:3b:00.0-7'])
+        # Without their flag nodes; names, too, where there is a directory for specs.
+        assert nodes(answer) == ([] if 'use-cdi' in str(arguments) else [
+            'issm0', 'rdma_cm', 'umad0', 'uverbs0']), (arguments, answer)
+        assert [d.name for d in answer.cdi_devices] == ['rdma/hca_shared_devices_a=mlx5_0'], (arguments, answer)
+        assert b.plugin.end(signal.SIGTERM)[0] == 0
+        kubelet.wait(lambda: kubelet.count('rdma/hca_shared_devices_a') == (2000, 0), 3, 'allocatable falls to 0')
 
 
 @case(14)
