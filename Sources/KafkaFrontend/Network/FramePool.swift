@@ -46,8 +46,8 @@ final class FramePool: Sendable {
     /// Whoever waits under this ticket waits no longer. It may have been given memory just before.
     func cancel(_ ticket: UInt64) {
         let served = state.withLock { state in
-            state.waiters.removeAll { $0.ticket == ticket }
-            state.longWaiters.removeAll { $0.ticket == ticket }
+            state.waiters.remove(ticket)
+            state.longWaiters.remove(ticket)
             return state.serveWaiters()
         }
         for (waiter, memory) in served { waiter.whenThere(memory) }
@@ -84,14 +84,45 @@ final class FramePool: Sendable {
         let whenThere: @Sendable (FrameMemory) -> Void
     }
 
+    /// Those who wait, in their order. Whoever goes costs the same wherever it stands: thousands may go at once.
+    private struct Line {
+        /// By place; the first one's is `firstPlace`, the next to come gets `end`.
+        private var waiters: [UInt64: Waiter] = [:]
+        private var places: [UInt64: UInt64] = [:]
+        private var firstPlace: UInt64 = 0
+        private var end: UInt64 = 0
+
+        var count: Int { waiters.count }
+        var isEmpty: Bool { waiters.isEmpty }
+        var first: Waiter? { waiters[firstPlace] }
+
+        mutating func append(_ waiter: Waiter) {
+            precondition(places.updateValue(end, forKey: waiter.ticket) == nil, "waits already")
+            waiters[end] = waiter
+            end += 1
+        }
+
+        mutating func removeFirst() -> Waiter {
+            guard let first else { preconditionFailure("nobody waits") }
+            remove(first.ticket)
+            return first
+        }
+
+        mutating func remove(_ ticket: UInt64) {
+            guard let place = places.removeValue(forKey: ticket) else { return }
+            waiters[place] = nil
+            while firstPlace < end, waiters[firstPlace] == nil { firstPlace += 1 }
+        }
+    }
+
     private struct State {
         let bytesMax: Int
         var usedBytes = 0
         var heldBytes = 0
         /// Pieces that nobody uses, one array for each size that there is.
         var spare: [(byteCount: Int, pieces: [FrameMemory])] = []
-        var waiters: ArraySlice<Waiter> = []
-        var longWaiters: ArraySlice<Waiter> = []
+        var waiters = Line()
+        var longWaiters = Line()
 
         init(bytesMax: Int) { self.bytesMax = bytesMax }
 

@@ -48,4 +48,30 @@ struct FramePoolTests {
         for memory in short { pool.giveBack(memory) }
         #expect(pool.byteCounts.used == 0 && pool.waiterCount == 0)
     }
+
+    /// As when so many connections are lost at once: the time of one must not grow with how many wait.
+    @Test(.timeLimit(.minutes(1))) func manyGoAtOnce() throws {
+        let pool = FramePool(bytesMax: 1 << 20)
+        let served = Mutex<[UInt64]>([])
+        func ask(_ count: Int, _ ticket: UInt64) -> FrameMemory? {
+            pool.take(count, ticket: ticket) { { _ in served.withLock { $0.append(ticket) } } }
+        }
+        let count: UInt64 = 40_000
+        let long = try #require(ask(900_000, 0))
+        var short: [FrameMemory] = []
+        while let piece = ask(16_384, count * 3) { short.append(piece) }
+        pool.cancel(count * 3)
+        for ticket in 1...count {
+            guard ask(4096, ticket) == nil, ask(400_000, count + ticket) == nil else { return #expect(Bool(false)) }
+        }
+        // From the end, from the beginning, and out of the middle; three stay.
+        let middle = count / 2
+        for ticket in (middle + 2...count).reversed() { pool.cancel(ticket) }
+        for ticket in 1..<middle - 1 { pool.cancel(ticket) }
+        for ticket in 1...count { pool.cancel(count + ticket) }
+        pool.cancel(middle)
+        #expect(pool.waiterCount == 2)
+        pool.giveBack(long)
+        #expect(served.withLock { $0 } == [middle - 1, middle + 1] && pool.waiterCount == 0)
+    }
 }
