@@ -116,6 +116,51 @@ import TopicProtocol
         #expect(count > 3_000 && count <= 6_000)
     }
 
+    /// Nor for more than it asks for, by whatever limit: the answer cannot grow any more.
+    @Test func doesNotWaitForMoreThanItTakes() throws {
+        let bench = try DoorBench { $0.fetchBytesMax = 50_000 }
+        try bench.createTopic("t", partitions: 3)
+        let producer = bench.connect()
+        let small = makeBatch()
+        let large = makeBatch(valueBytes: 5_000)
+        for (partition, batch) in [(Int32(0), small), (1, large), (2, makeBatch(valueBytes: 60_000))] {
+            _ = try bench.produce(producer, "t", batch, partition: partition)
+        }
+        func counts(
+            _ partitions: [Int32], minBytes: Int32 = 1_000_000, maxBytes: Int32 = .max, partitionMaxBytes: Int = 1 << 20
+        ) throws -> [Int] {
+            let request = DoorBench.fetch(
+                partitions.map { ("t", $0, 0) }, maxWaitMs: 600_000, minBytes: minBytes, maxBytes: maxBytes,
+                partitionMaxBytes: Int32(partitionMaxBytes))
+            let consumer = bench.connect()
+            let waiting = bench.post(consumer, 12, request)
+            bench.turn()
+            #expect(bench.door.connections[consumer]?.parked == nil)
+            return try bench.fetched(waiting).map(\.bytes.count)
+        }
+        #expect(try counts([0], maxBytes: Int32(small.count)) == [small.count])
+        #expect(try counts([1], maxBytes: 100) == [large.count], "the first batch is longer")
+        #expect(try counts([2]).first ?? 0 > 50_000, "fetch.max.bytes")
+        #expect(try counts([0], partitionMaxBytes: small.count) == [small.count])
+        // A later one is longer.
+        #expect(try counts([0, 1], minBytes: 3_000, partitionMaxBytes: 2_000) == [small.count, 0])
+        // Where there is nothing yet, a batch is waited for, whatever its size.
+        let consumer = bench.connect()
+        let request = DoorBench.fetch([("t", 0, 1)], maxWaitMs: 600_000, partitionMaxBytes: 0)
+        let waiting = bench.post(consumer, 12, request)
+        #expect(!bench.isAnswered(waiting))
+        _ = try bench.produce(producer, "t", small)
+        #expect(try bench.fetched(waiting).map(\.bytes.count) == [small.count])
+        // What comes while it waits, too.
+        let rest = bench.post(
+            consumer, 12,
+            DoorBench.fetch([("t", 0, 2), ("t", 1, 1)], maxWaitMs: 600_000, minBytes: 3_000, partitionMaxBytes: 2_000))
+        _ = try bench.produce(producer, "t", small)
+        #expect(!bench.isAnswered(rest))
+        _ = try bench.produce(producer, "t", large, partition: 1)
+        #expect(try bench.fetched(rest).map(\.bytes.count) == [small.count, 0])
+    }
+
     /// Deadlines of fetches that were answered before do not add up.
     @Test func forgetsDeadlines() throws {
         let bench = try DoorBench()

@@ -12,6 +12,10 @@ final class WaitingFetch {
     let readers: [FetchReader?]
     /// Tells it from others that were parked.
     let number: UInt64
+    /// The answer holds no more, but for a first batch that is longer.
+    let bytesMax: Int
+    /// It waits for so many: for no more than the answer holds, however many the request says.
+    let bytesMin: Int
     /// What was found for it last; ``FetchReader/found`` says where.
     var bytes = 0
     /// Those of its partitions that have grown since.
@@ -19,11 +23,15 @@ final class WaitingFetch {
     /// Something else happened, to whatever partition.
     var isToBeCountedAnew = false
 
-    init(_ request: FetchRequest, _ call: KafkaCall, _ readers: [FetchReader?], number: UInt64) {
+    init(_ request: FetchRequest, _ call: KafkaCall, _ readers: [FetchReader?], number: UInt64, bytesMax: Int) {
         self.request = request
         self.call = call
         self.readers = readers
         self.number = number
+        self.bytesMax = min(Int(request.maxBytes), bytesMax)
+        // However little room there is, a batch is waited for.
+        let room = readers.reduce(0) { $0 + max(0, Int($1?.wanted.partitionMaxBytes ?? 0)) }
+        bytesMin = min(Int(request.minBytes), self.bytesMax, max(1, room))
     }
 }
 
@@ -64,8 +72,8 @@ extension KafkaDoor {
                 readers.append(reader)
             }
         }
-        let fetch = WaitingFetch(request, call, readers, number: lastParked)
-        let mustAnswer = request.maxWaitMs <= 0 || request.minBytes <= 0 || readers.isEmpty
+        let fetch = WaitingFetch(request, call, readers, number: lastParked, bytesMax: options.fetchBytesMax)
+        let mustAnswer = request.maxWaitMs <= 0 || readers.isEmpty
         if answerIfEnough(fetch, mustAnswer: mustAnswer) { return }
         counters.parkedFetches += 1
         call.connection.parked = fetch
@@ -160,22 +168,18 @@ extension KafkaDoor {
     private func hasEnoughNow(_ fetch: WaitingFetch) -> Bool {
         defer { fetch.grown.removeAll(keepingCapacity: true) }
         let isReadCommitted = fetch.request.isolationLevel == 1
-        let bytesMax = min(Int(fetch.request.maxBytes), options.fetchBytesMax)
         for reader in fetch.grown {
             fetch.bytes -= reader.found
             reader.found = 0
             var data = FetchResponse.PartitionData()
-            let room = min(Int(reader.wanted.partitionMaxBytes), bytesMax - fetch.bytes)
-            if let range = read(
+            let room = min(Int(reader.wanted.partitionMaxBytes), fetch.bytesMax - fetch.bytes)
+            let (range, hasMore) = read(
                 reader, reader.wanted, room, isFirst: fetch.bytes == 0, isReadCommitted: isReadCommitted, &data)
-            {
-                reader.found = range.count
-                fetch.bytes += range.count
-                if reader.cursor.offset.rawValue < data.lastStableOffset { return true }
-            }
-            if data.errorCode != .none { return true }
+            reader.found = range?.count ?? 0
+            fetch.bytes += reader.found
+            if hasMore || data.errorCode != .none { return true }
         }
-        return fetch.bytes >= Int(fetch.request.minBytes)
+        return fetch.bytes >= fetch.bytesMin
     }
 
     func answerOverdueFetches() {
@@ -203,7 +207,6 @@ extension KafkaDoor {
         var mustAnswer = mustAnswer
         var ranges: [FileRange] = []
         var bytes = 0
-        let bytesMax = min(Int(request.maxBytes), options.fetchBytesMax)
         var response = FetchResponse()
         response.responses.reserveCapacity(request.topics.count)
         var index = 0
@@ -220,17 +223,16 @@ extension KafkaDoor {
                 if isReadCommitted { data.abortedTransactions = [] }
                 if let reader = fetch.readers[index] {
                     reader.found = 0
-                    let room = min(Int(wanted.partitionMaxBytes), bytesMax - bytes)
-                    if let range = read(
+                    let room = min(Int(wanted.partitionMaxBytes), fetch.bytesMax - bytes)
+                    let (range, hasMore) = read(
                         reader, wanted, room, isFirst: ranges.isEmpty, isReadCommitted: isReadCommitted, &data)
-                    {
+                    if let range {
                         data.records = Records(count: range.count)
                         reader.found = range.count
                         bytes += range.count
                         ranges.append(range)
-                        // Where there is more than fits, or than the segment has, nothing is to be waited for.
-                        if reader.cursor.offset.rawValue < data.lastStableOffset { mustAnswer = true }
                     }
+                    if hasMore { mustAnswer = true }
                 } else {
                     data.errorCode = .unknownTopicOrPartition
                 }
@@ -246,7 +248,7 @@ extension KafkaDoor {
         }
         fetch.bytes = bytes
         fetch.grown.removeAll(keepingCapacity: true)
-        guard mustAnswer || bytes >= Int(request.minBytes) else { return false }
+        guard mustAnswer || bytes >= fetch.bytesMin else { return false }
         counters.fetchedBytes += bytes
         let throttle = charge(fetch.call, bytes, \.consume)
         response.throttleTimeMs = Int32(clamping: throttle)
@@ -263,26 +265,27 @@ extension KafkaDoor {
         return aborted
     }
 
-    /// What can be read of a partition now; nil for nothing, and what is to be said about it.
+    /// What can be read of a partition now, and what is to be said about it.
+    /// - Returns: `hasMore` where there is more than fits, or than the segment has: nothing is to be waited for then.
     private func read(
         _ reader: FetchReader, _ wanted: FetchRequest.FetchPartition, _ room: Int, isFirst: Bool,
         isReadCommitted: Bool, _ data: inout FetchResponse.PartitionData
-    ) -> FileRange? {
+    ) -> (range: FileRange?, hasMore: Bool) {
         counters.partitionsLookedAt += 1
         let partition = reader.partition
         guard !partition.isDeleted else {
             data.errorCode = .unknownTopicOrPartition
-            return nil
+            return (nil, false)
         }
         if let error = partition.epochError(wanted.currentLeaderEpoch) {
             data.errorCode = error
-            return nil
+            return (nil, false)
         }
         data.highWatermark = partition.highWatermark.rawValue
         data.logStartOffset = partition.log.logStartOffset.rawValue
         data.lastStableOffset = partition.highWatermark.rawValue
         // Where it is a later one's turn, nothing is looked up.
-        guard room > 0 || isFirst else { return nil }
+        guard room > 0 || isFirst else { return (nil, false) }
         // Also back again, where what it found before was too little.
         let start = wanted.fetchOffset >= 0 ? Offset(wanted.fetchOffset) : Offset(.max)
         reader.cursor.seek(start)
@@ -301,8 +304,9 @@ extension KafkaDoor {
                         in: range, from: start, below: bound
                     ).map(Self.aborted)
                 }
-                return range
-            case .end, .tooLarge: break
+                return (range, reader.cursor.offset.rawValue < data.lastStableOffset)
+            case .tooLarge: return (nil, true)
+            case .end: break
             case .outOfRange: data.errorCode = .offsetOutOfRange
             case .corrupt: data.errorCode = .kafkaStorageError
             }
@@ -311,7 +315,7 @@ extension KafkaDoor {
                 "cannot be read", metadata: ["partition": "\(partition.topic)-\(wanted.partition)", "why": "\(error)"])
             data.errorCode = .kafkaStorageError
         }
-        return nil
+        return (nil, false)
     }
 }
 
