@@ -2,6 +2,7 @@ import BrokerCore
 import BrokerTestSupport
 import FabricFrontend
 import Foundation
+import Glibc
 import RDMATransport
 import RdmadClient
 import Testing
@@ -208,6 +209,55 @@ import TransportTestSupport
             let (_, error, status) = try TestBroker.rdmad(["serve"] + arguments, broker: "shm:///tmp/none")
             #expect(status == 64 && error.contains(arguments[0]), "\(arguments): \(status) \(error)")
         }
+    }
+
+    /// Kafka's clients are more than there are descriptors: nobody spins, the log says it now and then, and those who
+    /// wait come in when others go.
+    @Test func descriptors() throws {
+        let broker = try TestBroker(
+            options: ["--listen", "kafka://127.0.0.1:0"], prefix: ["/usr/bin/prlimit", "--nofile=100:100"])
+        let port = try #require(broker.log.firstMatch(of: /on=kafka:\/\/127\.0\.0\.1:(\d+)/).flatMap { UInt16($0.1) })
+        var clients = try (0..<150).map { _ in try connectedSocket(port) }
+        defer { for client in clients { close(client) } }
+        // It has tried a second time, a second later: then the first accept fails.
+        let line = "kafka connections cannot be accepted"
+        for _ in 0..<1000 where broker.log.split(separator: line).count < 3 { usleep(10_000) }
+        let before = try processorTicks(broker.pid)
+        usleep(500_000)
+        #expect(try processorTicks(broker.pid) - before < 10, "of 50 in half a second")
+        #expect(broker.log.split(separator: line).count <= 5)
+        for client in clients.dropLast() { close(client) }
+        clients = [clients[149]]
+        // ApiVersions 0.
+        let request: [UInt8] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 255, 255]
+        #expect(unsafe send(clients[0], request, request.count, Int32(MSG_NOSIGNAL)) == request.count)
+        var answer: [UInt8] = Array(repeating: 0, count: 8)
+        #expect(unsafe recv(clients[0], &answer, 8, Int32(MSG_WAITALL)) == 8 && answer[7] == 7)
+        #expect(broker.stop() == 0)
+    }
+
+    /// A socket on loopback; what it waits for it has within ten seconds.
+    private func connectedSocket(_ port: UInt16) throws -> Int32 {
+        let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var timeout = timeval(tv_sec: 10, tv_usec: 0)
+        _ = unsafe setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        let status = unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe connect(client, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        try #require(status == 0, "connect: errno \(errno)")
+        return client
+    }
+
+    /// What a process has used of the processor, in hundredths of a second.
+    private func processorTicks(_ pid: Int32) throws -> Int {
+        let fields = try String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8).split(separator: " ")
+        return try #require(Int(fields[13])) + #require(Int(fields[14]))
     }
 }
 
