@@ -31,7 +31,9 @@ import TopicProtocol
         #expect(commit(ids[0], 1) == ErrorCode.none)
         #expect(commit(ids[0], 2) == .illegalGeneration)
         #expect(commit("nobody", 1) == .unknownMemberID)
-        #expect(commit(ids[0], 1, group: "none") == .unknownMemberID)
+        #expect(commit("nobody", -1) == .unknownMemberID)
+        #expect(commit(ids[0], 1, group: "none") == .groupIDNotFound)
+        #expect(commit("nobody", -1, group: "none") == ErrorCode.none, "no members, as in Kafka")
         for id in ids { _ = bench.ask(.join(GroupBench.request(id, metadata: [9]))) }
         #expect(commit(ids[0], 2) == .rebalanceInProgress)
         bench.syncAll(ids, generation: 2)

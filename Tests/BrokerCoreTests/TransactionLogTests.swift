@@ -75,8 +75,6 @@ import TopicProtocol
         #expect(try bench.fetch() == -1)
         #expect(bench.broker.isOffsetPending(group: "g", topic: "t", partition: 0))
         #expect(!bench.broker.isOffsetPending(group: "g", topic: "t", partition: 1))
-        // Nobody deletes the group under it.
-        #expect(try bench.group(.delete(group: "g")).error == .nonEmptyGroup)
         for isClean in [false, true] {
             bench = try bench.restarted(isClean: isClean)
             #expect(try bench.fetch() == -1)
@@ -94,6 +92,24 @@ import TopicProtocol
         // Not a transaction's, after it.
         #expect(try bench.group(.commit(GroupCaller(group: "g"), GroupBench.offsets(9))).error == .none)
         #expect(try bench.restarted(isClean: false).fetch() == 9)
+        try bench.close()
+    }
+
+    /// As in Kafka: what its transactions would commit goes with a group.
+    @Test func aDeletedGroupsOffsetsDoNotComeBack() throws {
+        var bench = try TransactionBroker()
+        let producer = try bench.begin("x")
+        #expect(try bench.addOffsets("x", producer) == ErrorCode.none)
+        #expect(try bench.commit(producer, 5) == [.none])
+        #expect(try bench.group(.delete(group: "g")).error == ErrorCode.none)
+        #expect(!bench.broker.isOffsetPending(group: "g", topic: "t", partition: 0))
+        bench = try bench.restarted(isClean: false)
+        #expect(try bench.end("x", producer, commit: true) == ErrorCode.none)
+        for isClean in [false, true] {
+            #expect(try bench.fetch() == -1)
+            #expect(try bench.group(.describe(group: "g")).error == .groupIDNotFound)
+            bench = try bench.restarted(isClean: isClean)
+        }
         try bench.close()
     }
 

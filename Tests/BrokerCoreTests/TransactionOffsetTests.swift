@@ -67,6 +67,21 @@ import TopicProtocol
         #expect(bench.coordinator.writingBytes == 0)
     }
 
+    /// Its transaction may end while the log takes the group's end; whatever the log says then.
+    @Test(arguments: [ErrorCode.none, .storageError], [true, false])
+    func aTransactionEndsWhileItsGroupIsDeleted(_ outcome: ErrorCode, isCommit: Bool) {
+        bench.commit(anybody, 5, in: 1)
+        bench.outcome = nil
+        let deleted = bench.ask(.delete(group: "g"))
+        end(1, commit: isCommit)
+        bench.release(outcome)
+        #expect(bench.error(deleted) == (outcome == .none ? ErrorCode.none : .coordinatorNotAvailable))
+        bench.outcome = ErrorCode.none
+        #expect(bench.fetch()?.offset == (outcome == .none || !isCommit ? -1 : 5))
+        #expect(bench.coordinator.writingBytes == 0)
+        if outcome == .none { #expect(bench.coordinator.usage.bytes == 0) }
+    }
+
     /// What Kafka answers; producers know no STALE_MEMBER_EPOCH, and end for good with an error that they do not know.
     @Test func whoMayCommit() {
         let ids = bench.stableGroup(1)

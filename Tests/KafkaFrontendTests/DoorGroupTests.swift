@@ -120,6 +120,17 @@ import Testing
         #expect(try bench.ask(client, 7, fetch).topics[0].partitions.map(\.committedOffset) == [-1, -1])
     }
 
+    /// Kafka's answers: newer clients know that a group may be gone.
+    @Test(arguments: [(Int16(8), KafkaError.illegalGeneration), (9, .groupIdNotFound)])
+    func commitsOfAGenerationOfNoGroup(version: Int16, error: KafkaError) throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t")
+        var request = commit("nosuch", "t", 0, offset: 7)
+        (request.generationIdOrMemberEpoch, request.memberId) = (1, "member")
+        let committed = try bench.ask(bench.connect(), version, request)
+        #expect(committed.topics.flatMap(\.partitions).map(\.errorCode) == [error])
+    }
+
     /// More than a page of what another door's clients get at once.
     @Test func listsAllOffsetsOfAGroup() throws {
         let bench = try DoorBench()

@@ -64,22 +64,27 @@ extension GroupCoordinator {
         if bytes > kept { try requireRoom(for: writingBytes + bytes - kept) }
     }
 
-    /// The group, when the caller may commit: a member, or anybody while there are none.
+    /// The group, when the caller may commit: a member, or whoever claims no generation while there are no members.
     func committer(_ caller: GroupCaller) throws(BrokerError) -> Group {
-        guard caller.generation < 0, caller.memberID.isEmpty, caller.instanceID == nil else {
-            if let group = try consumerCommitter(caller) { return group }
-            let (group, member) = try current(caller)
-            keepAlive(member, of: group)
-            guard group.state != .completingRebalance else {
-                throw BrokerError(.rebalanceInProgress, "group \(group.id) rebalances: commit after the sync")
-            }
-            return group
-        }
-        let group = try findOrCreate(caller.group)
-        guard group.isEmpty else {
+        let group = try committersGroup(caller, orElse: .groupIDNotFound)
+        if caller.generation < 0, group.isEmpty { return group }
+        guard caller.generation >= 0 || !caller.memberID.isEmpty || caller.instanceID != nil else {
             throw BrokerError(.unknownMemberID, "group \(group.id) has members: only they commit")
         }
+        if let group = try consumerCommitter(caller) { return group }
+        let member = try current(caller).1
+        keepAlive(member, of: group)
+        guard group.state != .completingRebalance else {
+            throw BrokerError(.rebalanceInProgress, "group \(group.id) rebalances: commit after the sync")
+        }
         return group
+    }
+
+    /// The group that is to be committed to: a new one when there is none, for who claims no generation of it.
+    func committersGroup(_ caller: GroupCaller, orElse error: ErrorCode) throws(BrokerError) -> Group {
+        if let group = try find(caller.group) { return group }
+        guard caller.generation < 0 else { throw BrokerError(error, "there is no group \(caller.group)") }
+        return try findOrCreate(caller.group)
     }
 
     private func refusal(_ partition: TopicOffsets.Partition, _ key: OffsetKey, hasRoom: Bool) -> ErrorCode {
@@ -116,9 +121,6 @@ extension GroupCoordinator {
     func delete(_ id: String, _ origin: ProduceOrigin) throws(BrokerError) {
         let group = try existing(id)
         try requireEmpty(group)
-        guard !pendingOffsets.values.contains(where: { $0[group.id] != nil }) else {
-            throw BrokerError(.nonEmptyGroup, "group \(group.id) has offsets in an ongoing transaction: end it first")
-        }
         // Until it is known whether the log takes that, nothing else is done with it.
         let since = group.stateSince
         group.enter(.dead, now: nowMilliseconds)

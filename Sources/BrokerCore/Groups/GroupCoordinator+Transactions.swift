@@ -22,12 +22,7 @@ extension GroupCoordinator {
     /// The group. Who says nothing of itself need not be a member: it has the transaction. A rebalance does not stop a
     /// member's, and producers know ILLEGAL_GENERATION where consumers are told of their epoch (as in Kafka).
     func transactionalCommitter(_ caller: GroupCaller) throws(BrokerError) -> Group {
-        guard let group = try find(caller.group) else {
-            guard caller.generation < 0 else {
-                throw BrokerError(.illegalGeneration, "there is no group \(caller.group)")
-            }
-            return try findOrCreate(caller.group)
-        }
+        let group = try committersGroup(caller, orElse: .illegalGeneration)
         if caller.generation < 0, group.isEmpty || caller.memberID.isEmpty && caller.instanceID == nil { return group }
         do throws(BrokerError) {
             if let group = try consumerCommitter(caller) { return group }

@@ -34,6 +34,10 @@ extension KafkaDoor {
                     if named.topic.isEmpty, byID, committed.errorCode == .unknownTopicOrPartition {
                         committed.errorCode = .unknownTopicId
                     }
+                    // Older clients do not know it here.
+                    if call.version < 9, committed.errorCode == .groupIdNotFound {
+                        committed.errorCode = .illegalGeneration
+                    }
                     index += 1
                     return committed
                 }
