@@ -26,13 +26,13 @@ extension KafkaDoor {
         var left = missing.count
         var errors: [String: KafkaError] = [:]
         for name in missing {
-            if TopicName.fault(in: name) == nil {
-                log.info("creating a topic", metadata: ["topic": "\(name)", "asked for by": "\(call.clientID)"])
-            }
             let creation = TopicCreation(name, partitions: options.partitionsPerTopic, configs: [])
             change(.create(creation)) { [self] result in
-                if case .failure(let error) = result, error.code != .topicAlreadyExists {
-                    errors[name] = KafkaError(error.code)
+                switch result {
+                case .success:
+                    log.info("topic created", metadata: ["topic": "\(name)", "asked for by": "\(call.clientID)"])
+                case .failure(let error):
+                    if error.code != .topicAlreadyExists { errors[name] = KafkaError(error.code) }
                 }
                 left -= 1
                 guard left == 0 else { return }

@@ -29,14 +29,14 @@ extension KafkaDoor {
             result.numPartitions = Int32(creation.partitions)
             result.replicationFactor = 1
             guard !request.validateOnly else { return done(result) }
-            log.info(
-                "creating a topic", metadata: ["topic": "\(topic.name)", "partitions": "\(creation.partitions)"])
             change(.create(creation)) { [self] outcome in
                 if case .failure(let error) = outcome {
                     result.errorCode = error.kafkaError
                     result.errorMessage = error.description
                     (result.numPartitions, result.replicationFactor) = (-1, -1)
                 } else {
+                    log.info(
+                        "topic created", metadata: ["topic": "\(topic.name)", "partitions": "\(creation.partitions)"])
                     result.topicId = topicID(topic.name)
                     result.configs = topicConfigs(topic.name).map { config in
                         var listed = CreateTopicsResponse.CreatableTopicConfigs()
