@@ -145,7 +145,8 @@ extension Broker {
         if let error = finish(work())[0] { throw error }
     }
 
-    /// What the limits allow, and why the others are refused.
+    /// What the limits allow, and why the others are refused. They are for clients' topics: whoever uses them up takes
+    /// groups and transactions from nobody.
     private func admit(_ wanted: [TopicCreation], own: Bool) -> (admitted: [Int], errors: [BrokerError?]) {
         var errors = [BrokerError?](repeating: nil, count: wanted.count)
         var admitted: [Int] = []
@@ -155,11 +156,11 @@ extension Broker {
             let more = creation.partitions - (isNew ? 0 : topics[creation.name]?.count ?? 0)
             if !own, Self.isInternal(creation.name) {
                 errors[index] = .ownTopic(creation.name)
-            } else if isNew, topicCount >= limits.topicsMax {
+            } else if !own, isNew, topicCount >= limits.topicsMax {
                 errors[index] = BrokerError(
                     .limitReached,
                     "the broker holds \(topicCount) topics, the limit is \(limits.topicsMax) (--topics-max)")
-            } else if more > limits.partitionsMax - partitionCount {
+            } else if !own, more > limits.partitionsMax - partitionCount {
                 errors[index] = BrokerError(
                     .limitReached,
                     "the broker holds \(partitionCount) partitions, the limit is \(limits.partitionsMax) "

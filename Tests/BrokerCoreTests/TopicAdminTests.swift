@@ -175,6 +175,8 @@ import TopicProtocol
         // What is deleted makes room.
         try bench.broker.deleteTopic("a")
         try bench.broker.createTopic("c", partitions: 3)
+        // The broker's own topics are there for everybody.
+        try bench.broker.createOwn(TopicCreation("__consumer_offsets", partitions: 4, configs: []))
     }
 
     @Test func newPartitionsOfATopicInUse() throws {
