@@ -6,6 +6,10 @@ internal import CLinux
 package enum CRC32C {
     /// Whether this CPU has the instructions; decides the path of `checksum` once per process.
     package static let isHardwareAvailable = clinux_has_crc32c() != 0
+    /// Whether it multiplies polynomials 64 bytes at a time (AVX-512 with VPCLMULQDQ).
+    package static let isFoldingAvailable = clinux_has_crc32c_fold() != 0
+    /// What folding takes at least, in bytes.
+    private static let foldingBytesMin = 256
 
     /// The checksum of `bytes`.
     /// - Parameter bytes: Any length and alignment, borrowed for the call.
@@ -22,10 +26,19 @@ package enum CRC32C {
     /// The checksum of a longer run of bytes, of which `crc` is the checksum of what came before `bytes`.
     /// - Parameter crc: 0 for nothing before.
     package static func extend(_ crc: UInt32, with bytes: UnsafeRawBufferPointer) -> UInt32 {
-        isHardwareAvailable ? unsafe hardware(crc, with: bytes) : unsafe portable(crc, with: bytes)
+        if isFoldingAvailable, bytes.count >= foldingBytesMin { return unsafe folding(crc, with: bytes) }
+        return isHardwareAvailable ? unsafe hardware(crc, with: bytes) : unsafe portable(crc, with: bytes)
     }
 
-    /// The same by CPU instructions, three interleaved streams at a time.
+    /// The same by carry-less multiplication. On AMD's processors, where the CRC instruction takes three cycles and does
+    /// not overlap with itself, six times as fast as ``hardware(_:with:)``.
+    /// - Precondition: `isFoldingAvailable`, and at least 256 bytes.
+    package static func folding(_ crc: UInt32 = 0, with bytes: UnsafeRawBufferPointer) -> UInt32 {
+        precondition(isFoldingAvailable && bytes.count >= foldingBytesMin, "this CPU cannot fold, or not so few bytes")
+        return unsafe ~clinux_crc32c_fold(~crc, bytes.baseAddress!.assumingMemoryBound(to: UInt8.self), bytes.count)
+    }
+
+    /// The same by the CPU's CRC instruction, three interleaved streams at a time.
     /// - Precondition: `isHardwareAvailable`.
     package static func hardware(_ crc: UInt32 = 0, with bytes: UnsafeRawBufferPointer) -> UInt32 {
         precondition(isHardwareAvailable, "this CPU has no CRC-32C instruction")

@@ -53,6 +53,22 @@ struct SeededGenerator: RandomNumberGenerator {
         }
     }
 
+    /// Every length up to some rounds of the loop, at any place.
+    @Test func foldingEqualsPortable() {
+        guard CRC32C.isFoldingAvailable else { return }
+        var random = SeededGenerator(state: 2)
+        let bytes = (0..<70_000).map { _ in UInt8.random(in: 0...255, using: &random) }
+        unsafe bytes.withUnsafeBytes { all in
+            for count in Array(256..<1100) + [4096, 65_535, 65_536] {
+                let start = Int.random(in: 0..<64, using: &random)
+                let seed = count % 2 == 0 ? 0 : UInt32.random(in: 0...UInt32.max, using: &random)
+                let slice = unsafe UnsafeRawBufferPointer(rebasing: all[start..<(start + count)])
+                let (fast, slow) = unsafe (CRC32C.folding(seed, with: slice), CRC32C.portable(seed, with: slice))
+                #expect(fast == slow, "start \(start), \(count) bytes")
+            }
+        }
+    }
+
     /// Pieces give what the whole gives.
     @Test func extends() {
         let bytes = (0..<10_000).map { UInt8(truncatingIfNeeded: $0 * 31) }
