@@ -1,4 +1,4 @@
-package import RecordFormat
+internal import RecordFormat
 
 /// The offsets of aborted transactions, by producer.
 package struct AbortedRanges: Sendable {
