@@ -317,8 +317,8 @@ final class FabricDoor<F: Fabric> {
     }
 
     /// Logs what clients cause, now and then.
-    func say(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) {
-        throttle.log(log, level, now: now, message, metadata)
+    func say(_ level: Logger.Level, _ message: Logger.Message, _ metadata: @autoclosure () -> Logger.Metadata) {
+        throttle.log(log, level, now: now, message, metadata())
     }
 }
 

@@ -20,15 +20,18 @@ package final class LogThrottle: Sendable {
     /// - Parameters:
     ///   - now: Nanoseconds of the monotonic clock.
     ///   - message: A constant; what changes is metadata.
+    ///   - metadata: Made when the line is written.
     package func log(
-        _ logger: Logger, _ level: Logger.Level, now: UInt64, _ message: Logger.Message, _ metadata: Logger.Metadata
+        _ logger: Logger, _ level: Logger.Level, now: UInt64, _ message: Logger.Message,
+        _ metadata: @autoclosure () -> Logger.Metadata
     ) {
         guard logger.logLevel <= level else { return }
         let hushedBefore: Int? = windows.withLock { windows in
             var window = windows[message.description] ?? Window(start: now)
             defer { windows[message.description] = window }
             var hushed = 0
-            if now - window.start >= Self.windowNanoseconds {
+            // Threads read the clock one after another, and come here in any order.
+            if now >= window.start + Self.windowNanoseconds {
                 hushed = window.hushed
                 window = Window(start: now)
             }
@@ -40,7 +43,7 @@ package final class LogThrottle: Sendable {
             return hushed
         }
         guard let hushedBefore else { return }
-        var metadata = metadata
+        var metadata = metadata()
         if hushedBefore > 0 { metadata["more"] = "\(hushedBefore)" }
         logger.log(level: level, message, metadata: metadata)
     }

@@ -103,8 +103,8 @@ final class NetworkLoop: @unchecked Sendable {
 
     // MARK: Rest
 
-    func say(_ message: Logger.Message, _ metadata: Logger.Metadata) {
-        throttle.log(log, .warning, now: Clock.monotonicNanoseconds(), message, metadata)
+    func say(_ message: Logger.Message, _ metadata: @autoclosure () -> Logger.Metadata) {
+        throttle.log(log, .warning, now: Clock.monotonicNanoseconds(), message, metadata())
     }
 
     private func tick() {
