@@ -113,6 +113,12 @@ final class DoorBench {
         return response
     }
 
+    /// Of the answers that nobody has asked for yet.
+    func takeNumbers() -> [UInt32] {
+        defer { answers = [] }
+        return answers.map(\.number)
+    }
+
     /// Turns until an answer is there, with a watchdog.
     func answer(to number: UInt32) throws -> KafkaAnswer {
         let deadline = Date() + 30

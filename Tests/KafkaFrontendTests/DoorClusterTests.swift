@@ -37,6 +37,21 @@ import TopicProtocol
         #expect(try bench.ask(client, 0, metadata([])).topics.count == 2)
     }
 
+    /// The reactor goes on between requests that take long, and serves what is left in order, without sleeping.
+    @Test func longRequestsShareTheReactor() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t")
+        bench.door.turnNanosecondsMax = 0
+        let client = bench.connect()
+        bench.turn()
+        let numbers = (0..<3).map { _ in bench.post(client, 12, metadata(nil)) }
+        for place in numbers.indices {
+            bench.turn()
+            #expect(bench.takeNumbers() == [numbers[place]])
+            #expect(bench.door.prepareToSleep() == (place == numbers.count - 1))
+        }
+    }
+
     @Test func createsTopicsThatAreAskedAbout() throws {
         let bench = try DoorBench { $0.partitionsPerTopic = 3 }
         let client = bench.connect()

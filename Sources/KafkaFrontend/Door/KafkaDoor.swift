@@ -21,8 +21,12 @@ final class KafkaDoor: KafkaListening {
     var connections: [UInt64: DoorConnection] = [:]
     /// Nanoseconds of the monotonic clock at the turn's start.
     var now: UInt64 = 0
-    /// Kept for its memory.
+    /// Those taken from the queue, of which the first ``served`` are done. Kept for its memory.
     private var commands: [KafkaCommand] = []
+    private var served = 0
+    /// How long requests are served until the other doors have their turn: one for all topics of a large broker takes
+    /// a tenth of a second.
+    var turnNanosecondsMax: UInt64 = 5_000_000
     /// Answers of this turn, by event loop.
     private var outbox: [[KafkaAnswer]] = []
     /// Memory of batches staged in this turn.
@@ -61,15 +65,23 @@ final class KafkaDoor: KafkaListening {
     var pollDescriptor: Int32 { queue.descriptor }
     var wakeDescriptor: Int32 { -1 }
     var nextDeadline: UInt64? { parkedFetches.first }
-    func prepareToSleep() -> Bool { queue.prepareToSleep() }
+    func prepareToSleep() -> Bool { commands.isEmpty && queue.prepareToSleep() }
     func filesWereDeleted() {}
 
     func poll(now: UInt64) -> Int {
         self.now = now
-        queue.take(into: &commands)
-        for command in commands { take(command) }
-        let count = commands.count
-        commands.removeAll(keepingCapacity: true)
+        if commands.isEmpty { queue.take(into: &commands) }
+        let first = served
+        while served < commands.count {
+            take(commands[served])
+            served += 1
+            if Clock.monotonicNanoseconds() - now > turnNanosecondsMax { break }
+        }
+        let count = served - first
+        if served == commands.count {
+            commands.removeAll(keepingCapacity: true)
+            served = 0
+        }
         answerOverdueFetches()
         // Loops send while the reactor writes.
         sendAnswers()
