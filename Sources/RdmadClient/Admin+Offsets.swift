@@ -39,6 +39,7 @@ extension Admin {
         _ topic: String, partitions: [Int]? = nil, at spec: OffsetSpec,
         isolationLevel: Consumer.IsolationLevel = .readUncommitted
     ) async throws(ClientError) -> [FoundOffset] {
+        if partitions == nil, let ends = try await ends(of: topic, spec, isolationLevel) { return ends }
         let (id, count) = try await identify(topic)
         var found: [FoundOffset] = []
         for partition in partitions ?? Array(0..<count) {
@@ -49,6 +50,18 @@ extension Admin {
             found.append(FoundOffset(partition: partition, offset: listed.offset, timestamp: listed.timestamp))
         }
         return found
+    }
+
+    /// What a topic's description says, too: in one request for many partitions, and of a broker of any version.
+    private func ends(
+        of topic: String, _ spec: OffsetSpec, _ isolationLevel: Consumer.IsolationLevel
+    ) async throws(ClientError) -> [FoundOffset]? {
+        guard spec == .earliest || spec == .latest && isolationLevel == .readUncommitted else { return nil }
+        return try await describeTopic(topic).map { partition in
+            FoundOffset(
+                partition: partition.index, offset: spec == .latest ? partition.endOffset : partition.startOffset,
+                timestamp: -1)
+        }
     }
 
     /// Deletes a partition's records before an offset, durably.
