@@ -48,7 +48,11 @@ struct Task {
         let producer = try await Producer(topic: topic, broker: broker, configuration: configuration)
         let value = [UInt8](repeating: UInt8(ascii: "x"), count: bytes)
         let begin = nanoseconds()
-        for _ in 0..<records where try !producer.trySend(value: value) { try await producer.send(value: value) }
+        for _ in 0..<records {
+            while try !producer.trySend(value: value) {
+                guard producer.waitForMemory(timeoutMilliseconds: 60_000) else { throw Failure("no memory for a minute") }
+            }
+        }
         try await producer.flush()
         print(begin, nanoseconds())
         producer.close()

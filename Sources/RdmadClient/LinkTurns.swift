@@ -91,6 +91,12 @@ extension LinkHandle {
         return true
     }
 
+    /// The same, for who has something for the first round.
+    func runNow(until limit: inout TimeLimit, _ isDone: () -> Bool) -> Bool {
+        isWoken.store(true, ordering: .sequentiallyConsistent)
+        return run(until: &limit, isDone)
+    }
+
     /// Runs a round on this thread, or has the link's thread run it.
     /// - Parameters:
     ///   - wants: The caller will come again soon: the link's thread should leave the turn to it.

@@ -75,7 +75,8 @@ public final class Producer: Sendable {
     /// - Parameters:
     ///   - value: Nil for a tombstone.
     ///   - partition: Where to; by default the partitioner's choice.
-    ///   - timestampMilliseconds: Since 1970; by default now (with a linger of up to 10 ms, when its batch was opened).
+    ///   - timestampMilliseconds: Since 1970; by default now (with a linger of up to 10 ms, when its batch was opened,
+    ///     or one of the four before it).
     /// - Throws: when the record can never be sent; it was not added then.
     public func trySend(
         key: [UInt8]? = nil, value: [UInt8]?, headers: [RecordHeader] = [], partition: Int? = nil,
@@ -94,6 +95,15 @@ public final class Producer: Sendable {
         unsafe try agent.append(
             keyBytes, valueBytes,
             RecordOptions(headers: headers, partition: partition, timestamp: timestampMilliseconds), waiter: nil) != nil
+    }
+
+    /// Waits for memory on the calling thread: for one of the application's own, as ``Consumer/poll(timeoutMilliseconds:)``;
+    /// a task uses ``send(key:value:headers:partition:timestampMilliseconds:)``. The thread runs the connection meanwhile,
+    /// which saves waking others.
+    /// - Returns: True when ``trySend(key:value:headers:partition:timestampMilliseconds:)`` is worth another try, be it for
+    ///   the error it throws; false when the time is over.
+    public func waitForMemory(timeoutMilliseconds: Int) -> Bool {
+        agent.waitForSpace(timeoutMilliseconds: timeoutMilliseconds)
     }
 
     /// Adds a record, waiting for memory if there is none: at most until a batch is acknowledged or fails. Returns
@@ -115,7 +125,8 @@ public final class Producer: Sendable {
     ) async throws(ClientError) -> RecordMetadata {
         let options = RecordOptions(headers: headers, partition: partition, timestamp: timestampMilliseconds)
         while true {
-            let result: Result<RecordMetadata?, ClientError> = await withCheckedContinuation { waiter in
+            let result: ProducerBatch.Outcome = await withCheckedContinuation { continuation in
+                let waiter = ProducerBatch.Waiter(continuation)
                 do throws(ClientError) {
                     let place = try agent.append(key, value, options, waiter: waiter)
                     if place == nil { waiter.resume(returning: .success(nil)) }

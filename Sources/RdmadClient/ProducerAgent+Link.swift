@@ -18,7 +18,7 @@ extension ProducerAgent {
             defer { state.spaceWaiters = [] }
             return (state.producerID >= 0, state.spaceWaiters)
         }
-        for continuation in space { continuation.resume() }
+        for waiter in space { waiter.resume() }
         // Without acknowledgements nothing is sent twice, and so nothing needs to be told apart.
         if isKnown || configuration.acks == .none { return describe(link) }
         link.ask(.allocateProducerID) { [self] result in
@@ -74,9 +74,9 @@ extension ProducerAgent {
         hasNews.store(false, ordering: .sequentiallyConsistent)
         nextTurn = .max
         var fates: [Fate] = []
-        var isStuck = false
+        var (isStuck, isHurried) = (false, false)
         state.withLock { state in
-            let isHurried = state.isStarved
+            isHurried = state.isStarved || state.blocked > 0
             state.isStarved = false
             for index in state.partitions.indices {
                 sealIfDue(index, isHurried ? .max : now, &state)
@@ -89,7 +89,7 @@ extension ProducerAgent {
             }
         }
         compress()
-        fates += state.withLock { announce(link, &$0) }
+        fates += state.withLock { state in holdsBack(isHurried, now, state) ? [] : announce(link, &state) }
         if !fates.isEmpty { conclude(fates) }
         if isStuck { link.drop(ClientError(.timeout, "the broker acknowledged nothing in \(deliveryTimeout)")) }
         return nextTurn == .max ? nil : nextTurn
@@ -103,6 +103,21 @@ extension ProducerAgent {
         guard let open = state.partitions[index].open else { return }
         let due = open.created + UInt64(configuration.lingerMilliseconds) * 1_000_000
         if now >= due { seal(index, &state) } else { nextTurn = min(nextTurn, due) }
+    }
+
+    /// On one processor the broker cannot work beside the caller: each announcement is a switch there and back. So full
+    /// batches wait for company, as records do, while their linger lasts, nobody waits, and there is memory.
+    private func holdsBack(_ isHurried: Bool, _ now: UInt64, _ state: State) -> Bool {
+        guard isOnOneProcessor, !isHurried, state.awaited == 0, state.spaceWaiters.isEmpty else { return false }
+        var (count, due) = (0, UInt64.max)
+        for partition in state.partitions where partition.refused.isEmpty {
+            guard let first = partition.sealed.first else { continue }
+            count += min(partition.sealed.count, configuration.batchesInFlightMax - partition.inFlight.count)
+            due = min(due, first.created + UInt64(configuration.lingerMilliseconds) * 1_000_000)
+        }
+        guard count < min(configuration.batchesInFlightMax, slotCount / 4), now < due else { return false }
+        nextTurn = min(nextTurn, due)
+        return true
     }
 
     /// Takes batches out that have waited too long.

@@ -20,25 +20,15 @@ extension ProducerAgent {
             })
     }
 
-    /// Who waits for room fills a quarter of it at once, instead of being woken for every batch; less when no answer is
-    /// to come.
-    private func takeSpaceWaiters(_ state: inout State) -> [CheckedContinuation<Void, Never>] {
-        let enough = state.byRequest.isEmpty ? 1 : max(slotCount / 4, 1)
-        guard state.freeSlots.count >= enough else { return [] }
-        defer { state.spaceWaiters = [] }
-        return state.spaceWaiters
-    }
-
     /// What was read of batches whose fate nobody waited for.
     private func release(_ acks: [ProduceAck]) {
-        let space = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+        let space = state.withLock { state in
             for ack in acks {
                 if let batch = state.byRequest.removeValue(forKey: ack.requestID) { state.freeSlots.append(batch.slot) }
             }
-            defer { state.spaceWaiters = [] }
-            return state.spaceWaiters
+            return takeSpaceWaiters(&state)
         }
-        for continuation in space { continuation.resume() }
+        for waiter in space { waiter.resume() }
     }
 
     /// What a batch's error says of its records.
@@ -130,13 +120,13 @@ extension ProducerAgent {
     /// Tells everybody what became of batches, and frees their memory; resumes who waits for that.
     func conclude(_ fates: [Fate]) {
         for fate in fates { tell(fate) }
-        typealias Waiters = (space: [CheckedContinuation<Void, Never>], flushed: [ProducerFlush])
+        typealias Waiters = (space: [SpaceWaiter], flushed: [ProducerFlush])
         let (space, flushed) = state.withLock { state -> Waiters in
             var flushed: [ProducerFlush] = []
             for fate in fates { end(fate, &flushed, &state) }
             return (takeSpaceWaiters(&state), flushed)
         }
-        for continuation in space { continuation.resume() }
+        for waiter in space { waiter.resume() }
         for flush in flushed { flush.continuation.resume(returning: flush.error) }
     }
 
@@ -210,7 +200,7 @@ extension ProducerAgent {
         }
         ready?.resume(returning: .failure(error))
         conclude(batches.map { Fate(batch: $0, result: .failure(fate(of: $0, error))) })
-        for continuation in space { continuation.resume() }
+        for waiter in space { waiter.resume() }
     }
 
     func ended(_ partition: PartitionAddress, _ error: ErrorCode, offset: Int64) {}

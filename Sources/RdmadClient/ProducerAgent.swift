@@ -15,11 +15,14 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     let topic: String
     let configuration: Producer.Configuration
     private let isRoundRobin: Bool
+    /// Caller, link and broker share it: what is handed over early is not done earlier.
+    let isOnOneProcessor: Bool
+    private static let hasOneProcessor = sysconf(Int32(_SC_NPROCESSORS_ONLN)) == 1
     let memory: MemoryBlock
     /// Batches that fit into it.
     let slotCount: Int
     let onAcknowledged: Producer.Acknowledgement?
-    private var link: LinkHandle!
+    private(set) var link: LinkHandle!
     let state: Mutex<State>
     /// Something changed since the link's last turn.
     let hasNews = Atomic(false)
@@ -55,15 +58,20 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         var firstError: ClientError?
         /// A record found no memory: batches that linger are sent now.
         var isStarved = false
+        var clock = BatchClock()
         var wallClock = WallClock()
         var readyWaiter: CheckedContinuation<Result<Int, ClientError>, Never>?
-        var spaceWaiters: [CheckedContinuation<Void, Never>] = []
+        var spaceWaiters: [SpaceWaiter] = []
+        /// Callers that wait for room on their own threads.
+        var blocked = 0
     }
 
     init(
-        topic: String, configuration: Producer.Configuration, onAcknowledged: Producer.Acknowledgement?
+        topic: String, configuration: Producer.Configuration, isOnOneProcessor: Bool = hasOneProcessor,
+        onAcknowledged: Producer.Acknowledgement?
     ) throws {
         self.topic = topic
+        self.isOnOneProcessor = isOnOneProcessor
         self.configuration = configuration
         isRoundRobin = if case .roundRobin = configuration.partitioner { true } else { false }
         self.onAcknowledged = onAcknowledged
@@ -89,16 +97,6 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         if let now { continuation.resume(returning: now) }
     }
 
-    func whenSpace(_ continuation: CheckedContinuation<Void, Never>) {
-        let hasSpace = state.withLock { state in
-            if !state.freeSlots.isEmpty || state.failure != nil { return true }
-            state.spaceWaiters.append(continuation)
-            state.isStarved = true
-            return false
-        }
-        if hasSpace { continuation.resume() } else { callLink() }
-    }
-
     /// Sends what is open and answers when all that was added before has met its fate, with the first error.
     func flush(_ continuation: CheckedContinuation<ClientError?, Never>) {
         let answer = state.withLock { state -> ClientError?? in
@@ -115,7 +113,7 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     }
 
     /// Has the link take a turn: what it has not seen keeps it from sleeping.
-    private func callLink() {
+    func callLink() {
         hasNews.store(true, ordering: .sequentiallyConsistent)
         link.wake()
     }
@@ -125,13 +123,12 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     /// expect to be called from here.
     /// - Parameter now: The time on the monotonic clock.
     private func runLink(now: UInt64) {
-        guard configuration.lingerMilliseconds == 0 || Self.isOnOneProcessor, compressor == nil, onAcknowledged == nil
-        else { return callLink() }
+        guard configuration.lingerMilliseconds == 0 || isOnOneProcessor, letsCallersRun else { return callLink() }
         hasNews.store(true, ordering: .sequentiallyConsistent)
         link.attend(wants: true, now: now)
     }
 
-    private static let isOnOneProcessor = sysconf(Int32(_SC_NPROCESSORS_ONLN)) == 1
+    var letsCallersRun: Bool { compressor == nil && onAcknowledged == nil }
 
     /// Adds a record to its partition's open batch. Nil: no memory now. Otherwise the partition.
     /// - Parameter waiter: Told where the record ended up; not touched unless it was added.
@@ -183,6 +180,7 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         if let failure = state.failure { throw failure }
         let index = unsafe try choosePartition(key, value, options.partition, &state)
         if let failure = state.partitions[index].failure { throw failure }
+        var isFull = false
         while true {
             let time =
                 options.timestamp
@@ -198,10 +196,11 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
                     throw unsafe tooLarge(key, value, state)
                 }
                 seal(index, &state)
+                isFull = true
             case nil: break
             }
             // Either the link must make room, or it must learn of the new batch's linger.
-            let now = monotonicNanoseconds()
+            let now = state.clock.time(isSoon: isFull && !readsClockOften)
             news = now
             guard let slot = state.freeSlots.popLast() else {
                 state.isStarved = true

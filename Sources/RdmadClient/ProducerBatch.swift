@@ -4,8 +4,17 @@ internal import TopicProtocol
 /// A batch from its first record to its acknowledgement. Guarded by the producer's lock.
 final class ProducerBatch: @unchecked Sendable {
     // Unchecked: inside the lock, and after its end in one place only.
-    /// Told where its record ended up; nil when there was no memory for it.
-    typealias Waiter = CheckedContinuation<Result<Producer.RecordMetadata?, ClientError>, Never>
+    typealias Outcome = Result<Producer.RecordMetadata?, ClientError>
+
+    /// Told where its record ended up; nil when there was no memory for it. An object, because an optional continuation
+    /// is copied by its type's metadata, for every record.
+    final class Waiter: Sendable {
+        private let continuation: CheckedContinuation<Outcome, Never>
+
+        init(_ continuation: CheckedContinuation<Outcome, Never>) { self.continuation = continuation }
+
+        func resume(returning outcome: Outcome) { continuation.resume(returning: outcome) }
+    }
 
     let slot: Int
     let partition: Int

@@ -41,13 +41,15 @@ struct ProducerHarness {
         }
     }
 
-    init(partitions: Int = 1, inFlightMax: Int = 64, _ adjust: (inout Producer.Configuration) -> Void = { _ in }) throws
-    {
+    init(
+        partitions: Int = 1, inFlightMax: Int = 64, isOnOneProcessor: Bool = false,
+        _ adjust: (inout Producer.Configuration) -> Void = { _ in }
+    ) throws {
         var configuration = Producer.Configuration()
         configuration.lingerMilliseconds = 0
         adjust(&configuration)
-        agent = try ProducerAgent(topic: "t", configuration: configuration) { [outcomes] in
-            outcomes.list.append(($0, $1, $2, $3))
+        agent = try ProducerAgent(topic: "t", configuration: configuration, isOnOneProcessor: isOnOneProcessor) {
+            [outcomes] in outcomes.list.append(($0, $1, $2, $3))
         }
         agent.attach(LinkHandle())
         connect(partitions: partitions, inFlightMax: inFlightMax)

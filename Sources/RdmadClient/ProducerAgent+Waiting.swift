@@ -1,0 +1,85 @@
+internal import CLinux
+internal import Glibc
+internal import RDMATransport
+internal import Synchronization
+
+/// Told that there is memory for records, or that there never will be.
+final class SpaceWaiter: Sendable {
+    private let signal: @Sendable () -> Void
+
+    init(_ signal: @escaping @Sendable () -> Void) { self.signal = signal }
+
+    func resume() { signal() }
+}
+
+// Callers that wait for memory.
+extension ProducerAgent {
+    func whenSpace(_ continuation: CheckedContinuation<Void, Never>) {
+        if !enqueue(SpaceWaiter { continuation.resume() }) { continuation.resume() }
+    }
+
+    /// False: there is memory already.
+    private func enqueue(_ waiter: SpaceWaiter) -> Bool {
+        let waits = state.withLock { state in
+            guard state.freeSlots.isEmpty, state.failure == nil else { return false }
+            state.spaceWaiters.append(waiter)
+            state.isStarved = true
+            return true
+        }
+        if waits { callLink() }
+        return waits
+    }
+
+    /// The same on the caller's thread, which runs the link meanwhile if it may.
+    /// - Returns: False when the time is over.
+    func waitForSpace(timeoutMilliseconds: Int) -> Bool {
+        var limit = TimeLimit.after(LinkPatience.nanoseconds(Double(timeoutMilliseconds) / 1000))
+        let hasSpace = state.withLock { state in
+            if !state.freeSlots.isEmpty || state.failure != nil { return true }
+            state.blocked += 1
+            return false
+        }
+        if hasSpace { return true }
+        defer { state.withLock { $0.blocked -= 1 } }
+        while true {
+            hasNews.store(true, ordering: .sequentiallyConsistent)
+            let didRun = letsCallersRun && link.runNow(until: &limit) { state.withLock { hasRoom($0) } }
+            if state.withLock({ !$0.freeSlots.isEmpty || $0.failure != nil }) { return true }
+            let now = monotonicNanoseconds()
+            if limit.isReached(now) { return false }
+            if !didRun { sleep(until: limit.time(now), now) }
+        }
+    }
+
+    /// Until the link's thread has memory for this one.
+    private func sleep(until end: UInt64, _ now: UInt64) {
+        let event = WaitEvent()
+        let waiter = SpaceWaiter { LinkHandle.signal(event.descriptor) }
+        guard enqueue(waiter) else { return }
+        var entry = pollfd(fd: event.descriptor, events: Int16(POLLIN), revents: 0)
+        _ = unsafe poll(&entry, 1, Int32(clamping: (end - now) / 1_000_000 + 1))
+        state.withLock { state in state.spaceWaiters.removeAll { $0 === waiter } }
+    }
+
+    /// An eventfd that lives as long as somebody may write to it.
+    private final class WaitEvent: Sendable {
+        let descriptor = clinux_eventfd()
+        deinit { close(descriptor) }
+    }
+
+    /// Who waits for room fills half of it at once, instead of being woken for every batch; less when nothing is left
+    /// that could be answered.
+    private func hasRoom(_ state: State) -> Bool {
+        if state.failure != nil { return true }
+        let hasMore =
+            !state.byRequest.isEmpty
+            || state.topicID != nil && state.partitions.contains { $0.refused.isEmpty && !$0.sealed.isEmpty }
+        return state.freeSlots.count >= (hasMore ? max(slotCount / 2, 1) : 1)
+    }
+
+    func takeSpaceWaiters(_ state: inout State) -> [SpaceWaiter] {
+        guard hasRoom(state) else { return [] }
+        defer { state.spaceWaiters = [] }
+        return state.spaceWaiters
+    }
+}

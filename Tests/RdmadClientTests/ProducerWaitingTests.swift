@@ -1,0 +1,127 @@
+import Testing
+
+@testable import RdmadClient
+
+/// Batches that wait for company, and callers that wait for memory.
+@Suite(.timeLimit(.minutes(2))) struct ProducerWaitingTests {
+    private static let linger: UInt64 = 100_000_000
+
+    private func harness(_ adjust: (inout Producer.Configuration) -> Void = { _ in }) throws -> ProducerHarness {
+        try ProducerHarness(partitions: 2, isOnOneProcessor: true) {
+            $0.lingerMilliseconds = 100
+            adjust(&$0)
+        }
+    }
+
+    /// Adds full batches.
+    private func fill(_ harness: ProducerHarness, _ count: Int, partition: Int = 0) throws {
+        for number in 0..<count {
+            try harness.send("\(number)", partition: partition)
+            harness.agent.state.withLock { harness.agent.seal(partition, &$0) }
+        }
+    }
+
+    @Test func onOneProcessorFullBatchesGoTogether() throws {
+        let harness = try harness()
+        try fill(harness, 4)
+        let deadline = try #require(harness.turn(after: 0))
+        #expect(harness.port.produces.isEmpty)
+        #expect(deadline >= harness.start + Self.linger && deadline < harness.start + 100 * Self.linger)
+        try fill(harness, 2)
+        harness.turn(after: 0)
+        let first = harness.port.takeProduces()
+        #expect(first.map(\.sequence) == [0, 1, 2, 3, 4])
+        // As many as may be in flight: the next five go when these are back.
+        try fill(harness, 3)
+        for produce in first.dropLast() { harness.acknowledge(produce) }
+        harness.turn(after: 0)
+        #expect(harness.port.produces.isEmpty)
+        // Batches of other partitions are company, too.
+        try fill(harness, 1, partition: 1)
+        harness.turn(after: 0)
+        #expect(harness.port.takeProduces().count == 5)
+    }
+
+    @Test func nothingWaitsLongerThanItsLinger() throws {
+        let harness = try harness()
+        try fill(harness, 1)
+        let deadline = try #require(harness.turn(after: 0))
+        _ = harness.agent.turn(harness.port, now: deadline - 1)
+        #expect(harness.port.produces.isEmpty)
+        _ = harness.agent.turn(harness.port, now: deadline)
+        #expect(harness.port.produces.map(\.sequence) == [0])
+    }
+
+    @Test func whoWaitsGetsItAtOnce() async throws {
+        let harness = try harness { $0.bufferBytes = 8 * $0.batchBytes }
+        try fill(harness, 1)
+        async let failure = withCheckedContinuation { harness.agent.flush($0) }
+        while !harness.agent.hasWaiters { await Task.yield() }
+        harness.turn(after: 0)
+        let flushed = harness.port.takeProduces()
+        #expect(flushed.count == 1)
+        for produce in flushed { harness.acknowledge(produce) }
+        #expect(await failure == nil)
+        // Memory for eight: a quarter is company enough.
+        try fill(harness, 1)
+        harness.turn(after: 0)
+        #expect(harness.port.produces.isEmpty)
+        try fill(harness, 1)
+        harness.turn(after: 0)
+        #expect(harness.port.takeProduces().count == 2)
+    }
+
+    @Test func withMoreProcessorsNothingWaits() throws {
+        let harness = try ProducerHarness { $0.lingerMilliseconds = 100 }
+        try fill(harness, 1)
+        harness.turn(after: 0)
+        #expect(harness.port.produces.count == 1)
+    }
+
+    /// On the caller's thread; with an observer, which is not called from there, beside the link's.
+    @Test(arguments: [false, true]) func aThreadWaitsForMemory(isObserved: Bool) async throws {
+        let broker = try InProcessBroker()
+        try await broker.createTopic("t")
+        var configuration = Producer.Configuration()
+        configuration.batchBytes = 4096
+        configuration.bufferBytes = 4 * 4096
+        let producer = try await Producer(
+            topic: "t", broker: broker.address, configuration: configuration,
+            onAcknowledged: isObserved ? { _, _, _, _ in } : nil)
+        defer { producer.close() }
+        var waits = 0
+        for number in 0..<20_000 {
+            while try !producer.trySend(value: Array("\(number)".utf8)) {
+                waits += 1
+                #expect(producer.waitForMemory(timeoutMilliseconds: 20_000))
+            }
+        }
+        try await producer.flush()
+        #expect(waits > 10)
+        let copies = try await ProducerEndToEndTests.read("t", broker.address, 20_000)
+        #expect(copies.map(\.value) == (0..<20_000).map { "\($0)" })
+    }
+
+    @Test(arguments: [false, true]) func aWaitForMemoryEnds(isObserved: Bool) async throws {
+        let broker = try InProcessBroker()
+        try await broker.createTopic("t")
+        var configuration = Producer.Configuration()
+        configuration.batchBytes = 4096
+        configuration.bufferBytes = 4 * 4096
+        let producer = try await Producer(
+            topic: "t", broker: broker.address, configuration: configuration,
+            onAcknowledged: isObserved ? { _, _, _, _ in } : nil)
+        #expect(producer.waitForMemory(timeoutMilliseconds: 0))
+        broker.stop()
+        while try producer.trySend(value: [UInt8](repeating: 1, count: 1000)) {}
+        #expect(!producer.waitForMemory(timeoutMilliseconds: 20))
+        try broker.start()
+        #expect(producer.waitForMemory(timeoutMilliseconds: 20_000))
+        #expect(try producer.trySend(value: [1]))
+        try await producer.flush()
+        // Who waits when the end comes is told; the error comes with the next record.
+        producer.close()
+        #expect(producer.waitForMemory(timeoutMilliseconds: 20_000))
+        #expect(throws: ClientError.self) { try producer.trySend(value: [1]) }
+    }
+}
