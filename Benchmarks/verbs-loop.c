@@ -4,11 +4,14 @@
 //              [-l PER-DOORBELL] [-I INLINE] [-e] [-p PORT] [-a ADDRESS] [-S | -C]
 //   verbs-loop read-log -f FILE ...      a log's least work (the anchor of broker.produce-rxe): READs from the other
 //              process into DEPTH places, CRC-32C over each, one pwrite for those that came together
+//   verbs-loop produce-log -f FILE ...   a broker's least work: as read-log, but the other process builds what is read,
+//              1 KiB at a time, sums it, and announces PER-DOORBELL places at once; it is told what was written
 //
 // Forks its own server; with -S it is the server, with -C the client, so that one side can be looked at. Prints messages
 // per second, of send-lat microseconds of half a round trip (median). As the bench does, the receiver says after every
 // quarter of its depth how much it took, and who finds nothing on the only processor gives way.
 // Build: cc -O2 -o verbs-loop verbs-loop.c -libverbs -lrdmacm
+#include "../Sources/CLinux/crc32c.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <rdma/rdma_cma.h>
@@ -28,7 +31,7 @@ static const uint64_t RECEIVE = 1ull << 32;
 struct remote { uint64_t address; uint32_t key; };
 
 static int size = 65536, messages = 1000, depth = 128, receives = 512, moderation = 100, list = 1, inline_max = 0;
-static int events = 0, port = 18700, alone, is_server, latency, file = -1;
+static int events = 0, port = 18700, alone, is_server, latency, builds, file = -1;
 static size_t span;     // of memory, in bytes
 static const char *address = "10.9.0.1";
 static enum ibv_wr_opcode operation;
@@ -130,26 +133,49 @@ static void run_bandwidth(void) {
   printf("%.1f\n", messages / (now() - start) * 1e9);
 }
 
-#if defined(__x86_64__)
-// Three streams beside each other, as long as the instruction takes; not joined, which spares the anchor some work.
-__attribute__((target("sse4.2"))) static uint64_t checksum(const char *bytes) {
-  const uint64_t *words = (const uint64_t *)bytes;
-  uint64_t sums[3] = {~0u, 0, 0};
-  int third = size / 24;
-  for (int i = 0; i < third; i++)
-    for (int j = 0; j < 3; j++) sums[j] = __builtin_ia32_crc32di(sums[j], words[j * third + i]);
-  for (int i = 3 * third; i < size / 8; i++) sums[2] = __builtin_ia32_crc32di(sums[2], words[i]);
-  return sums[0] ^ sums[1] ^ sums[2];
+// As fast as the machine can: the daemon's own instructions. Where it cannot fold, three streams beside each other, not
+// joined, which spares the anchor some work.
+static uint32_t checksum(const char *bytes) {
+  const unsigned char *p = (const unsigned char *)bytes;
+  if (clinux_has_crc32c_fold()) return clinux_crc32c_fold(~0u, p, size);
+  if (!clinux_has_crc32c()) { fprintf(stderr, "no CRC-32C here\n"); exit(2); }
+  uint64_t a = ~0u, b = 0, c = 0;
+  clinux_crc32c_three(p, size / 24 * 8, &a, &b, &c);
+  return a ^ b ^ c;
 }
-#else
-static uint64_t checksum(const char *bytes) { (void)bytes; fprintf(stderr, "no CRC-32C here\n"); exit(2); }
-#endif
+
+// Says a number, which arrives in `taken`, in as little as there is: an immediate without bytes.
+static void tell(uint32_t number) {
+  static unsigned told;
+  struct ibv_send_wr wr = {.opcode = IBV_WR_RDMA_WRITE_WITH_IMM, .imm_data = htonl(number)};
+  wr.send_flags = ++told % 8 ? 0 : IBV_SEND_SIGNALED;
+  wr.wr.rdma.remote_addr = peer.address;
+  wr.wr.rdma.rkey = peer.key;
+  post(&wr);
+}
+static void take_numbers(void) {
+  reap();
+  if (arrived) { post_receives(arrived, 0); arrived = 0; }
+}
+
+static void build_batches(void) {
+  static char record[1024];
+  long built = 0, announced = 0;
+  while (built < messages) {
+    if (built - taken == depth) while (built - taken > depth / 2) take_numbers();
+    char *place = memory + (size_t)(built % depth) * size;
+    // With some bytes before each for the record's header.
+    for (int at = 61; at + 8 + 1024 <= size; at += 8 + 1024) memcpy(place + at + 8, record, 1024);
+    record[built % 1024] = (char)checksum(place);
+    if (++built - announced == list || built == messages || built - taken == depth) tell(announced = built);
+  }
+}
 
 static void run_log(void) {
   struct ibv_send_wr *all = calloc(depth, sizeof *all);
   struct ibv_sge *places = calloc(depth, sizeof *places);
   long posted = 0, written = 0;
-  uint64_t sums = 0;
+  uint32_t sums = 0;
   for (int i = 0; i < depth; i++) {
     places[i] = (struct ibv_sge){(uint64_t)(memory + (size_t)i * size), size, mr->lkey};
     all[i] = (struct ibv_send_wr){1, NULL, &places[i], 1, IBV_WR_RDMA_READ, IBV_SEND_SIGNALED};
@@ -158,8 +184,10 @@ static void run_log(void) {
   }
   double start = now();
   while (written < messages) {
-    for (; posted < messages && posted - written < depth; posted++) post(&all[posted % depth]);
-    reap();
+    long ready = builds ? taken : messages;
+    for (; posted < ready && posted - written < depth; posted++) post(&all[posted % depth]);
+    take_numbers();
+    if (written == sent) continue;
     while (written < sent) {
       int first = written % depth, count = sent - written < depth - first ? sent - written : depth - first;
       for (int i = 0; i < count; i++) sums ^= checksum(memory + (size_t)(first + i) * size);
@@ -167,9 +195,10 @@ static void run_log(void) {
       if (pwrite(file, memory + (size_t)first * size, bytes, written * size) != bytes) fail("pwrite");
       written += count;
     }
+    if (builds) tell(written);
   }
   printf("%.1f\n", messages / (now() - start) * 1e9);
-  fprintf(stderr, "%llx\n", (unsigned long long)sums);
+  fprintf(stderr, "%x\n", sums);
 }
 
 static void take_messages(void) {
@@ -232,6 +261,7 @@ static void set_up(void) {
   attributes.cap = (struct ibv_qp_cap){depth + COUNTS, receives, 1, 1, inline_max};
   if (rdma_create_qp(id, pd, &attributes)) fail("rdma_create_qp");
   if (operation == IBV_WR_SEND) post_receives(is_server || latency ? receives : COUNTS, is_server || latency);
+  if (builds) post_receives(receives, 0);
 }
 
 static void run(int ready) {
@@ -273,6 +303,7 @@ static void run(int ready) {
   }
   if (latency) exchange();
   else if (!is_server && file >= 0) run_log();
+  else if (builds) build_batches();
   else if (!is_server) run_bandwidth();
   else if (operation == IBV_WR_SEND) take_messages();
   if (!is_server) rdma_disconnect(id);
@@ -280,9 +311,10 @@ static void run(int ready) {
 }
 
 int main(int count, char **words) {
-  if (count < 2) return fprintf(stderr, "usage: verbs-loop send-bw|write-bw|read-bw|read-log|send-lat [OPTION...]\n"), 2;
+  if (count < 2) return fprintf(stderr, "usage: verbs-loop send-bw|write-bw|read-bw|read-log|produce-log|send-lat [OPTION...]\n"), 2;
   alone = sysconf(_SC_NPROCESSORS_ONLN) == 1;
   latency = !strcmp(words[1], "send-lat");
+  builds = !strcmp(words[1], "produce-log");
   operation = words[1][0] == 's' ? IBV_WR_SEND : words[1][0] == 'w' ? IBV_WR_RDMA_WRITE : IBV_WR_RDMA_READ;
   int option, ends[2], role = 0;
   optind = 2;
