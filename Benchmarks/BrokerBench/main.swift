@@ -50,7 +50,10 @@ struct Task {
         let begin = nanoseconds()
         for _ in 0..<records {
             while try !producer.trySend(value: value) {
-                guard producer.waitForMemory(timeoutMilliseconds: 60_000) else { throw Failure("no memory for a minute") }
+                // As on a thread of its own: the process does nothing else.
+                guard producer.waitForMemory(timeoutMilliseconds: 60_000) else {
+                    throw Failure("no memory for a minute")
+                }
             }
         }
         try await producer.flush()

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #if defined(__x86_64__)
+// The CRC instruction of SSE 4.2.
 static inline int clinux_has_crc32c(void) { return __builtin_cpu_supports("sse4.2") != 0; }
 // Three independent streams of 8-byte words, so that the instruction's 3-cycle latency is hidden. In C because Swift
 // cannot name a target feature for one function, and a call for every 8 bytes would not be inlined across it.
@@ -31,8 +32,8 @@ __attribute__((target("sse4.2"))) static inline uint32_t clinux_crc32c_run(
   return r;
 }
 
-// Folding: 64 bytes of a remainder are multiplied by x^D and added to the 64 bytes that follow D bits later, which leaves
-// the remainder of the whole what it was. Four of them side by side, since a multiplication takes several cycles. The
+// Folding: 64 bytes of a remainder are multiplied by x^D and added to the 64 bytes that follow D bits later, which
+// leaves the remainder of the whole what it was. Four side by side, since a multiplication takes several cycles. The
 // numbers are x^(D+32) and x^(D-32) modulo the polynomial, reflected, times x; for D of 2048 and of 512 bits.
 typedef long long clinux_v8 __attribute__((vector_size(64)));
 #define CLINUX_FOLDING __attribute__((target("avx512f,avx512bw,vpclmulqdq,sse4.2")))
@@ -70,6 +71,13 @@ CLINUX_FOLDING static inline uint32_t clinux_crc32c_fold(uint32_t state, const u
 }
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
+#if defined(__clang__)
+#define CLINUX_CRC32CD __builtin_arm_crc32cd
+#define CLINUX_CRC32CB __builtin_arm_crc32cb
+#else
+#define CLINUX_CRC32CD __builtin_aarch64_crc32cx
+#define CLINUX_CRC32CB __builtin_aarch64_crc32cb
+#endif
 static inline int clinux_has_crc32c(void) { return (getauxval(AT_HWCAP) & (1 << 7)) != 0; }
 __attribute__((target("+crc"))) static inline void clinux_crc32c_three(
     const unsigned char *p, size_t block, uint64_t *a, uint64_t *b, uint64_t *c) {
@@ -79,16 +87,16 @@ __attribute__((target("+crc"))) static inline void clinux_crc32c_three(
     memcpy(&u, p + i, 8);
     memcpy(&v, p + block + i, 8);
     memcpy(&w, p + 2 * block + i, 8);
-    x = __builtin_arm_crc32cd(x, u);
-    y = __builtin_arm_crc32cd(y, v);
-    z = __builtin_arm_crc32cd(z, w);
+    x = CLINUX_CRC32CD(x, u);
+    y = CLINUX_CRC32CD(y, v);
+    z = CLINUX_CRC32CD(z, w);
   }
   *a = x; *b = y; *c = z;
 }
 __attribute__((target("+crc"))) static inline uint32_t clinux_crc32c_run(
     uint32_t crc, const unsigned char *p, size_t n) {
-  for (; n >= 8; n -= 8, p += 8) { uint64_t u; memcpy(&u, p, 8); crc = __builtin_arm_crc32cd(crc, u); }
-  for (; n > 0; n--, p++) crc = __builtin_arm_crc32cb(crc, *p);
+  for (; n >= 8; n -= 8, p += 8) { uint64_t u; memcpy(&u, p, 8); crc = CLINUX_CRC32CD(crc, u); }
+  for (; n > 0; n--, p++) crc = CLINUX_CRC32CB(crc, *p);
   return crc;
 }
 #else

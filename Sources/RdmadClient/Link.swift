@@ -20,6 +20,8 @@ protocol LinkAgent: AnyObject, Sendable {
     var hasWork: Bool { get }
     /// Whether somebody waits for what comes of the broker, and does not run the link meanwhile.
     var hasWaiters: Bool { get }
+    /// How long the link may be left alone while callers run it, and sleep in their turns, in milliseconds.
+    var standbyMillisecondsMax: Int32 { get }
     /// The link was closed: says goodbye to the broker. Called until it returns true, or some seconds long.
     func finish(_ link: any LinkPort, now: UInt64) -> Bool
     /// The connection is gone; another will be made.
@@ -31,6 +33,7 @@ protocol LinkAgent: AnyObject, Sendable {
 extension LinkAgent {
     func attach(_ link: LinkHandle) {}
     var hasWaiters: Bool { false }
+    var standbyMillisecondsMax: Int32 { 100 }
     func finish(_ link: any LinkPort, now: UInt64) -> Bool { true }
 }
 

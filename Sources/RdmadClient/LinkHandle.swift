@@ -40,8 +40,12 @@ final class LinkHandle: @unchecked Sendable {
     let callersTurns = Atomic(0)
     /// Set before the link's thread starts. Afterwards for who has the turn; nil once the link has ended.
     var link: (any RunnableLink)?
+    /// How long the link may be left alone while callers run it, and sleep in their turns.
+    let standbyMillisecondsMax: Int32
     private let thread = Mutex(pthread_t())
     private let isJoined = Atomic(false)
+
+    init(standbyMillisecondsMax: Int32 = 100) { self.standbyMillisecondsMax = standbyMillisecondsMax }
 
     deinit {
         Glibc.close(wakeDescriptor)

@@ -48,9 +48,8 @@ enum TimeLimit {
 //
 // No code of the application's runs within a caller's turn: it could want a lock that the caller holds.
 extension LinkHandle {
-    /// How long a link may be left alone between callers' turns, in milliseconds; and while one of them sleeps in it.
-    private static var standbyMillisecondsMin: Int32 { 5 }
-    private static var standbyMillisecondsMax: Int32 { 100 }
+    /// How long a link may be left alone between callers' turns, in milliseconds.
+    static var standbyMillisecondsMin: Int32 { 5 }
 
     private func tryTurn() -> Bool {
         !isTaken.load(ordering: .relaxed)
@@ -131,7 +130,7 @@ extension LinkHandle {
                 // A caller has it, perhaps asleep: who needs the link wakes that one.
                 // One that was busy for a moment only is tried again at once.
                 isCalled = isCalled && !isBusy
-                milliseconds = isCalled ? 1 : min(milliseconds * 2, Self.standbyMillisecondsMax)
+                milliseconds = isCalled ? 1 : min(milliseconds * 2, standbyMillisecondsMax)
                 isBusy = true
                 continue
             }

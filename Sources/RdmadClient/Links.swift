@@ -8,7 +8,7 @@ enum Links {
         _ address: BrokerAddress, agent: any LinkAgent, patience: LinkPatience, clientID: String = "",
         fabric configuration: FabricConfiguration = .client
     ) -> LinkHandle {
-        let handle = LinkHandle()
+        let handle = LinkHandle(standbyMillisecondsMax: agent.standbyMillisecondsMax)
         agent.attach(handle)
         let hello = Handshake.hello(clientID: clientID)
         switch address {

@@ -16,7 +16,8 @@ extension Producer {
     public struct Configuration: Sendable {
         /// Longest batch before compression, in bytes: 1024 to 1,048,576 (`batch.size`). A record must fit.
         public var batchBytes = 65_536
-        /// How long a batch waits for more records, in milliseconds (`linger.ms`).
+        /// How long a batch waits for more records, in milliseconds (`linger.ms`). On one processor a full batch waits
+        /// so long for others, too, that are announced with it.
         public var lingerMilliseconds = 5
         /// Batches of one partition that are announced and not acknowledged: 1 to 5, as many as the broker remembers
         /// (`max.in.flight.requests.per.connection`).

@@ -71,7 +71,7 @@ public final class Producer: Sendable {
 
     /// Adds a record, if there is memory for it. Never waits.
     /// - Returns: False when all memory waits for acknowledgements: try again later, or use
-    ///   ``send(key:value:headers:partition:timestampMilliseconds:)``.
+    ///   ``waitForMemory(timeoutMilliseconds:)`` or ``send(key:value:headers:partition:timestampMilliseconds:)``.
     /// - Parameters:
     ///   - value: Nil for a tombstone.
     ///   - partition: Where to; by default the partitioner's choice.
@@ -97,11 +97,12 @@ public final class Producer: Sendable {
             RecordOptions(headers: headers, partition: partition, timestamp: timestampMilliseconds), waiter: nil) != nil
     }
 
-    /// Waits for memory on the calling thread: for one of the application's own, as ``Consumer/poll(timeoutMilliseconds:)``;
-    /// a task uses ``send(key:value:headers:partition:timestampMilliseconds:)``. The thread runs the connection meanwhile,
-    /// which saves waking others.
-    /// - Returns: True when ``trySend(key:value:headers:partition:timestampMilliseconds:)`` is worth another try, be it for
-    ///   the error it throws; false when the time is over.
+    /// Waits for memory on the calling thread: for one of the application's own, as
+    /// ``Consumer/poll(timeoutMilliseconds:)``; a task uses
+    /// ``send(key:value:headers:partition:timestampMilliseconds:)``. Where nothing lingers, or there is one processor,
+    /// the thread runs the connection meanwhile, which saves waking others.
+    /// - Returns: True when ``trySend(key:value:headers:partition:timestampMilliseconds:)`` is worth another try, be it
+    ///   for the error it throws; false when the time is over.
     public func waitForMemory(timeoutMilliseconds: Int) -> Bool {
         agent.waitForSpace(timeoutMilliseconds: timeoutMilliseconds)
     }

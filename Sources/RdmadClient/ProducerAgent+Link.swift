@@ -76,7 +76,7 @@ extension ProducerAgent {
         var fates: [Fate] = []
         var (isStuck, isHurried) = (false, false)
         state.withLock { state in
-            isHurried = state.isStarved || state.blocked > 0
+            isHurried = state.isStarved
             state.isStarved = false
             for index in state.partitions.indices {
                 sealIfDue(index, isHurried ? .max : now, &state)
@@ -108,7 +108,8 @@ extension ProducerAgent {
     /// On one processor the broker cannot work beside the caller: each announcement is a switch there and back. So full
     /// batches wait for company, as records do, while their linger lasts, nobody waits, and there is memory.
     private func holdsBack(_ isHurried: Bool, _ now: UInt64, _ state: State) -> Bool {
-        guard isOnOneProcessor, !isHurried, state.awaited == 0, state.spaceWaiters.isEmpty else { return false }
+        guard isOnOneProcessor, !isHurried, state.awaited == 0, state.spaceWaiters.isEmpty, state.blocked == 0
+        else { return false }
         var (count, due) = (0, UInt64.max)
         for partition in state.partitions where partition.refused.isEmpty {
             guard let first = partition.sealed.first else { continue }

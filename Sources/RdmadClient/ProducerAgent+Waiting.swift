@@ -37,6 +37,7 @@ extension ProducerAgent {
         let hasSpace = state.withLock { state in
             if !state.freeSlots.isEmpty || state.failure != nil { return true }
             state.blocked += 1
+            state.isStarved = true
             return false
         }
         if hasSpace { return true }
@@ -57,7 +58,9 @@ extension ProducerAgent {
         let waiter = SpaceWaiter { LinkHandle.signal(event.descriptor) }
         guard enqueue(waiter) else { return }
         var entry = pollfd(fd: event.descriptor, events: Int16(POLLIN), revents: 0)
-        _ = unsafe poll(&entry, 1, Int32(clamping: (end - now) / 1_000_000 + 1))
+        // Without a descriptor nobody can tell: it looks again soon.
+        let milliseconds = event.descriptor < 0 ? 5 : (end - now) / 1_000_000 + 1
+        _ = unsafe poll(&entry, 1, Int32(clamping: milliseconds))
         state.withLock { state in state.spaceWaiters.removeAll { $0 === waiter } }
     }
 

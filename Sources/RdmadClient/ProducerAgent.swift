@@ -62,7 +62,7 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         var wallClock = WallClock()
         var readyWaiter: CheckedContinuation<Result<Int, ClientError>, Never>?
         var spaceWaiters: [SpaceWaiter] = []
-        /// Callers that wait for room on their own threads.
+        /// Callers that wait for room on their own threads: nothing waits for company then.
         var blocked = 0
     }
 
@@ -123,12 +123,17 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     /// expect to be called from here.
     /// - Parameter now: The time on the monotonic clock.
     private func runLink(now: UInt64) {
-        guard configuration.lingerMilliseconds == 0 || isOnOneProcessor, letsCallersRun else { return callLink() }
+        guard letsCallersRun else { return callLink() }
         hasNews.store(true, ordering: .sequentiallyConsistent)
         link.attend(wants: true, now: now)
     }
 
-    var letsCallersRun: Bool { compressor == nil && onAcknowledged == nil }
+    var letsCallersRun: Bool {
+        (configuration.lingerMilliseconds == 0 || isOnOneProcessor) && compressor == nil && onAcknowledged == nil
+    }
+
+    /// A caller that waited for memory may go away, and leave what lingers.
+    var standbyMillisecondsMax: Int32 { LinkHandle.standbyMillisecondsMin }
 
     /// Adds a record to its partition's open batch. Nil: no memory now. Otherwise the partition.
     /// - Parameter waiter: Told where the record ended up; not touched unless it was added.

@@ -8,12 +8,15 @@ struct BatchClock {
     private var last: UInt64 = 0
     private var shared = 0
 
-    /// - Parameter isSoon: Little time has passed since the last call, a batch's linger at most.
-    mutating func time(isSoon: Bool) -> UInt64 {
+    /// - Parameters:
+    ///   - isSoon: Little time has passed since the last call: a batch has become full, which lingers for some
+    ///     milliseconds at most unless the link is held up.
+    ///   - read: The clock; another one for tests.
+    mutating func time(isSoon: Bool, _ read: () -> UInt64 = monotonicNanoseconds) -> UInt64 {
         if isSoon, last != 0, shared < Self.sharedMax {
             shared += 1
         } else {
-            (last, shared) = (monotonicNanoseconds(), 0)
+            (last, shared) = (read(), 0)
         }
         return last
     }

@@ -30,8 +30,8 @@ package enum CRC32C {
         return isHardwareAvailable ? unsafe hardware(crc, with: bytes) : unsafe portable(crc, with: bytes)
     }
 
-    /// The same by carry-less multiplication. On AMD's processors, where the CRC instruction takes three cycles and does
-    /// not overlap with itself, six times as fast as ``hardware(_:with:)``.
+    /// The same by carry-less multiplication. On AMD's processors, where the CRC instruction takes three cycles and
+    /// does not overlap with itself, six times as fast as ``hardware(_:with:)``.
     /// - Precondition: `isFoldingAvailable`, and at least 256 bytes.
     package static func folding(_ crc: UInt32 = 0, with bytes: UnsafeRawBufferPointer) -> UInt32 {
         precondition(isFoldingAvailable && bytes.count >= foldingBytesMin, "this CPU cannot fold, or not so few bytes")

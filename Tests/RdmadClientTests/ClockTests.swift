@@ -10,6 +10,18 @@ struct ClockTests {
         #expect([1_000, 2_000].map { never.time($0) } == [.max, .max])
     }
 
+    @Test func fourBatchesInARowShareAReading() {
+        var clock = BatchClock()
+        var time: UInt64 = 1000
+        func next(_ isSoon: Bool) -> UInt64 {
+            time += 1
+            return clock.time(isSoon: isSoon) { time }
+        }
+        // The first reads in any case.
+        #expect([true, true, true, true, true, true].map(next) == [1001, 1001, 1001, 1001, 1001, 1006])
+        #expect([true, false, true].map(next) == [1006, 1008, 1008])
+    }
+
     @Test func theWallClockFollowsTheMonotonicOneAndIsReadAgain() {
         var clock = WallClock()
         let start: UInt64 = 5_000_000_000

@@ -1,3 +1,5 @@
+import Glibc
+import Synchronization
 import Testing
 
 @testable import RdmadClient
@@ -78,39 +80,36 @@ import Testing
         #expect(harness.port.produces.count == 1)
     }
 
-    /// On the caller's thread; with an observer, which is not called from there, beside the link's.
-    @Test(arguments: [false, true]) func aThreadWaitsForMemory(isObserved: Bool) async throws {
-        let broker = try InProcessBroker()
+    /// - Parameter isObserved: Its acknowledgements are; then callers do not run the link.
+    private func smallProducer(_ broker: InProcessBroker, isObserved: Bool) async throws -> Producer {
         try await broker.createTopic("t")
         var configuration = Producer.Configuration()
         configuration.batchBytes = 4096
         configuration.bufferBytes = 4 * 4096
-        let producer = try await Producer(
-            topic: "t", broker: broker.address, configuration: configuration,
-            onAcknowledged: isObserved ? { _, _, _, _ in } : nil)
+        guard isObserved else {
+            return try await Producer(topic: "t", broker: broker.address, configuration: configuration)
+        }
+        return try await Producer(topic: "t", broker: broker.address, configuration: configuration) { _, _, _, _ in }
+    }
+
+    /// On the caller's thread; with an observer, which is not called from there, beside the link's.
+    @Test(arguments: [false, true]) func aThreadWaitsForMemory(isObserved: Bool) async throws {
+        let broker = try InProcessBroker()
+        let producer = try await smallProducer(broker, isObserved: isObserved)
         defer { producer.close() }
-        var waits = 0
         for number in 0..<20_000 {
             while try !producer.trySend(value: Array("\(number)".utf8)) {
-                waits += 1
                 #expect(producer.waitForMemory(timeoutMilliseconds: 20_000))
             }
         }
         try await producer.flush()
-        #expect(waits > 10)
         let copies = try await ProducerEndToEndTests.read("t", broker.address, 20_000)
         #expect(copies.map(\.value) == (0..<20_000).map { "\($0)" })
     }
 
     @Test(arguments: [false, true]) func aWaitForMemoryEnds(isObserved: Bool) async throws {
         let broker = try InProcessBroker()
-        try await broker.createTopic("t")
-        var configuration = Producer.Configuration()
-        configuration.batchBytes = 4096
-        configuration.bufferBytes = 4 * 4096
-        let producer = try await Producer(
-            topic: "t", broker: broker.address, configuration: configuration,
-            onAcknowledged: isObserved ? { _, _, _, _ in } : nil)
+        let producer = try await smallProducer(broker, isObserved: isObserved)
         #expect(producer.waitForMemory(timeoutMilliseconds: 0))
         broker.stop()
         while try producer.trySend(value: [UInt8](repeating: 1, count: 1000)) {}
@@ -120,8 +119,16 @@ import Testing
         #expect(try producer.trySend(value: [1]))
         try await producer.flush()
         // Who waits when the end comes is told; the error comes with the next record.
-        producer.close()
-        #expect(producer.waitForMemory(timeoutMilliseconds: 20_000))
+        broker.stop()
+        while try producer.trySend(value: [UInt8](repeating: 1, count: 1000)) {}
+        let told: Bool = await withCheckedContinuation { continuation in
+            startThread { continuation.resume(returning: producer.waitForMemory(timeoutMilliseconds: 60_000)) }
+            startThread {
+                usleep(50_000)
+                producer.close()
+            }
+        }
+        #expect(told)
         #expect(throws: ClientError.self) { try producer.trySend(value: [1]) }
     }
 }

@@ -21,9 +21,8 @@ final class KafkaDoor: KafkaListening {
     var connections: [UInt64: DoorConnection] = [:]
     /// Nanoseconds of the monotonic clock at the turn's start.
     var now: UInt64 = 0
-    /// Those taken from the queue, of which the first ``served`` are done. Kept for its memory.
+    /// Those taken from the queue and not served yet. Kept for its memory.
     private var commands: [KafkaCommand] = []
-    private var served = 0
     /// How long requests are served until the other doors have their turn: one for all topics of a large broker takes
     /// a tenth of a second.
     var turnNanosecondsMax: UInt64 = 5_000_000
@@ -71,17 +70,7 @@ final class KafkaDoor: KafkaListening {
     func poll(now: UInt64) -> Int {
         self.now = now
         if commands.isEmpty { queue.take(into: &commands) }
-        let first = served
-        while served < commands.count {
-            take(commands[served])
-            served += 1
-            if Clock.monotonicNanoseconds() - now > turnNanosecondsMax { break }
-        }
-        let count = served - first
-        if served == commands.count {
-            commands.removeAll(keepingCapacity: true)
-            served = 0
-        }
+        let count = serveCommands()
         answerOverdueFetches()
         // Loops send while the reactor writes.
         sendAnswers()
@@ -124,6 +113,27 @@ final class KafkaDoor: KafkaListening {
     }
 
     // MARK: Commands
+
+    /// In order, for a while. Returns how many.
+    private func serveCommands() -> Int {
+        var (count, begin) = (0, UInt64?.none)
+        for command in commands {
+            // What is produced and fetched is quick, and most: no clock is read for it.
+            guard case .request = command.body else {
+                take(command)
+                count += 1
+                continue
+            }
+            let start = begin ?? Clock.monotonicNanoseconds()
+            begin = start
+            take(command)
+            count += 1
+            if count < commands.count, Clock.monotonicNanoseconds() - start >= turnNanosecondsMax { break }
+        }
+        // At once: they hold the memory of their frames.
+        if count == commands.count { commands.removeAll(keepingCapacity: true) } else { commands.removeFirst(count) }
+        return count
+    }
 
     private func take(_ command: KafkaCommand) {
         if case .opened(let peer) = command.body {
