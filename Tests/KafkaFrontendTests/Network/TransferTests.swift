@@ -207,7 +207,7 @@ import Testing
     /// Who is not read from because of a quota is not late with its request.
     @Test func whoIsMutedIsWaitedFor() throws {
         let held = Mutex<[KafkaCommand]>([])
-        let configuration = StubReactor.configuration { $0.requestTimeoutMilliseconds = 100 }
+        let configuration = StubReactor.configuration { $0.requestTimeoutMilliseconds = 1500 }
         let server = try StubReactor(configuration) { command in
             if case .produce = command.body { return Requests.emptyAnswer(command) }
             if case .request = command.body { held.withLock { $0.append(command) } }
@@ -217,9 +217,10 @@ import Testing
         let client = try server.connect()
         let frame = Requests.produce(Requests.batch(valueBytes: 1_000_000), correlationID: 2)
         try client.send(Requests.heartbeat(1) + frame[..<700])
-        #expect(server.waits { server.resources.pool.byteCounts.used > 0 })
+        // The first is asked, the second has begun.
+        #expect(server.waits { server.resources.pool.byteCounts.used > 0 && held.withLock { !$0.isEmpty } })
         var answer = Requests.emptyAnswer(held.withLock { $0[0] })[0]
-        answer.throttleMilliseconds = 500
+        answer.throttleMilliseconds = 3000
         for loop in 0..<2 { server.network.deliver([answer], toLoop: loop) }
         #expect(try client.receiveCorrelationID() == 1)
         try client.send(frame[700...])
