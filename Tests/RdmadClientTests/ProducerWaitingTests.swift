@@ -87,6 +87,8 @@ import Testing
         configuration.batchBytes = 4096
         configuration.bufferBytes = 4 * 4096
         guard isObserved else {
+            // On any number of processors callers run the link of a producer that lets nothing linger.
+            configuration.lingerMilliseconds = 0
             return try await Producer(topic: "t", broker: broker.address, configuration: configuration)
         }
         return try await Producer(topic: "t", broker: broker.address, configuration: configuration) { _, _, _, _ in }
