@@ -104,8 +104,6 @@ extension SharedMemoryFabric {
         let lanes = unsafe self.lanes
         let before = events.count
         if unsafe lanes.pointee.isAnnounced { withdrawSleep() }
-        if unsafe lanes.pointee.pollsUntilClock == 0 { lookAtSockets() }
-        unsafe lanes.pointee.pollsUntilClock -= 1
         // Before the rings: a message must not overtake its connection's `.established`.
         if unsafe lanes.pointee.pending.count > 0 { unsafe lanes.pointee.pending.drain(into: &events) }
         let open = unsafe lanes.pointee.open
@@ -118,6 +116,16 @@ extension SharedMemoryFabric {
             isAnyViolated = unsafe isAnyViolated || lane.pointee.isViolated
         }
         if isAnyViolated { endViolators() }
+        // After the rings, and after what they brought has been served: after a sleep there is always a packet, but the
+        // message that it woke us for is in a ring.
+        if unsafe lanes.pointee.pollsUntilClock > 0 {
+            unsafe lanes.pointee.pollsUntilClock -= 1
+        } else if unsafe events.count == before || lanes.pointee.isLookLate {
+            lookAtSockets()
+            if unsafe lanes.pointee.pending.count > 0 { unsafe lanes.pointee.pending.drain(into: &events) }
+        } else {
+            unsafe lanes.pointee.isLookLate = true
+        }
         return events.count - before
     }
 
@@ -153,6 +161,7 @@ extension SharedMemoryFabric {
     package func prepareToSleep(awaitingWrites: Bool) -> Bool {
         flush()
         let lanes = unsafe self.lanes
+        if unsafe lanes.pointee.isLookLate { lookAtSockets() }
         unsafe lanes.pointee.pollsUntilClock = 0
         unsafe lanes.pointee.socketsDue = 0
         guard unsafe lanes.pointee.pending.count == 0 else { return false }

@@ -11,6 +11,7 @@ extension SharedMemoryFabric {
     /// Looks at the sockets when they are due.
     @inline(never) func lookAtSockets() {
         unsafe lanes.pointee.pollsUntilClock = Self.pollsPerClock
+        unsafe lanes.pointee.isLookLate = false
         buryRefused()
         let now = monotonicNanoseconds()
         guard unsafe now >= lanes.pointee.socketsDue else { return }
@@ -18,9 +19,6 @@ extension SharedMemoryFabric {
         unsafe withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 64) { ready in
             let count = unsafe epoll_wait(pollDescriptor, ready.baseAddress, 64, 0)
             guard count > 0 else { return }
-            // More may follow at once.
-            unsafe lanes.pointee.pollsUntilClock = 1
-            unsafe lanes.pointee.socketsDue = 0
             for index in 0..<Int(count) {
                 let tag = unsafe clinux_epoll_tag(ready.baseAddress! + index)
                 if tag > Self.listenerTag(listeners.count) {
@@ -29,6 +27,11 @@ extension SharedMemoryFabric {
                 }
                 let id = ConnectionID(index: UInt32(truncatingIfNeeded: tag), generation: UInt32(tag >> 32))
                 if let connection = connections[id], connection.state != .dead { receivePackets(connection) }
+            }
+            // Of a handshake more may follow at once. Not so of wake-ups.
+            if unsafe count == 64 || lanes.pointee.pending.count > 0 {
+                unsafe lanes.pointee.pollsUntilClock = 0
+                unsafe lanes.pointee.socketsDue = 0
             }
         }
     }

@@ -14,6 +14,8 @@
     var pollsUntilClock: UInt32 = 0
     /// When the sockets are to be looked at again.
     var socketsDue: UInt64 = 0
+    /// The sockets were due when the rings had something: the next poll looks at them.
+    var isLookLate = false
     /// The peers were told that this side sleeps.
     var isAnnounced = false
 
