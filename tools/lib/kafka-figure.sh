@@ -3,7 +3,8 @@
 . tools/lib/broker-figure.sh
 . tools/lib/kafka.sh
 
-# on_kafka: leaves rdmad, tansu, load (rdkafka_performance), one (kafka-one-at-a-time), work, and data, where rdmad writes.
+# on_kafka: leaves rdmad, tansu, sink, load (rdkafka_performance), one (kafka-one-at-a-time), work, and data, where rdmad
+# writes.
 # The load is the program of Debian's source with the library of confluent-kafka: Debian's own cannot read what Tansu
 # answers to its first request. It has tcmalloc: one of its threads frees what another allocated, and with glibc's arenas
 # they wait for each other the longer, the faster the server is.
@@ -18,21 +19,31 @@ on_kafka() {
   place=${RDMAD_FIGURE_DIR:-/var/tmp}
   data=$(mktemp -d "$place/rdmad-figure.XXXXXX")
   broker=''
-  trap 'stop_kafka; rm -rf "$work" "$data"' EXIT
-  load=$work/rdkafka_performance one=$work/kafka-one-at-a-time
+  trap 'stop_side; rm -rf "$work" "$data"' EXIT
+  load=$work/rdkafka_performance one=$work/kafka-one-at-a-time sink=$work/kafka-sink sink_process=''
   cc -O2 -w -I"$source" -I"$source/src" -o "$load" "$source/examples/rdkafka_performance.c" "$library" \
     -Wl,-rpath,"${library%/*}" -lm
   cc -O2 -Wall -I"$source/src" -o "$one" Benchmarks/kafka-one-at-a-time.c "$library" -Wl,-rpath,"${library%/*}"
+  cc -O2 -Wall -o "$sink" Benchmarks/kafka-sink.c -lpthread
   echo "$("$tansu" --version) in memory; $(("$load" 2>&1 || true) | grep -o 'librdkafka version [0-9.]*'); rdmad on $(stat -f -c %T "$place"), $(df --output=source "$place" | tail -n 1)"
 }
 
-# start_side tansu|group|none [OPTION...]: a fresh server: Tansu, or rdmad with that flush.
+# start_side tansu|group|none|sink [OPTION...]: a fresh server: Tansu, rdmad with that flush, or a sink (Benchmarks/kafka-sink.c)
+# with rdmad behind it.
 start_side() {
-  local side=$1 left=500; shift
-  if [ "$side" != tansu ]; then
+  local side=$1 left=500 port; shift
+  case $side in
+  group | none)
     start_kafka "$data/$side" --flush "$side" "$@"
-    return
-  fi
+    return ;;
+  sink)
+    port=$(free_port)
+    start_kafka "$data/$side" --flush none --advertised-listener "kafka://127.0.0.1:$port" "$@"
+    "$sink" "$port" "${bootstrap##*:}" >"$work/sink.log" &
+    sink_process=$! bootstrap=127.0.0.1:$port
+    wait_until 20 grep -qs ready "$work/sink.log"
+    return ;;
+  esac
   bootstrap=127.0.0.1:$(free_port)
   "$tansu" broker --listener-url "tcp://$bootstrap" --advertised-listener-url "tcp://$bootstrap" \
     --storage-engine memory://tansu/ >"$work/tansu.log" 2>&1 &
@@ -42,7 +53,12 @@ start_side() {
     sleep 0.02
   done
 }
-stop_side() { stop_kafka; rm -rf "${data:?}"/*; }
+stop_side() {
+  [ -z "$sink_process" ] || { kill "$sink_process" && wait "$sink_process"; } 2>/dev/null || true
+  sink_process=''
+  stop_kafka
+  rm -rf "${data:?}"/*
+}
 
 # new_kafka_topic NAME PARTITIONS
 new_kafka_topic() {
@@ -83,7 +99,9 @@ rate_of() {
 }
 
 # cell SIDE BYTES PARTITIONS: one round: appends to $work/SIDE-BYTES-PARTITIONS.{produce,consume} MB/s, and to
-# {produce,consume}-{cpu,load} seconds of processor per GB, the server's and the load's.
+# {produce,consume}-{cpu,load} seconds of processor per GB, the server's and the load's. Nothing is consumed from a
+# sink, nor with only_produce.
+only_produce=''
 cell() {
   local side=$1 bytes=$2 partitions=$3 count name before rate
   count=$((bytes == 100 ? 2000000 : 400000)) name=$work/$1-$2-$3
@@ -94,9 +112,11 @@ cell() {
   before=$(cpu_seconds)
   rate=$(produce_load load "$count" "$bytes"); echo "$rate" >>"$name.produce"
   costs produce
-  before=$(cpu_seconds)
-  rate=$(consume_load load "$count" "$partitions"); echo "$rate" >>"$name.consume"
-  costs consume
+  if [ -z "$only_produce" ] && [ "$side" != sink ]; then
+    before=$(cpu_seconds)
+    rate=$(consume_load load "$count" "$partitions"); echo "$rate" >>"$name.consume"
+    costs consume
+  fi
   stop_side
 }
 # costs produce|consume: of the load that has just ended.
@@ -127,6 +147,13 @@ beside() {
     "(spread $(spread <"$theirs")): ${value}x, goal ${5}x"
   ratio "$value" "$5" >>"$work/worst"
   case $1 in produce | consume) ceiling "${@:1:4}" ;; esac
+}
+# beside_sink SIDE BYTES PARTITIONS: what a server has that does not look at what it takes, and how near rdmad came.
+beside_sink() {
+  local most; most=$(median <"$work/sink-$2-$3.produce")
+  echo "  a server that only takes the bytes: $most MB/s (spread $(spread <"$work/sink-$2-$3.produce"))," \
+    "$(ratio "$most" "$(median <"$work/tansu-$2-$3.produce")")x of Tansu; rdmad (flush=$1) has" \
+    "$(ratio "$(median <"$work/$1-$2-$3.produce")" "$most") of it"
 }
 # ceiling produce|consume SIDE BYTES PARTITIONS: what the load alone leaves: no server can be faster with it on this machine.
 ceiling() {
