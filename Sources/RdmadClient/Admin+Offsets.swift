@@ -80,6 +80,7 @@ extension Admin {
 
     /// The broker's number for a topic, and how many partitions it has.
     private func identify(_ topic: String) async throws(ClientError) -> (id: UInt32, count: Int) {
+        try Links.check(topic: topic)
         let body = try await link.request(.describeTopic(name: topic, firstPartition: .max))
         let description = try parseBody(body) { reader throws(FrameError) in try TopicDescription(from: &reader) }
         return (description.topicID, Int(description.partitionCount))

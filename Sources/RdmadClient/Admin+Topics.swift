@@ -134,11 +134,7 @@ extension Admin {
 
     /// Refuses what does not fit into a frame.
     private func check(_ topic: String, _ configs: [String: String]) throws(ClientError) {
-        guard topic.utf8.count <= FrameLimits.topicNameBytesMax else {
-            throw ClientError(
-                .limit,
-                "a topic name of \(topic.utf8.count) bytes, at most \(FrameLimits.topicNameBytesMax) are allowed")
-        }
+        try Links.check(topic: topic)
         for (name, value) in configs
         where [name, value].contains(where: { $0.utf8.count > FrameLimits.topicConfigBytesMax }) {
             throw ClientError(

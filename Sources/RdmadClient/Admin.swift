@@ -36,6 +36,7 @@ public final class Admin: Sendable {
 
     /// What a topic was given of its own, by name.
     public func topicConfigs(_ name: String) async throws(ClientError) -> [(name: String, value: String)] {
+        try Links.check(topic: name)
         let request = Request.describeTopic(name: name, firstPartition: 0)
         let part = try parseBody(try await link.request(request)) { reader throws(FrameError) in
             try TopicDescription(from: &reader)
@@ -45,6 +46,7 @@ public final class Admin: Sendable {
 
     /// A topic's partitions.
     public func describeTopic(_ name: String) async throws(ClientError) -> [Partition] {
+        try Links.check(topic: name)
         var partitions: [Partition] = []
         while true {
             let request = Request.describeTopic(name: name, firstPartition: UInt32(partitions.count))

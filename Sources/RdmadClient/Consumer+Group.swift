@@ -13,7 +13,8 @@ extension Consumer {
     public func commit(_ offsets: [TopicPartition: Int64]) async throws(ClientError) {
         _ = try groupID
         guard !offsets.isEmpty else { return }
-        if let (name, offset) = offsets.first(where: { $0.value < 0 || $0.key.partition < 0 }) {
+        try Links.check(offsets.keys)
+        if let (name, offset) = offsets.first(where: { $0.value < 0 }) {
             throw ClientError(.limit, "offset \(offset) of \(name)")
         }
         let deadline = monotonicNanoseconds() + LinkPatience.answerNanoseconds
@@ -27,6 +28,7 @@ extension Consumer {
     /// - Parameter partitions: nil: those of ``assignment``.
     public func committed(_ partitions: [TopicPartition]? = nil) async throws(ClientError) -> [TopicPartition: Int64] {
         var names = Set(partitions ?? assignment)
+        try Links.check(names)
         var found: [TopicPartition: Int64] = [:]
         while !names.isEmpty {
             let request = OffsetFetch(group: try groupID, partitions: Array(names))

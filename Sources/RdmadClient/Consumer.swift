@@ -61,6 +61,10 @@ public final class Consumer: Sendable, AsyncSequence {
     ) async throws(ClientError) {
         try configuration.check()
         try Links.check(clientID: configuration.clientID)
+        switch interest {
+        case .topics(let names, _), .group(let names, _): for name in names { try Links.check(topic: name) }
+        case .partitions(let assignment): try Links.check(assignment.keys)
+        }
         let agent = ConsumerAgent(interest, configuration)
         self.agent = agent
         var fabric = FabricConfiguration.client

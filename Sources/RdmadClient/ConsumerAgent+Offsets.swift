@@ -8,6 +8,8 @@ struct OffsetCommit: Sendable {
     /// When to give up, and when to try at the earliest; 0: at once.
     var deadline: UInt64
     var notBefore: UInt64 = 0
+    /// What the broker said last.
+    var refusal: ClientError?
     /// Called with nil once they are committed. On the link's thread.
     var done: @Sendable (ClientError?) -> Void
 }
@@ -76,7 +78,8 @@ extension ConsumerAgent {
             return due
         }
         for commit in expired {
-            commit.done(ClientError(.timeout, "offsets of group \(groupID) were not committed in time"))
+            let why = commit.refusal.map { ": \($0)" } ?? ""
+            commit.done(ClientError(.timeout, "offsets of group \(groupID) were not committed in time\(why)"))
         }
         for commit in due { send(commit, groupID, link) }
         let waiting = state.withLock { state in state.commits.map { mayCommit ? $0.notBefore : $0.deadline }.min() }
@@ -106,6 +109,7 @@ extension ConsumerAgent {
             } catch {
                 guard error.code == .connection || error.broker.isRetriable else { return commit.done(error) }
                 var again = commit
+                again.refusal = error
                 again.notBefore = monotonicNanoseconds() + Self.commitRetryNanoseconds
                 self.commit(again)
             }

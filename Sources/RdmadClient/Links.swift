@@ -33,6 +33,23 @@ enum Links {
         handle.start(Link(handle: handle, agent: agent, address: address, patience: patience, open: open))
     }
 
+    /// Refuses names and numbers that do not fit into a frame.
+    static func check(topic name: String) throws(ClientError) {
+        guard name.utf8.count <= FrameLimits.topicNameBytesMax else {
+            throw ClientError(
+                .limit, "a topic name of \(name.utf8.count) bytes, at most \(FrameLimits.topicNameBytesMax) are allowed")
+        }
+    }
+
+    static func check(_ partitions: some Sequence<TopicPartition>) throws(ClientError) {
+        for name in partitions {
+            try check(topic: name.topic)
+            guard UInt32(exactly: name.partition) != nil else {
+                throw ClientError(.limit, "topic \(name.topic) has no partition \(name.partition)")
+            }
+        }
+    }
+
     /// Refuses a client id that does not fit into the handshake.
     static func check(clientID: String) throws(ClientError) {
         guard clientID.utf8.count <= Handshake.clientIDBytesMax, !clientID.utf8.contains(0) else {

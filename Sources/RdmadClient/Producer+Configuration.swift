@@ -25,7 +25,9 @@ extension Producer {
         /// Memory for batches, in bytes (`buffer.memory`). It is set aside in pieces of ``batchBytes``, one for each
         /// batch that is open, waits or is in flight.
         public var bufferBytes = 32 << 20
-        /// Time after which a batch that could not be delivered fails, in seconds (`delivery.timeout.ms`).
+        /// Time after which a batch that could not be delivered fails, in seconds, its linger included
+        /// (`delivery.timeout.ms`). One that was announced is waited for longer while the broker acknowledges others of
+        /// its partition.
         public var deliveryTimeoutSeconds = 120.0
         /// Batches up to this many bytes travel inside their announcement.
         public var eagerBytesMax = 4096
@@ -40,6 +42,8 @@ extension Producer {
         public var partitioner = Partitioner.murmur2
         /// Whom the broker counts quotas for (`client.id`): at most 32 bytes; empty for nobody in particular.
         public var clientID = ""
+        /// As it was set; idempotence itself follows from ``acks``.
+        private var isIdempotent: Bool?
         /// The defaults.
         public init() {}
 
@@ -74,9 +78,8 @@ extension Producer {
             case "compression.zstd.level": compressionLevels[.zstd] = try integer()
             case "delivery.timeout.ms": deliveryTimeoutSeconds = Double(try integer()) / 1000
             case "enable.idempotence":
-                guard value == (acks == .none ? "false" : "true") else {
-                    throw refused("true (with acks=0: false)")
-                }
+                guard let isIdempotent = Bool(value) else { throw refused("true or false") }
+                self.isIdempotent = isIdempotent
             case "linger.ms": lingerMilliseconds = try integer()
             case "max.in.flight.requests.per.connection": batchesInFlightMax = try integer()
             case "partitioner.class":
@@ -108,6 +111,15 @@ extension Producer {
             // The broker remembers five batches of a producer.
             try range("batchesInFlightMax (max.in.flight.requests.per.connection)", batchesInFlightMax, 1...5)
             try range("lingerMilliseconds (linger.ms)", lingerMilliseconds, 0...86_400_000)
+            let linger = Double(lingerMilliseconds) / 1000
+            guard deliveryTimeoutSeconds > linger, deliveryTimeoutSeconds <= 86_400 * 365 else {
+                throw ClientError(
+                    .limit, "deliveryTimeoutSeconds (delivery.timeout.ms) is more than the linger of \(linger) s, up to "
+                        + "a year, not \(deliveryTimeoutSeconds) s")
+            }
+            guard isIdempotent ?? (acks != .none) == (acks != .none) else {
+                throw ClientError(.limit, "enable.idempotence is true, and with acks=0 false: acks decides")
+            }
             for (type, level) in compressionLevels {
                 guard let levels = Producer.compressionLevels(of: type) else {
                     throw ClientError(.limit, "\(type) has no levels")

@@ -44,6 +44,7 @@ public final class Producer: Sendable {
     ) async throws(ClientError) {
         try configuration.check()
         try Links.check(clientID: configuration.clientID)
+        try Links.check(topic: topic)
         self.topic = topic
         let agent: ProducerAgent
         do {

@@ -60,6 +60,8 @@ extension ProducerAgent {
             state.partitions += Array(repeating: ProducerPartition(), count: count - known)
             if known == 0 { state.nextChoice = Int.random(in: 0..<count) }
             state.topicID = description.topicID
+            state.topicBytesMax =
+                description.configs.first { $0.name == "max.message.bytes" }.flatMap { Int($0.value) } ?? .max
             defer { state.readyWaiter = nil }
             return state.readyWaiter
         }
@@ -81,10 +83,7 @@ extension ProducerAgent {
             for index in state.partitions.indices {
                 sealIfDue(index, isHurried ? .max : now, &state)
                 fates += expire(index, now, &state)
-                if let oldest = state.partitions[index].oldest {
-                    let limit = oldest.created + deliveryNanoseconds
-                    if now >= limit { isStuck = true } else { nextTurn = min(nextTurn, limit) }
-                }
+                if isSilent(index, now, &state) { isStuck = true }
                 retryIfDue(index, now, &state)
             }
         }
@@ -95,6 +94,25 @@ extension ProducerAgent {
         return nextTurn == .max ? nil : nextTurn
     }
 
+    /// Whether a batch in flight is overdue and the broker answers nothing else of its partition either: it may just be
+    /// slow, or made so by a quota.
+    private func isSilent(_ index: Int, _ now: UInt64, _ state: inout State) -> Bool {
+        if state.partitions[index].isAnswered {
+            state.partitions[index].isAnswered = false
+            state.partitions[index].answeredAt = now
+        }
+        let partition = state.partitions[index]
+        if let waiting = partition.firstWaiting, waiting.created + deliveryNanoseconds > now {
+            nextTurn = min(nextTurn, waiting.created + deliveryNanoseconds)
+        }
+        let silence = min(deliveryNanoseconds, Self.silenceNanoseconds)
+        guard let limit = partition.isSilentAt(delivery: deliveryNanoseconds, silence: silence) else { return false }
+        if now < limit { nextTurn = min(nextTurn, limit) }
+        return now >= limit
+    }
+
+    /// How long a broker may answer nothing while a batch is overdue, in nanoseconds (Kafka's request.timeout.ms).
+    private static var silenceNanoseconds: UInt64 { 30_000_000_000 }
     private var deliveryNanoseconds: UInt64 { LinkPatience.nanoseconds(configuration.deliveryTimeoutSeconds) }
     private var deliveryTimeout: String { "\(configuration.deliveryTimeoutSeconds) s" }
 
@@ -125,9 +143,8 @@ extension ProducerAgent {
     ///
     /// What was never announced has no place in the sequence yet: it goes, and the others follow. Behind one that was
     /// announced nothing can follow, for nobody knows whether it is in the log: the partition fails. Batches in flight
-    /// are taken out once their connection is gone.
+    /// are taken out once their connection is gone, and those announced before stay behind them.
     private func expire(_ index: Int, _ now: UInt64, _ state: inout State) -> [Fate] {
-        guard state.partitions[index].inFlight.isEmpty else { return [] }
         var expired: [Fate] = []
         // The broker may still be reading what was announced to it.
         func lose(_ batch: ProducerBatch, _ why: ClientError) {
@@ -135,10 +152,27 @@ extension ProducerAgent {
                 Fate(
                     batch: batch, result: .failure(fate(of: batch, why)), slot: batch.wasAnnounced ? .orphaned : .free))
         }
-        while let oldest = state.partitions[index].refused.first ?? state.partitions[index].sealed.first,
-            now >= oldest.created + deliveryNanoseconds
-        {
-            let why = ClientError(.timeout, "not delivered in \(deliveryTimeout)")
+        let why = ClientError(.timeout, "not delivered in \(deliveryTimeout)")
+        if !state.partitions[index].inFlight.isEmpty {
+            let first = state.partitions[index].sealed.firstIndex { !$0.wasAnnounced } ?? .max
+            while first < state.partitions[index].sealed.count,
+                now >= state.partitions[index].sealed[first].created + deliveryNanoseconds
+            {
+                lose(state.partitions[index].sealed.remove(at: first), why)
+            }
+        } else {
+            expireAll(index, now, why, &state, lose)
+        }
+        state.concluding += expired.map(\.batch)
+        return expired
+    }
+
+    /// The same of a partition that has nothing in flight.
+    private func expireAll(
+        _ index: Int, _ now: UInt64, _ why: ClientError, _ state: inout State,
+        _ lose: (ProducerBatch, ClientError) -> Void
+    ) {
+        while let oldest = state.partitions[index].firstWaiting, now >= oldest.created + deliveryNanoseconds {
             if oldest.wasAnnounced {
                 let cause = state.partitions[index].lastRefusal.map { "; the broker's last answer was \($0)" } ?? ""
                 let failure = ClientError(
@@ -152,8 +186,6 @@ extension ProducerAgent {
                 state.partitions[index].sealed.removeFirst()
             }
         }
-        state.concluding += expired.map(\.batch)
-        return expired
     }
 
     /// Puts refused batches back in front once their wait is over and nothing else is in flight.

@@ -48,6 +48,7 @@ extension ProducerAgent {
         guard let batch = state.byRequest.removeValue(forKey: ack.requestID) else { return nil }
         let index = batch.partition
         state.partitions[index].inFlight.removeAll { $0 === batch }
+        state.partitions[index].isAnswered = true
         if ack.error == .none {
             state.partitions[index].lastRefusal = nil
             state.concluding.append(batch)
@@ -78,7 +79,8 @@ extension ProducerAgent {
     private static func reason(_ error: ErrorCode, _ batch: ProducerBatch, _ state: State) -> String {
         switch error {
         case .messageTooLarge:
-            "a batch of \(batch.byteCount) bytes is too large, the longest has \(state.batchBytesMax): \(brokersLimit)"
+            "a batch of \(batch.byteCount) bytes is too large, the longest had \(state.longestBatch.bytes) when the "
+                + "connection was made: \(state.longestBatch.setting)"
         case .corruptMessage: "the batch did not reach the broker as it was"
         case .unknownTopicOrPartition: "the topic was deleted"
         case .outOfOrderSequence: "a batch before this one is missing in the log"

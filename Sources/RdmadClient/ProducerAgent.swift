@@ -44,7 +44,9 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         var nextChoice = 0
         var producerID: Int64 = -1
         var producerEpoch: Int16 = 0
+        /// The broker's limit, and the topic's.
         var batchBytesMax = Int.max
+        var topicBytesMax = Int.max
         var inFlightMax = 1
         /// Waiters and flushes of all batches.
         var awaited = 0
@@ -64,6 +66,13 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         var spaceWaiters: [SpaceWaiter] = []
         /// Callers that wait for room on their own threads: nothing waits for company then.
         var blocked = 0
+
+        /// The longest batch that the broker takes for this topic, and whose limit that is.
+        var longestBatch: (bytes: Int, setting: String) {
+            topicBytesMax < batchBytesMax
+                ? (topicBytesMax, "the limit is the topic's (max.message.bytes, 'rdmad topic alter')")
+                : (batchBytesMax, "the limit is the broker's (message.max.bytes, 'rdmad serve --max-message-bytes')")
+        }
     }
 
     init(
@@ -226,19 +235,18 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     ) -> ClientError {
         let size = unsafe (key?.count ?? 0) + (value?.count ?? 0)
         let (limit, advice) =
-            configuration.batchBytes <= state.batchBytesMax
+            configuration.batchBytes <= state.longestBatch.bytes
             ? (configuration.batchBytes, "the limit is batchBytes (batch.size, --batch-bytes), up to 1048576")
-            : (state.batchBytesMax, Self.brokersLimit)
+            : state.longestBatch
         return ClientError(
             .limit, "a record of \(size) bytes does not fit into a batch of \(limit) bytes: \(advice)")
     }
 
-    /// Whose limit it is that a batch is too large for.
-    static let brokersLimit = "the limit is the broker's (message.max.bytes, 'rdmad serve --max-message-bytes')"
-
     private func open(_ index: Int, _ slot: Int, _ now: UInt64, _ state: inout State) {
         let start = slot * configuration.batchBytes
-        let length = min(configuration.batchBytes, state.batchBytesMax)
+        // Into what has no room for a record, none fits.
+        let length = max(
+            min(configuration.batchBytes, state.longestBatch.bytes), RecordBatchHeader.byteCount)
         let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[start..<start + length])
         let batch = ProducerBatch(
             slot: slot, partition: index, builder: unsafe RecordBatchBuilder(buffer: buffer), created: now)

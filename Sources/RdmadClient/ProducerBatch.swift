@@ -73,6 +73,9 @@ struct ProducerPartition: @unchecked Sendable {
     /// Refused for now: announced again, in sequence, once nothing of the partition is in flight.
     var refused: [ProducerBatch] = []
     var retryAt: UInt64 = 0
+    /// A batch was acknowledged or refused since the link's last turn, and when one was, by the turns' clock.
+    var isAnswered = false
+    var answeredAt: UInt64 = 0
     /// Why the broker refused a batch last.
     var lastRefusal: ErrorCode?
     var nextSequence: Int32 = 0
@@ -80,10 +83,14 @@ struct ProducerPartition: @unchecked Sendable {
     /// A batch failed for good: the ones behind it can never follow.
     var failure: ClientError?
 
-    /// The first sealed batch in sequence that is not acknowledged.
-    var oldest: ProducerBatch? {
-        [inFlight.first, refused.first, sealed.first].compactMap { $0 }.min { $0.number < $1.number }
+    /// When the broker counts as silent: the oldest batch in flight is due, and others were not answered for long
+    /// either. Nil: nothing is in flight.
+    func isSilentAt(delivery: UInt64, silence: UInt64) -> UInt64? {
+        inFlight.first.map { max($0.created + delivery, answeredAt + silence) }
     }
+
+    /// The first batch that has not been announced, or not on the connection of now: it may expire.
+    var firstWaiting: ProducerBatch? { refused.first ?? sealed.first }
 
     /// Opens a batch.
     mutating func begin(_ batch: ProducerBatch, milliseconds: Int64) {

@@ -106,7 +106,7 @@ import TopicProtocol
         let error = #expect(throws: ClientError.self) { try harness.send("later") }
         #expect(error?.broker == .messageTooLarge)
         // The acknowledgement has no room for a text.
-        #expect(error?.description.contains("the longest has 1048576") == true)
+        #expect(error?.description.contains("the longest had 1048576 when") == true)
         #expect(error?.description.contains("message.max.bytes, 'rdmad serve --max-message-bytes'") == true)
         try harness.send("another partition", partition: 1)
     }
@@ -241,6 +241,51 @@ import TopicProtocol
         harness.agent.disconnected()
         harness.turn(after: 41)
         #expect(harness.outcomes.list.map(\.error?.code) == [.outcomeUnknown])
+    }
+
+    /// A quota, for instance, makes a broker slow: what it acknowledges late is no reason to leave it.
+    @Test func aBrokerThatAnswersSlowlyKeepsTheConnection() throws {
+        let harness = try ProducerHarness {
+            $0.deliveryTimeoutSeconds = 60
+            $0.batchesInFlightMax = 2
+        }
+        let first = try harness.announce(4)
+        #expect(first.count == 2)
+        harness.turn(after: 40)
+        harness.acknowledge(first[0])
+        harness.turn(after: 59)
+        #expect(harness.port.takeProduces().count == 1)
+        // Overdue, but another one was answered 20 seconds before; what was not announced goes.
+        harness.turn(after: 79)
+        #expect(harness.port.dropped == nil)
+        #expect(harness.outcomes.list.map(\.error?.code) == [nil, .notDelivered])
+        harness.acknowledge(first[1])
+        harness.turn(after: 80)
+        harness.turn(after: 109)
+        #expect(harness.port.dropped == nil)
+        harness.turn(after: 111)
+        #expect(harness.port.dropped?.code == .timeout)
+        // The sequence has no gap.
+        harness.agent.disconnected()
+        harness.turn(after: 112)
+        #expect(harness.outcomes.list.map(\.error?.code) == [nil, .notDelivered, nil, .outcomeUnknown])
+    }
+
+    @Test func theTopicsLimitIsTheBatchesLimit() throws {
+        let harness = try ProducerHarness()
+        harness.agent.disconnected()
+        harness.connect(configs: [TopicConfig(name: "max.message.bytes", value: "2000")])
+        harness.keepHeaders()
+        let text = String(repeating: "x", count: 900)
+        for _ in 0..<5 { try harness.send(text) }
+        harness.turn()
+        #expect(harness.headers.list.map(\.recordCount) == [2, 2, 1])
+        let error = #expect(throws: ClientError.self) { try harness.send(text + text + text) }
+        #expect(error?.description.contains("a batch of 2000 bytes: the limit is the topic's (max.message.bytes") == true)
+        // One that leaves no room at all.
+        harness.agent.disconnected()
+        harness.connect(configs: [TopicConfig(name: "max.message.bytes", value: "1")])
+        #expect(throws: ClientError.self) { try harness.send("x") }
     }
 
     @Test func waitingForMemorySealsBatchesThatLinger() throws {

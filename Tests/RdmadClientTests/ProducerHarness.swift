@@ -56,7 +56,7 @@ struct ProducerHarness {
     }
 
     /// The handshake of a connection: welcome, producer id at the first one, topic.
-    func connect(partitions: Int = 1, inFlightMax: Int = 64) {
+    func connect(partitions: Int = 1, inFlightMax: Int = 64, configs: [TopicConfig] = []) {
         let welcome = Handshake.Welcome(version: 1, batchBytesMax: 1 << 20, producesInFlightMax: inFlightMax)
         agent.connected(port, welcome, [RemoteRegion(key: 9, address: Self.regionAddress, byteCount: 1 << 20)])
         if case .allocateProducerID = port.asked.first?.request {
@@ -67,7 +67,8 @@ struct ProducerHarness {
         }
         port.answer {
             TopicDescription(
-                topicID: 3, partitionCount: UInt32(partitions), firstPartition: 0, partitions: [], configs: []
+                topicID: 3, partitionCount: UInt32(partitions), firstPartition: 0, partitions: [],
+                configs: configs
             )
             .encode(into: &$0)
         }

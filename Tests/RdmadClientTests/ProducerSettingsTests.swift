@@ -136,9 +136,24 @@ import TopicProtocol
             try configuration.set("acks", to: value)
             #expect(configuration.acks == .all)
         }
+        // In any order.
+        for settings in [["acks", "enable.idempotence"], ["enable.idempotence", "acks"]] {
+            var configuration = Producer.Configuration()
+            for name in settings { try configuration.set(name, to: name == "acks" ? "0" : "false") }
+            try configuration.check()
+            configuration.acks = .all
+            #expect(throws: ClientError.self) { try configuration.check() }
+        }
+        for (name, value) in [("delivery.timeout.ms", "2000"), ("delivery.timeout.ms", "0"), ("linger.ms", "120000")] {
+            var configuration = Producer.Configuration()
+            configuration.lingerMilliseconds = 3000
+            try configuration.set(name, to: value)
+            let error = #expect(throws: ClientError.self, "\(name)=\(value)") { try configuration.check() }
+            #expect(error?.description.contains("delivery.timeout.ms") == true)
+        }
         for (name, value) in [
             ("acks", "2"), ("batch.size", "many"), ("compression.type", "brotli"), ("no.such", "1"),
-            ("partitioner.class", "Mine"), ("enable.idempotence", "false"),
+            ("partitioner.class", "Mine"), ("enable.idempotence", "no"),
         ] {
             let error = #expect(throws: ClientError.self) { try configuration.set(name, to: value) }
             #expect(error?.code == .limit && error?.description.contains(name) == true)

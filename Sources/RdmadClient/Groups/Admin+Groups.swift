@@ -52,6 +52,7 @@ extension Admin {
     /// Sets what a group has committed. The group must have no members.
     public func setGroupOffsets(_ id: String, _ offsets: [TopicPartition: Int64]) async throws(ClientError) {
         guard !offsets.isEmpty else { return }
+        try Links.check(offsets.keys)
         let (names, topics) = TopicOffsets.list(offsets)
         let body = try await link.request(.group(.commit(GroupCaller(group: id), topics)))
         let list = try parseBody(body) { reader throws(FrameError) in try ErrorList(from: &reader) }

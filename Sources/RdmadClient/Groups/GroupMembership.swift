@@ -185,6 +185,8 @@ final class GroupMembership: @unchecked Sendable {
             lose()
         case .illegalGeneration: lose()
         case .rebalanceInProgress: break
+        // Who never was a member would wait in silence, perhaps for ever: the text says what is full.
+        case .limitReached where memberID.isEmpty: return link.fail(error)
         case let code where code.isRetriable || error.code == .timeout:
             joinNotBefore = monotonicNanoseconds() + Self.retryNanoseconds
         default: return link.fail(error)
