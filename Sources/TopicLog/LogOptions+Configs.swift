@@ -20,6 +20,8 @@ extension LogOptions {
             return number
         }
         let milliseconds = Int64(1) << 52
+        // Lines of a file are made of them. A parser of numbers may well stop at a zero byte and call it a number.
+        guard value.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7f }) else { throw wrong("a word without blanks") }
         switch name {
         case "flush.policy":
             guard let policy = FlushPolicy(value) else { throw wrong("group, interval:MS or none") }

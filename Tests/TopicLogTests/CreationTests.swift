@@ -91,6 +91,12 @@ import Testing
         #expect(
             code { try data.alterConfigs(topic: "t", [("retention.ms", "7"), ("segment.ms", "x")]) } == .invalidConfig)
         #expect(code { try data.alterConfigs(topic: "t", [("no.such", nil)]) } == .invalidConfig)
+        // What would break the lines that are stored.
+        for value in ["0.5\0", "0.5\0 x", "0.5\0\n", "0.5 ", "\n0.5", "0.5\u{7f}"] {
+            for name in ["min.cleanable.dirty.ratio", "retention.ms", "cleanup.policy"] {
+                #expect(code { try data.alterConfigs(topic: "t", [(name, value)]) } == .invalidConfig, "\(name)")
+            }
+        }
         #expect(code { try data.alterConfigs(topic: "u", [("retention.ms", "7")]) } == .unknownTopic)
         try data.addPartitions(topic: "t", total: 3)
         #expect(data.partition(topic: "t", index: 2)!.options.cleanupPolicy == .compact)
