@@ -27,7 +27,7 @@ extension Broker {
             }
             let count = try offsetsPartitions().count
             return TransactionPartition(
-                topic: Self.offsetsTopic, partition: UInt32(Self.place(of: group, among: count)))
+                topic: Self.offsetsTopic, partition: UInt32(Self.place(of: groups.name(of: group), among: count)))
         }
     }
 
@@ -42,7 +42,8 @@ extension Broker {
                 throw BrokerError(.invalidTransactionState, "group \(caller.group) is in no transaction")
             }
             let place = TransactionPartition(
-                topic: Self.offsetsTopic, partition: UInt32(Self.place(of: caller.group, among: count)))
+                topic: Self.offsetsTopic,
+                partition: UInt32(Self.place(of: groups.name(of: caller.group), among: count)))
             if let error = transactions.refusal(of: producer, in: place) {
                 let text = "group \(caller.group) is not in an ongoing transaction of producer \(producer.producerID)"
                 throw BrokerError(error == .notEnoughReplicas ? .coordinatorLoadInProgress : error, text)

@@ -122,8 +122,8 @@ final class TransactionBroker {
         return try ask(.addPartitions(transactionalID: id, producer, places)).error
     }
 
-    func addOffsets(_ id: String, _ producer: ProducerEpoch) throws -> ErrorCode {
-        try ask(.addOffsets(transactionalID: id, producer, group: "g")).error
+    func addOffsets(_ id: String, _ producer: ProducerEpoch, of group: String = "g") throws -> ErrorCode {
+        try ask(.addOffsets(transactionalID: id, producer, group: group)).error
     }
 
     func end(_ id: String, _ producer: ProducerEpoch, commit: Bool) throws -> ErrorCode {
@@ -212,9 +212,9 @@ final class TransactionBroker {
         return values
     }
 
-    func commit(_ producer: ProducerEpoch, _ offset: Int64) throws -> [ErrorCode] {
+    func commit(_ producer: ProducerEpoch, _ offset: Int64, of group: String = "g") throws -> [ErrorCode] {
         broker.commit(
-            GroupBench.offsets(offset), of: GroupCaller(group: "g"), in: producer, from: origin(), now: now)
+            GroupBench.offsets(offset), of: GroupCaller(group: group), in: producer, from: origin(), now: now)
         let question = asked
         let answer = try wait { groupAnswers[question] }
         if case .errors(let list) = answer.body { return list.errors }

@@ -64,6 +64,23 @@ import TopicProtocol
         try bench.close()
     }
 
+    /// The marker goes where the records went, though the client writes the group's name in other bytes.
+    @Test func aGroupsNameInOtherBytesIsTheSameGroup() throws {
+        let bench = try TransactionBroker()
+        let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}")
+        #expect(Broker.place(of: composed, among: 4) != Broker.place(of: decomposed, among: 4))
+        #expect(try bench.group(.commit(GroupCaller(group: composed), GroupBench.offsets(3))).error == .none)
+        let producer = try bench.begin("x")
+        #expect(try bench.addOffsets("x", producer, of: decomposed) == ErrorCode.none)
+        #expect(try bench.commit(producer, 5, of: decomposed) == [.none])
+        #expect(bench.broker.isOffsetPending(group: composed, topic: "t", partition: 0))
+        #expect(try bench.end("x", producer, commit: true) == ErrorCode.none)
+        #expect(!bench.broker.isOffsetPending(group: composed, topic: "t", partition: 0))
+        let next = try bench.restarted(isClean: true)
+        #expect(!next.broker.isOffsetPending(group: composed, topic: "t", partition: 0))
+        try next.close()
+    }
+
     @Test(arguments: [true, false])
     func offsetsCountWithTheirTransaction(isCommit: Bool) throws {
         var bench = try TransactionBroker()

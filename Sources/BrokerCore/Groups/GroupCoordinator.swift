@@ -189,6 +189,9 @@ final class GroupCoordinator {
         return group
     }
 
+    /// The group's own name where it has another one that is equal as text: its records have that, and its place.
+    func name(of id: String) -> String { groups[id]?.id ?? id }
+
     func existing(_ id: String) throws(BrokerError) -> Group {
         guard let group = try find(id) else { throw BrokerError(.groupIDNotFound, "there is no group \(id)") }
         return group
