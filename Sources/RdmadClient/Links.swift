@@ -36,8 +36,8 @@ enum Links {
     /// Refuses names and numbers that do not fit into a frame.
     static func check(topic name: String) throws(ClientError) {
         guard name.utf8.count <= FrameLimits.topicNameBytesMax else {
-            throw ClientError(
-                .limit, "a topic name of \(name.utf8.count) bytes, at most \(FrameLimits.topicNameBytesMax) are allowed")
+            let limit = FrameLimits.topicNameBytesMax
+            throw ClientError(.limit, "a topic name of \(name.utf8.count) bytes, at most \(limit) are allowed")
         }
     }
 

@@ -114,8 +114,8 @@ extension Producer {
             let linger = Double(lingerMilliseconds) / 1000
             guard deliveryTimeoutSeconds > linger, deliveryTimeoutSeconds <= 86_400 * 365 else {
                 throw ClientError(
-                    .limit, "deliveryTimeoutSeconds (delivery.timeout.ms) is more than the linger of \(linger) s, up to "
-                        + "a year, not \(deliveryTimeoutSeconds) s")
+                    .limit, "deliveryTimeoutSeconds (delivery.timeout.ms) is more than the linger of \(linger) s, "
+                        + "up to a year, not \(deliveryTimeoutSeconds) s")
             }
             guard isIdempotent ?? (acks != .none) == (acks != .none) else {
                 throw ClientError(.limit, "enable.idempotence is true, and with acks=0 false: acks decides")
