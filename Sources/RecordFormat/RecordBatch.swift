@@ -47,14 +47,17 @@ package enum RecordBatch {
     }
 
     /// The most records that a batch can have: one takes 7 bytes at least. How small compressed ones get nobody knows
-    /// who does not look into them: of those, what nobody makes is refused.
+    /// who does not look into them, but each differs from the one before by its offset: of those, what nobody makes is
+    /// refused. Otherwise a few headers without records would use up the offsets of a segment.
     package static func recordsMax(_ header: RecordBatchHeader) -> Int {
-        header.attributes & 7 == 0
-            ? (header.sizeInBytes - RecordBatchHeader.byteCount) / recordBytesMin : compressedRecordsMax
+        let bytes = header.sizeInBytes - RecordBatchHeader.byteCount
+        return header.attributes & 7 == 0
+            ? bytes / recordBytesMin : min(bytes * compressedRecordsPerByteMax, compressedRecordsMax)
     }
 
     private static let recordBytesMin = 7
     private static let compressedRecordsMax = 1 << 24
+    private static let compressedRecordsPerByteMax = 256
 
     /// A batch without records that stands for `offsets` offsets, as compaction leaves where all records are gone.
     package static func empty(baseOffset: Offset, leaderEpoch: LeaderEpoch, offsets: Int32) -> [UInt8] {

@@ -204,6 +204,11 @@ func build(
         #expect(code(forged(57, [0, 0, 0, 5])) == .wrongRecordCount)
         // Count and last offset agree, but so many records are longer than the batch.
         #expect(code(forged(57, [0, 1, 0, 0], (23, [0, 0, 0xFF, 0xFF]))) == .wrongRecordCount)
+        // Compressed ones may be many, but not without bytes.
+        func word(_ number: Int) -> [UInt8] { [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: number >> $0) } }
+        let most = 256 * (good.count - RecordBatchHeader.byteCount)
+        #expect(code(forged(22, [1], (57, word(most)), (23, word(most - 1)))) == nil)
+        #expect(code(forged(22, [1], (57, word(most + 1)), (23, word(most)))) == .wrongRecordCount)
         #expect(code(forged(23, [0xFF, 0xFF, 0xFF, 0xFF])) == .wrongRecordCount)
         #expect(code(forged(23, [0x7F, 0xFF, 0xFF, 0xFF])) == .wrongRecordCount)
         var flipped = good
