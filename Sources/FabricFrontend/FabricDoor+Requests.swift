@@ -92,7 +92,7 @@ extension FabricDoor {
             throw BrokerError(.unknownTopicOrPartition, "there is no \(address)")
         }
         guard session.ring != nil else { throw BrokerError(.invalidRequest, "open a ring before subscribing") }
-        guard session.subscriptions.count < limits.subscriptionsMax else {
+        guard session.subscriptions[address] != nil || session.subscriptions.count < limits.subscriptionsMax else {
             let text =
                 "the connection reads \(session.subscriptions.count) partitions, the limit is "
                 + "\(limits.subscriptionsMax) (--subscriptions-max)"

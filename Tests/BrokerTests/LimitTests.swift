@@ -76,6 +76,9 @@ import TransportTestSupport
         }
         let third = try client.ask(.subscribe(.init(topicID: 1, partition: 2), offset: 0))
         #expect(third.error == .limitReached && third.text.contains("limit is 2 (--subscriptions-max)"), "\(third)")
+        // One more of the same partition takes the place of the one before.
+        let again = try client.ask(.subscribe(.init(topicID: 1, partition: 1), offset: -2))
+        #expect(again.error == .none, "\(again)")
         #expect(broker.stop() == 0)
     }
 
