@@ -5,16 +5,17 @@
 help:            ## list these targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
 
-build:           ## build rdmad, optimised
+build:           ## build rdmad, optimised; installs what is missing first
+	tools/install-dependencies
 	swift build -c release
 
 run:             ## the flights example, from an empty broker to checked answers (FABRIC=shm|rxe, default shm)
 	tools/run-flights
 
-test:            ## every test: on this machine, over Soft-RoCE, and the test machine itself
+test:            ## the tests: on this machine, over Soft-RoCE, and the test machine itself (root)
 	tools/test
 
-test-long:       ## the same with the long variants (RDMAD_TEST_LONG=1)
+test-long:       ## the same, longer, with Java clients and client suites; all but test-kubelet and sanitize (root)
 	RDMAD_TEST_LONG=1 tools/test
 
 test-kafka-clients: ## six Kafka clients as they come from the registries, on all that each can do (CLIENT=kcat)

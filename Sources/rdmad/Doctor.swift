@@ -14,7 +14,6 @@ struct Doctor: ParsableCommand {
         kernel()
         devices()
         memlock()
-        hugePages()
         isUsable = sharedMemory()
         if !isUsable { throw ExitCode(1) }
     }
@@ -106,21 +105,6 @@ struct Doctor: ParsableCommand {
                 ? ""
                 : "Registering memory with a device counts against it: LimitMEMLOCK=infinity (systemd), "
                     + "ulimit -l unlimited, or CAP_IPC_LOCK")
-    }
-
-    private func hugePages() {
-        let path = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
-        let descriptor = unsafe open(path, O_RDONLY)
-        guard descriptor >= 0 else {
-            return say("--", "no 2 MiB huge pages in this kernel", "Not needed; large arenas gain from them.")
-        }
-        defer { close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: 32)
-        let count = unsafe bytes.withUnsafeMutableBytes { unsafe read(descriptor, $0.baseAddress, 32) }
-        let text = String(decoding: bytes.prefix(max(count - 1, 0)), as: UTF8.self)
-        say(
-            "--", "\(text) huge pages of 2 MiB reserved",
-            text == "0" ? "Not needed; large arenas gain from them: sysctl vm.nr_hugepages=N" : "")
     }
 
     private func sharedMemory() -> Bool {

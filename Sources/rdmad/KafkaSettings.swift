@@ -17,7 +17,7 @@ struct KafkaSettings: ParsableArguments {
     @Flag(name: .long, inversion: .prefixedNo, help: "Create topics that Kafka clients ask about.")
     var autoCreateTopicsEnable = true
 
-    @Option(name: .long, help: "Partitions of a topic where nobody says how many.")
+    @Option(name: .long, help: "Partitions of a topic where a Kafka client does not say how many.")
     var numPartitions = 1
 
     @Option(name: .long, help: "Longest request of a Kafka client, in bytes.")
@@ -110,11 +110,13 @@ struct KafkaAddress {
     var withoutPort: String { "\(scheme)://\(host.contains(":") ? "[\(host)]" : host)" }
 
     static let schemes = ["kafka", "kafka+tls", "kafka+sasl", "kafka+sasl+tls"]
+    /// What an address may be, for people.
+    static let forms = "kafka://, kafka+tls://, kafka+sasl:// or kafka+sasl+tls://, with HOST[:PORT] behind it"
 
     init(_ url: String) throws {
         let parts = url.split(separator: "://", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         guard parts.count == 2, Self.schemes.contains(parts[0]) else {
-            throw ValidationError("'\(url)' is not kafka://HOST[:PORT]")
+            throw ValidationError("'\(url)' is not \(Self.forms)")
         }
         scheme = parts[0]
         var rest = Substring(parts[1])

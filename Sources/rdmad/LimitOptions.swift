@@ -4,7 +4,7 @@ import FabricFrontend
 
 /// The limits of `rdmad serve`: docs/settings.md lists them.
 struct LimitOptions: ParsableArguments {
-    @Option(help: "Connections of each door.")
+    @Option(help: "Connections of each door; all Kafka listeners together count as one.")
     var maxConnections = DoorLimits().connectionsMax
 
     @Option(help: "Topics.")

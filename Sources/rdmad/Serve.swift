@@ -41,7 +41,10 @@ struct Serve: ParsableCommand {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("Where to listen: shm:///PATH or rdma://HOST[:PORT]. May be given again.", valueName: "url"))
+        help: ArgumentHelp(
+            "Where to listen: shm:///PATH, rdma://HOST[:PORT], or for Kafka clients kafka://HOST[:PORT], with TLS "
+                + "kafka+tls://, with logins kafka+sasl://, with both kafka+sasl+tls://. May be given again.",
+            valueName: "url"))
     var listen: [String] = []
 
     @Option(name: .long, help: "When a batch counts as written: group, interval:MS or none.")
@@ -275,7 +278,7 @@ enum ListenAddress {
             return
         }
         guard url.hasPrefix("rdma://") else {
-            throw ValidationError("'\(url)' is none of shm:///PATH, rdma://HOST[:PORT] and kafka://HOST[:PORT]")
+            throw ValidationError("'\(url)' is none of shm:///PATH, rdma://HOST[:PORT], \(KafkaAddress.forms)")
         }
         let rest = url.dropFirst("rdma://".count)
         let colon = rest.lastIndex(of: ":")
