@@ -46,7 +46,6 @@ static inline int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CL
 // fcntl is variadic, which Swift does not import.
 static inline int clinux_add_seals(int fd, int seals) { return fcntl(fd, F_ADD_SEALS, seals); }
 static inline int clinux_get_seals(int fd) { return fcntl(fd, F_GET_SEALS); }
-static inline int clinux_set_nonblocking(int fd) { return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
 // open is variadic.
 static inline int clinux_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 

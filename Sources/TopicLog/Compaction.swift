@@ -90,7 +90,7 @@ package struct Compaction: Sendable {
                     // One batch is always taken, or a small map would never get past it.
                     survey.keys = KeyMap(bytesMax: .max, keysMax: Int64(records))
                 }
-                unsafe survey.keys.add(batch, header)
+                unsafe survey.keys.add(batch)
             }
             survey.end = header.lastOffset.advanced(by: 1)
         }
@@ -149,7 +149,7 @@ struct CompactionSurvey {
 
 extension KeyMap {
     /// Takes note of all keys of a batch. A malformed one adds what can be read.
-    fileprivate mutating func add(_ batch: UnsafeRawBufferPointer, _ header: RecordBatchHeader) {
+    fileprivate mutating func add(_ batch: UnsafeRawBufferPointer) {
         guard var reader = unsafe try? RecordReader(batch) else { return }
         while let record = try? reader.next() {
             if let key = unsafe record.key { unsafe set(key, record.offset) }

@@ -6,7 +6,8 @@ package import RecordFormat
 /// After a clean close nothing but the directory's list and the segments' sizes is looked at: files are opened, and
 /// producers and indexes read, when they are needed. See docs/adr/0012-derived-files.md.
 ///
-/// Life cycle: `open` (recovers), `append` / `takeFlushTicket` / `didFlush` / `read`, then `close` or `deleteFiles`.
+/// Life cycle: `open` (recovers), `append` / `takeFlushTicket` / `didFlush` / `read`, then `close`, or `abandon` when
+/// the topic is deleted.
 /// A log that is dropped without `close` is as after a crash: nothing is lost but the index files.
 /// Threading: one owner, the broker's reactor thread. Only flush tickets travel to another.
 package final class PartitionLog {
@@ -212,18 +213,12 @@ package final class PartitionLog {
         return .init(logEndOffset: logEndOffset, lastSegmentBytes: active.sizeInBytes)
     }
 
-    /// Lets go of the files of a topic that is being deleted.
+    /// Lets go of the files of a topic that is being deleted. Tickets that are out stay harmless.
     func abandon() {
         isClosed = true
         cancelCompaction()
         segments = []
         unsynced = []
-    }
-
-    /// Closes the log and removes its directory with all that is in it. Tickets that are out stay harmless.
-    package func deleteFiles() throws(LogError) {
-        abandon()
-        try files.removeDirectory(directory)
     }
 
     // MARK: - What appends need

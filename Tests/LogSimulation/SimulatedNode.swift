@@ -53,7 +53,7 @@ final class SimulatedNode {
 
     func synchronize() {
         guard !changes.isEmpty else { return }
-        settle(keepingAll: true)
+        settleWhole()
     }
 
     /// A sync that failed, as Linux does it: some sectors reached the disk, and all pages are clean from now on. So the
@@ -75,13 +75,13 @@ final class SimulatedNode {
         guard !changes.isEmpty else { return }
         switch generator.below(4) {
         case 0: changes = []
-        case 1: settle(keepingAll: true)
+        case 1: settleWhole()
         case 2: settleSectors(&generator, sectorBytes, isTorn: false)
         default: settleSectors(&generator, sectorBytes, isTorn: true)
         }
     }
 
-    private func settle(keepingAll: Bool) {
+    private func settleWhole() {
         for change in changes { apply(change, to: &durableBytes) }
         changes = []
     }

@@ -128,11 +128,12 @@ import Testing
         #expect(end == .corrupt(at: Offset(1)))
     }
 
-    @Test func deleteFilesRemovesEverything() throws {
+    @Test func ticketsOutliveAnAbandonedLog() throws {
         let log = try openLog(directory)
         log.append()
         let ticket = log.takeFlushTicket()
-        try log.deleteFiles()
+        log.abandon()
+        try system.removeDirectory(log.directory)
         #expect(!system.exists(directory.path))
         // The descriptor lives with the ticket.
         #expect(fdatasync(ticket!.files[0].descriptor) == 0)

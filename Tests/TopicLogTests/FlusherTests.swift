@@ -80,7 +80,8 @@ import Testing
             let log = try openLog(own, storage: storage)
             log.append()
             tickets.append(log.takeFlushTicket()!)
-            try log.deleteFiles()
+            log.abandon()
+            try log.files.removeDirectory(log.directory)
         }
         for (token, ticket) in tickets.enumerated() {
             flusher.submit([FlushRequest(token: UInt64(token), ticket: ticket)])

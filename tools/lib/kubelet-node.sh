@@ -114,11 +114,6 @@ start_kubelet() {
     --container-runtime-endpoint="unix://$work/containerd.sock" --hostname-override=node \
     --cert-dir="$work/certificates" --v=4 >>"$work/kubelet.log" 2>&1 & kubelet_pid=$!
 }
-kubelet_get() { python3 - "https://127.0.0.1:$kubelet_port$1" <<'PYTHON'
-import ssl, sys, urllib.request
-print(urllib.request.urlopen(sys.argv[1], timeout=5, context=ssl._create_unverified_context()).read().decode())
-PYTHON
-}
 
 start_plugin() {
   "$plugin" run --config "$node/config.json" --kubelet-root "$kubelet_root" --sysfs-root "$node/sys" \

@@ -77,7 +77,7 @@ extension GroupMembership {
             guard asked == attempt, !isLeaving else { return }
             guard let counts else { return rejoin() }
             planned = counts
-            metadataAt = nextMetadataCheck
+            metadataAt = nextMetadataCheck(after: monotonicNanoseconds())
             watched = wanted
             guard !answer.skipsAssignment else { return sync(link, answer.protocolName, []) }
             let plan = assignor.assign(members, partitionCounts: counts)
@@ -110,13 +110,13 @@ extension GroupMembership {
 
     // MARK: New partitions and topics
 
-    private var nextMetadataCheck: UInt64 {
-        monotonicNanoseconds() + UInt64(configuration.metadataMaxAgeMilliseconds) * 1_000_000
+    private func nextMetadataCheck(after now: UInt64) -> UInt64 {
+        now + UInt64(configuration.metadataMaxAgeMilliseconds) * 1_000_000
     }
 
     /// The leader has the group join again when there is something else to divide.
     func checkMetadata(_ link: any LinkPort, now: UInt64) {
-        metadataAt = nextMetadataCheck
+        metadataAt = nextMetadataCheck(after: now)
         let asked = attempt
         agent.countPartitions(watched, link) { [self] counts in
             guard asked == attempt, let counts, let planned, counts != planned else { return }
