@@ -125,6 +125,8 @@ struct Consume: AsyncParsableCommand {
                 formatter.write(record, batches, to: &output)
             }
             if let rest {
+                guard try output.flush() else { break }
+                written()
                 // Not processed: whoever reads on begins here.
                 try consumer.seek(TopicPartition(batches.topic, batches.partition), to: .offset(rest))
                 break
@@ -175,6 +177,8 @@ final class StopFlag: Sendable {
 struct Output {
     private var buffer: [UInt8] = []
     private let discards: Bool
+    /// Nobody reads any more: what was not written never will be.
+    private var isBroken = false
     init(discards: Bool) {
         self.discards = discards
         buffer.reserveCapacity(1 << 20)
@@ -185,8 +189,9 @@ struct Output {
 
     var isLarge: Bool { buffer.count >= 256 << 10 }
 
-    /// Returns false when nobody reads any more, which is not an error.
+    /// Returns false when nobody reads any more, which is not an error; from then on it returns nothing else.
     mutating func flush() throws -> Bool {
+        guard !isBroken else { return false }
         defer { buffer.removeAll(keepingCapacity: true) }
         var done = 0
         while done < buffer.count {
@@ -195,7 +200,10 @@ struct Output {
             }
             if count < 0 {
                 if errno == EINTR { continue }
-                if errno == EPIPE { return false }
+                if errno == EPIPE {
+                    isBroken = true
+                    return false
+                }
                 throw Failure("cannot write: \(unsafe String(cString: strerror(errno)))")
             }
             done += count
