@@ -18,6 +18,8 @@ struct Consume: AsyncParsableCommand {
             where it begins in a partition of which it has committed nothing. What was written is committed.
             --format: %t topic, %p partition, %o offset, %k key, %s value, %T milliseconds since 1970, %h headers
             as name=value,…, %% percent, and \\n \\t \\\\. The default is the value and a newline.
+            --json: topic, partition, offset, timestamp, headers (a list of key and value, in order), key and value.
+            What is not there is null; bytes that are not UTF-8 are in base 64, as keyBase64 or valueBase64 instead.
             SIGINT ends it cleanly.
             """)
 
@@ -217,16 +219,16 @@ struct RecordFormatter {
     private enum Piece {
         case text(String)
         case topic, partition, offset, key, value, timestamp, headers
-        case jsonKey, jsonValue
+        case jsonHeaders, jsonKey, jsonValue
     }
     private var pieces: [Piece] = []
 
-    /// A JSON object on a line; text that is not UTF-8 is mended, what is not there is null.
+    /// A JSON object on a line; what is not there is null.
     static var json: RecordFormatter {
         RecordFormatter([
             .text("{\"topic\":\""), .topic, .text("\",\"partition\":"), .partition, .text(",\"offset\":"), .offset,
-            .text(",\"timestamp\":"), .timestamp, .text(",\"key\":"), .jsonKey, .text(",\"value\":"), .jsonValue,
-            .text("}\n"),
+            .text(",\"timestamp\":"), .timestamp, .text(",\"headers\":"), .jsonHeaders, .text(","), .jsonKey,
+            .text(","), .jsonValue, .text("}\n"),
         ])
     }
 
@@ -284,13 +286,18 @@ struct RecordFormatter {
                     "\(header.key)=\(header.value.map { String(decoding: $0, as: UTF8.self) } ?? "NULL")"
                 }
                 output.put(texts.joined(separator: ","))
-            case .jsonKey: unsafe putJSON(record.key, to: &output)
-            case .jsonValue: unsafe putJSON(record.value, to: &output)
+            case .jsonHeaders:
+                let headers = record.headers.map {
+                    JSON.object([("key", .text($0.key)), JSON.field("value", $0.value)])
+                }
+                output.put("\(JSON.list(headers))")
+            case .jsonKey: putJSON(unsafe JSON.field("key", record.key), to: &output)
+            case .jsonValue: putJSON(unsafe JSON.field("value", record.value), to: &output)
             }
         }
     }
 
-    private func putJSON(_ bytes: UnsafeRawBufferPointer?, to output: inout Output) {
-        output.put("\(JSON.text(unsafe bytes.map { unsafe String(decoding: $0, as: UTF8.self) }))")
+    private func putJSON(_ field: (name: String, value: JSON), to output: inout Output) {
+        output.put("\"\(field.name)\":\(field.value)")
     }
 }

@@ -1,5 +1,7 @@
 import BrokerTestSupport
 import Foundation
+import RdmadClient
+import RecordFormat
 import Testing
 import TransportTestSupport
 
@@ -55,6 +57,36 @@ import TransportTestSupport
         // What was written counts, to the record.
         #expect(try rest(broker, ["--count", "10"]) == Array(0..<10))
         #expect(try rest(broker) == Array(10..<Self.count))
+        #expect(broker.stop() == 0)
+    }
+
+    /// Nothing of a record is lost: not its headers, their order or null, nor bytes that are not text.
+    @Test func asJSON() async throws {
+        let broker = try TestBroker()
+        #expect(try broker.rdmad(["topic", "create", "t"]).status == 0)
+        let producer = try await Producer(topic: "t", broker: try broker.address)
+        let headers = [
+            RecordHeader(key: "b", value: [0x31]), RecordHeader(key: "a", value: nil),
+            RecordHeader(key: "b", value: [0xfb, 0xff, 0xfe, 0]),
+        ]
+        try await producer.send(key: Array("ä\u{1}".utf8), value: Array("\"v\"".utf8), headers: headers)
+        try await producer.send(key: [0xff], value: [0x61, 0xc3])
+        try await producer.send(key: nil, value: nil)
+        try await producer.flush()
+        producer.close()
+        let read = try broker.rdmad(["consume", "t", "--exit-at-end", "--json"])
+        #expect(read.status == 0, "\(read.error)")
+        let expected = [
+            #""headers":[{"key":"b","value":"1"},{"key":"a","value":null},{"key":"b","valueBase64":"+//+AA=="}],"#
+                + #""key":"ä\u0001","value":"\"v\""}"#,
+            #""headers":[],"keyBase64":"/w==","valueBase64":"YcM="}"#, #""headers":[],"key":null,"value":null}"#,
+        ]
+        let lines = read.output.split(separator: "\n")
+        try #require(lines.count == 3, "\(read.output)")
+        for (line, end) in zip(lines, expected) {
+            #expect(line.hasSuffix(end), "\(line)")
+            _ = try JSONSerialization.jsonObject(with: Data(line.utf8))
+        }
         #expect(broker.stop() == 0)
     }
 }
