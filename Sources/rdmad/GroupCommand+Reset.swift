@@ -121,6 +121,7 @@ extension GroupCommand {
                 JSON.object([
                     ("topic", .text(name.topic)), ("partition", .number(Int64(name.partition))),
                     ("committedOffset", .number(committed[name])), ("newOffset", .number(offsets[name])),
+                    ("executed", .truth(execute)),
                 ])
             }
             let cells = names.map { name in

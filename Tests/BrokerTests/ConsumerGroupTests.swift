@@ -170,6 +170,8 @@ import TransportTestSupport
         let reset = ["group", "reset-offsets", "g", "--topic", "t"]
         let dry = try broker.rdmad(reset + ["--to-earliest"])
         #expect(dry.output.contains("nothing was changed"))
+        let planned = try broker.rdmad(reset + ["--to-earliest", "--json"]).output
+        #expect(planned.contains("\"executed\":false") && !planned.contains("true"), "\(planned)")
         #expect(try broker.rdmad(["consume", "t", "--group", "g", "--exit-at-end"]).output == "")
         #expect(try broker.rdmad(reset + ["--to-earliest", "--execute"]).status == 0)
         // Ended in the middle of a batch: the rest comes next.
@@ -179,6 +181,7 @@ import TransportTestSupport
         #expect(Set((some + rest).split(separator: "\n")) == ["a", "b", "c", "d"])
         let far = try broker.rdmad(reset + ["--to-offset", "1000", "--execute", "--json"])
         #expect(far.output.contains("\"newOffset\":") && !far.output.contains("1000"))
+        #expect(far.output.contains("\"executed\":true") && !far.output.contains("false"), "\(far)")
         #expect(try broker.rdmad(reset + ["--shift-by", "-1", "--execute"]).status == 0)
         // One record of each partition that has any.
         #expect([2, 4].contains(try broker.rdmad(["consume", "t", "--group", "g", "--exit-at-end"]).output.count))
