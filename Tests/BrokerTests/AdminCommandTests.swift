@@ -117,11 +117,20 @@ import TransportTestSupport
         #expect(try offsets("latest") == [0, 200] && offsets("earliest") == [0, 0])
         #expect(try offsets("\(before)") == [-1, 0] && offsets("\(before + 3_600_000)") == [-1, -1])
         #expect(try offsets("2020-01-01T00:00:00Z") == [-1, 0])
+        #expect(try offsets("2020-02-29T00:00:00.25") == [-1, 0])
         let latest = try offsets("max-timestamp")
         #expect(latest[0] == -1 && (0..<200).contains(latest[1]))
         #expect(try offsets("-1") == [0, 200] && offsets("-2") == [0, 0])
-        for time in ["yesterday", "2026-02-30T00:00:00Z", "2026-13-01T00:00:00Z", "2026-01-01T24:00:00Z"] {
-            #expect(try rdmad(broker, "topic offsets t --time \(time)").status == 64, "\(time)")
+        for time in [
+            "yesterday", "2026-02-30T00:00:00Z", "2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z",
+            "2026-01-01T24:00:00Z", "2026--01-01T00:00:00Z", "2026-x-01-01T00:00:00", "2026-01-01T00:00:00.",
+            "2026-01-01T00:00:00Z5",
+        ] {
+            for command in ["topic offsets t --time", "consume t --timestamp"] {
+                #expect(try rdmad(broker, "\(command) \(time)").status == 64, "\(command) \(time)")
+            }
+            let reset = "group reset-offsets g --topic t --to-datetime \(time)"
+            #expect(try rdmad(broker, reset).status == 64, "\(time)")
         }
         #expect(try rdmad(broker, "topic offsets t --partition 2").status == 1)
 
