@@ -33,6 +33,9 @@ package final class LogInspector {
         case damage(Damage)
     }
 
+    private let files: FileSystem
+    private let path: String
+    private let base: Offset
     private let file: LogFile
     private let fileBytes: Int64
     private var buffer: [UInt8] = []
@@ -40,6 +43,10 @@ package final class LogInspector {
     private var expected: Offset
     /// After compaction offsets are missing on purpose.
     private let allowsGaps: Bool
+    /// Whether offsets are missing between the batches so far, or records in them.
+    private var hasGaps = false
+    /// CRC-32C of the headers of all batches so far.
+    private var headersChecksum: UInt32 = 0
 
     /// - Parameters:
     ///   - path: A segment file.
@@ -49,8 +56,10 @@ package final class LogInspector {
     package init(
         path: String, expecting expected: Offset, allowsGaps: Bool = false, storage: any LogStorage = SystemStorage()
     ) throws(LogError) {
-        file = try FileSystem(storage).open(path, O_RDONLY)
+        files = FileSystem(storage)
+        file = try files.open(path, O_RDONLY)
         fileBytes = try file.size()
+        (self.path, base) = (path, expected)
         self.expected = expected
         self.allowsGaps = allowsGaps
     }
@@ -78,6 +87,32 @@ package final class LogInspector {
         try LogDirectory.readOffsets(.recoveryPoints, in: directory, FileSystem(storage))
     }
 
+    /// Whether offsets may be missing in a segment: a `.compacted` file beside it says what compaction, or a repair,
+    /// has left there.
+    package static func isCompacted(
+        _ segment: (base: Offset, path: String), storage: any LogStorage = SystemStorage()
+    ) throws(LogError) -> Bool {
+        try !summaries(segment.path, segment.base, FileSystem(storage)).isEmpty
+    }
+
+    private static func summaries(
+        _ path: String, _ base: Offset, _ files: FileSystem
+    ) throws(LogError) -> [SegmentSummary] {
+        let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        return try SegmentSummary.read(base, in: directory, files)
+    }
+
+    /// What is wrong with the gaps of a compacted segment that was read to its end: nothing but the `.compacted` file
+    /// tells them from damaged headers. A start of the broker would say the same.
+    package func gapDamage() throws(LogError) -> String? {
+        guard hasGaps else { return nil }
+        let isVouchedFor = try Self.summaries(path, base, files).contains { summary in
+            summary.sizeInBytes == fileBytes && summary.endOffset == expected
+                && summary.headersChecksum == headersChecksum
+        }
+        return isVouchedFor ? nil : "the batch headers are not those that compaction wrote"
+    }
+
     /// The offset after the last batch so far.
     package var nextOffset: Offset { expected }
     /// The size of the file in bytes.
@@ -91,6 +126,7 @@ package final class LogInspector {
         switch try batch(at: start) {
         case .success(let header):
             if header.baseOffset == expected || (allowsGaps && header.baseOffset > expected) {
+                count(header)
                 position += Int64(header.sizeInBytes)
                 expected = header.lastOffset.advanced(by: 1)
                 return .batch(header, position: start)
@@ -120,6 +156,14 @@ package final class LogInspector {
     package func withBatch<T>(_ header: RecordBatchHeader, _ body: (UnsafeRawBufferPointer) throws -> T) rethrows -> T {
         try unsafe buffer.withUnsafeBytes { bytes in
             unsafe try body(UnsafeRawBufferPointer(rebasing: bytes[..<header.sizeInBytes]))
+        }
+    }
+
+    /// Takes note of the batch in the buffer, which is the next one.
+    private func count(_ header: RecordBatchHeader) {
+        hasGaps = hasGaps || header.baseOffset != expected || !header.hasConsistentCount
+        headersChecksum = unsafe buffer.withUnsafeBytes { bytes in
+            unsafe CRC32C.extend(headersChecksum, with: .init(rebasing: bytes[..<RecordBatchHeader.byteCount]))
         }
     }
 

@@ -49,7 +49,7 @@ package final class LogRepair {
         var changes: [Change] = []
         for (index, segment) in segments.enumerated() {
             let next = index + 1 < segments.count ? segments[index + 1].base : nil
-            let isCompacted = try !SegmentSummary.read(segment.base, in: directory, files).isEmpty
+            let isCompacted = try LogInspector.isCompacted(segment, storage: files.storage)
             let rewrite = try Rewrite(
                 segment.path, segment.base, end: next, bound: bound, allowsGaps: isCompacted, files)
             guard !rewrite.damage.isEmpty else { continue }

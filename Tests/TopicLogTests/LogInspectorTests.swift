@@ -72,6 +72,28 @@ import Testing
         #expect(damage.map(\.byteCount) == [0] && damage[0].start == Offset(6) && damage[0].end == Offset(15))
     }
 
+    /// After compaction only the file beside a segment tells its gaps from damaged headers.
+    @Test func aCompactedSegment() throws {
+        let log = try openLog(directory, .compacting())
+        try CompactionTests.fill(log)
+        #expect(try !LogInspector.isCompacted((.zero, firstSegment(directory))))
+        try log.compact()
+        try log.close()
+        #expect(try LogInspector.isCompacted((.zero, firstSegment(directory))))
+        func gapDamage() throws -> String? {
+            let inspector = try LogInspector(path: firstSegment(directory), expecting: .zero, allowsGaps: true)
+            while let finding = try inspector.next() {
+                if case .damage(let found) = finding { Issue.record("\(found)") }
+            }
+            return try inspector.gapDamage()
+        }
+        #expect(try gapDamage() == nil)
+        var bytes = readFile(firstSegment(directory))
+        bytes[15] ^= 1
+        writeFile(firstSegment(directory), bytes)
+        #expect(try gapDamage() != nil, "a leader epoch, which no batch's checksum covers")
+    }
+
     /// Garbage of more than a window, full of what may look like a header.
     @Test func muchGarbage() throws {
         let (good, each) = try write()
