@@ -81,9 +81,12 @@ struct UserCommand: ParsableCommand {
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List the users.")
         @OptionGroup var options: Options
+        @Flag(help: "Results as JSON, on one line.") var json = false
 
         func run() throws {
-            for name in try options.read().names { print(name) }
+            let names = try options.read().names
+            if json { print("\(JSON.list(names.map { .object([("name", .text($0))]) }))") }
+            if !json { for name in names { print(name) } }
         }
     }
 }

@@ -167,6 +167,24 @@ import TransportTestSupport
         }
     }
 
+    /// The users of the Kafka door, as text and as JSON.
+    @Test func users() throws {
+        let file = FileManager.default.temporaryDirectory.path + "/rdmad-users-\(getpid())"
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        func user(_ words: String..., input: String? = nil) throws -> String {
+            let (output, error, status) = try TestBroker.rdmad(
+                ["user"] + words + ["--users", file], input: input, broker: "shm:///tmp/none")
+            #expect(status == 0, "\(words): \(error)")
+            return output
+        }
+        for name in ["berta", "anna"] { _ = try user("add", name, input: "secret\n") }
+        #expect(try user("list") == "anna\nberta\n")
+        #expect(try user("list", "--json") == #"[{"name":"anna"},{"name":"berta"}]"# + "\n")
+        _ = try user("remove", "anna")
+        _ = try user("remove", "berta")
+        #expect(try user("list", "--json") == "[]\n")
+    }
+
     @Test func nobodyListens() throws {
         let (_, error, status) = try TestBroker.rdmad(["topic", "list"], broker: "shm:///tmp/rdmad-nobody-\(getpid())")
         #expect(status == 1)
