@@ -26,13 +26,8 @@ struct ConsumerOptions: ParsableArguments {
     func configuration() throws -> Consumer.Configuration {
         var result = Consumer.Configuration()
         for setting in config {
-            guard let equals = setting.firstIndex(of: "=") else {
-                throw ValidationError("--config is NAME=VALUE, not '\(setting)'")
-            }
-            do throws(ClientError) {
-                try result.set(
-                    String(setting[..<equals]), to: String(setting[setting.index(after: equals)...]))
-            } catch { throw ValidationError("\(error)") }
+            let (name, value) = try nameAndValue(of: setting)
+            do throws(ClientError) { try result.set(name, to: value) } catch { throw ValidationError("\(error)") }
         }
         if let group { result.groupID = group }
         if let instanceID { result.instanceID = instanceID }

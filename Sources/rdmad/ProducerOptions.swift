@@ -24,10 +24,8 @@ struct ProducerOptions: ParsableArguments {
     func configuration() throws -> Producer.Configuration {
         var result = Producer.Configuration()
         for setting in config {
-            guard let equals = setting.firstIndex(of: "=") else {
-                throw ValidationError("--config is NAME=VALUE, not '\(setting)'")
-            }
-            try set(String(setting[..<equals]), String(setting[setting.index(after: equals)...]), &result)
+            let (name, value) = try nameAndValue(of: setting)
+            try set(name, value, &result)
         }
         if let batchBytes { result.batchBytes = batchBytes }
         if let lingerMs { result.lingerMilliseconds = lingerMs }

@@ -238,12 +238,10 @@ struct ConfigOptions: ParsableArguments {
     var configs: [String: String] {
         get throws {
             var configs: [String: String] = [:]
-            for text in config {
-                let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-                guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {
-                    throw ValidationError("--config is NAME=VALUE, not '\(text)'")
-                }
-                configs[String(parts[0])] = String(parts[1])
+            for setting in config {
+                let (name, value) = try nameAndValue(of: setting)
+                guard !value.isEmpty else { throw ValidationError("--config \(name) has no value") }
+                configs[name] = value
             }
             return configs
         }

@@ -158,7 +158,10 @@ import TransportTestSupport
     @Test func wrongUsage() throws {
         for arguments in [
             ["serve", "--flush", "sometimes"], ["serve", "--arena-bytes", "5"], ["produce"], ["topic", "create"],
-            ["consume", "t", "--partitions", "x"], ["consume", "t", "--from", "yesterday"],
+            ["consume", "t", "-X", "name"],
+            ["produce", "t", "-X", "=value"], ["topic", "create", "t", "--config", "=value"],
+            ["topic", "create", "t", "--config", "name="], ["consume", "t", "--partitions", "x"],
+            ["consume", "t", "--from", "yesterday"],
             ["consume", "t", "--format", "%q"],
             ["topic", "list", "--broker", "http://x"], ["serve", "--listen", "tcp://x"], ["nonsense"],
         ] {
