@@ -39,7 +39,7 @@ extension Consumer {
         public var autoCommit = true
         /// `auto.commit.interval.ms`.
         public var autoCommitIntervalMilliseconds = 5000
-        /// `metadata.max.age.ms`: how often a group's leader looks for new partitions and topics.
+        /// `metadata.max.age.ms`: how often new partitions are looked for, and by a group's leader new topics.
         public var metadataMaxAgeMilliseconds = 300_000
         /// Told of partitions that come and go. The consumer waits for it, at most half of the session time-out: seek
         /// or commit here. It must not wait for ``Consumer/next()``.
@@ -101,13 +101,16 @@ extension Consumer {
             try require(
                 ringBytes >= 4096 && ringBytes % 4096 == 0 && ringBytes <= 1 << 30,
                 "ringBytes is 4096 to 1073741824, a multiple of 4096")
+            try require(
+                metadataMaxAgeMilliseconds > 0 && metadataMaxAgeMilliseconds <= Int(Int32.max),
+                "metadataMaxAgeMilliseconds (metadata.max.age.ms) is 1 to 2147483647")
             guard let groupID else { return }
             try require(!groupID.isEmpty && groupID.utf8.count <= 32_767, "groupID has 1 to 32767 bytes")
             try require(instanceID?.isEmpty != true, "instanceID is empty")
             try require(!assignors.isEmpty, "assignors is empty")
             let times = [
                 sessionTimeoutMilliseconds, heartbeatIntervalMilliseconds, maxPollIntervalMilliseconds,
-                autoCommitIntervalMilliseconds, metadataMaxAgeMilliseconds,
+                autoCommitIntervalMilliseconds,
             ]
             try require(
                 times.allSatisfy { $0 > 0 && $0 <= Int(Int32.max) }, "times are 1 to 2147483647 milliseconds")

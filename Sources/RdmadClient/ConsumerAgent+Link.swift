@@ -53,20 +53,47 @@ extension ConsumerAgent {
         }
     }
 
-    private func open(_ link: any LinkPort) {
-        if case .topics(let names, let start) = interest {
-            // Partitions that were added while the connection was down are read too.
-            state.withLock { state in
-                for name in names {
-                    for number in 0..<topics[name]!.partitionCount {
-                        let partition = TopicPartition(name, number)
-                        guard state.partitions[partition] == nil else { continue }
-                        state.partitions[partition] = FetchedPartition(partition, start: start)
-                        state.starting += 1
-                    }
+    /// Partitions that were added while the connection was down, or while it stands, are read too.
+    private func addPartitions() {
+        guard case .topics(let names, let start) = interest else { return }
+        state.withLock { state in
+            for name in names {
+                for number in 0..<topics[name]!.partitionCount {
+                    let partition = TopicPartition(name, number)
+                    guard state.partitions[partition] == nil else { continue }
+                    state.partitions[partition] = FetchedPartition(partition, start: start)
+                    state.starting += 1
                 }
             }
+            state.needsReconciling = true
         }
+    }
+
+    /// Asks now and then whether topics have grown; a group's leader does that for its members.
+    /// - Returns: when to ask again.
+    private func refresh(_ link: any LinkPort, now: UInt64) -> UInt64 {
+        guard case .topics(let names, _) = interest, isOpen else { return .max }
+        guard now >= metadataAt else { return metadataAt }
+        metadataAt = now + metadataAgeNanoseconds
+        for name in names {
+            link.ask(.describeTopic(name: name, firstPartition: .max)) { [self] result in
+                let topic = try? parseBody(result.get()) { reader throws(FrameError) in
+                    try TopicDescription(from: &reader)
+                }
+                // One of the same name and another number is another topic: the end of this one is on its way.
+                guard isOpen, let topic, let known = topics[name], topic.topicID == known.id else { return }
+                topics[name] = (known.id, max(known.partitionCount, Int(topic.partitionCount)))
+                addPartitions()
+            }
+        }
+        return metadataAt
+    }
+
+    private var metadataAgeNanoseconds: UInt64 { UInt64(configuration.metadataMaxAgeMilliseconds) * 1_000_000 }
+
+    private func open(_ link: any LinkPort) {
+        addPartitions()
+        metadataAt = monotonicNanoseconds() + metadataAgeNanoseconds
         let wrong = state.withLock { state in
             state.partitions.keys.first { name in
                 topics[name.topic].map { name.partition >= $0.partitionCount } ?? false
@@ -102,6 +129,7 @@ extension ConsumerAgent {
         for call in calls { call() }
         var deadline = isOpen ? membership?.turn(link, now: now) : nil
         deadline = min(deadline ?? .max, commitOffsets(link, now: now) ?? .max)
+        deadline = min(deadline ?? .max, refresh(link, now: now))
         reconcile(link)
         return min(deadline ?? .max, giveCredit(link, now: now) ?? .max)
     }

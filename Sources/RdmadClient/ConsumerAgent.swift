@@ -25,6 +25,9 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
     /// What entries are of.
     var streams: [PartitionAddress: FetchedPartition] = [:]
 
+    /// When topics are asked about again, which may have grown.
+    var metadataAt = UInt64.max
+
     private(set) var membership: GroupMembership?
     var committer = OffsetCommitter()
 

@@ -40,6 +40,9 @@ extension Producer {
         public var compressionLevels: [CompressionType: Int] = [:]
         /// Which partition a record goes to (`partitioner.class`, `partitioner.ignore.keys`).
         public var partitioner = Partitioner.murmur2
+        /// How often, in milliseconds, the topic is asked about: it may have more partitions by then
+        /// (`metadata.max.age.ms`).
+        public var metadataMaxAgeMilliseconds = 300_000
         /// Whom the broker counts quotas for (`client.id`): at most 32 bytes; empty for nobody in particular.
         public var clientID = ""
         /// As it was set; idempotence itself follows from ``acks``.
@@ -51,7 +54,8 @@ extension Producer {
         ///
         /// `acks`, `batch.size`, `buffer.memory`, `client.id`, `compression.type`, `compression.gzip.level`,
         /// `compression.lz4.level`, `compression.zstd.level`, `delivery.timeout.ms`, `enable.idempotence`, `linger.ms`,
-        /// `max.in.flight.requests.per.connection`, `partitioner.class`, `partitioner.ignore.keys`.
+        /// `max.in.flight.requests.per.connection`, `metadata.max.age.ms`, `partitioner.class`,
+        /// `partitioner.ignore.keys`.
         /// - Throws: ``ClientError/Code/limit`` when there is no such setting, or no such value of it.
         public mutating func set(_ name: String, to value: String) throws(ClientError) {
             func refused(_ what: String) -> ClientError { ClientError(.limit, "\(name) is \(what), not '\(value)'") }
@@ -82,6 +86,7 @@ extension Producer {
                 self.isIdempotent = isIdempotent
             case "linger.ms": lingerMilliseconds = try integer()
             case "max.in.flight.requests.per.connection": batchesInFlightMax = try integer()
+            case "metadata.max.age.ms": metadataMaxAgeMilliseconds = try integer()
             case "partitioner.class":
                 switch value.split(separator: ".").last {
                 case "DefaultPartitioner": partitioner = .murmur2
@@ -111,6 +116,7 @@ extension Producer {
             // The broker remembers five batches of a producer.
             try range("batchesInFlightMax (max.in.flight.requests.per.connection)", batchesInFlightMax, 1...5)
             try range("lingerMilliseconds (linger.ms)", lingerMilliseconds, 0...86_400_000)
+            try range("metadataMaxAgeMilliseconds (metadata.max.age.ms)", metadataMaxAgeMilliseconds, 1...Int(Int32.max))
             let linger = Double(lingerMilliseconds) / 1000
             guard deliveryTimeoutSeconds > linger, deliveryTimeoutSeconds <= 86_400 * 365 else {
                 throw ClientError(

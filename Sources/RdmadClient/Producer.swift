@@ -32,7 +32,8 @@ public final class Producer: Sendable {
 
     /// The topic that is written.
     public let topic: String
-    /// Partitions of the topic, as far as this producer knows: those that are added are found with the next connection.
+    /// Partitions of the topic, as far as this producer knows: those that are added are found with the next connection,
+    /// and after ``Configuration/metadataMaxAgeMilliseconds``.
     public var partitionCount: Int { agent.state.withLock { $0.partitions.count } }
     private let agent: ProducerAgent
     private let link: LinkHandle

@@ -49,6 +49,7 @@ extension ProducerAgent {
     }
 
     private func adopt(_ description: TopicDescription) throws(ClientError) {
+        metadataAt = monotonicNanoseconds() + metadataAgeNanoseconds
         let count = Int(description.partitionCount)
         let known = state.withLock { $0.partitions.count }
         // A topic grows, but never shrinks.
@@ -67,6 +68,28 @@ extension ProducerAgent {
         }
         ready?.resume(returning: .success(count))
     }
+
+    /// Asks now and then whether the topic has grown.
+    private func refresh(_ link: any LinkPort, now: UInt64) {
+        if now >= metadataAt {
+            metadataAt = now + metadataAgeNanoseconds
+            link.ask(.describeTopic(name: topic, firstPartition: .max)) { [self] result in
+                let description = try? parseBody(result.get()) { reader throws(FrameError) in
+                    try TopicDescription(from: &reader)
+                }
+                guard let description else { return }
+                state.withLock { state in
+                    // Another topic of the same name is not this one, whose batches will be refused.
+                    guard state.topicID == description.topicID else { return }
+                    let more = max(0, Int(description.partitionCount) - state.partitions.count)
+                    state.partitions += Array(repeating: ProducerPartition(), count: more)
+                }
+            }
+        }
+        nextTurn = min(nextTurn, metadataAt)
+    }
+
+    private var metadataAgeNanoseconds: UInt64 { UInt64(configuration.metadataMaxAgeMilliseconds) * 1_000_000 }
 
     var hasWaiters: Bool { state.withLock { $0.awaited > 0 || !$0.spaceWaiters.isEmpty } }
 
@@ -90,6 +113,7 @@ extension ProducerAgent {
         compress()
         fates += state.withLock { state in holdsBack(isHurried, now, state) ? [] : announce(link, &state) }
         if !fates.isEmpty { conclude(fates) }
+        refresh(link, now: now)
         if isStuck { link.drop(ClientError(.timeout, "the broker acknowledged nothing in \(deliveryTimeout)")) }
         return nextTurn == .max ? nil : nextTurn
     }

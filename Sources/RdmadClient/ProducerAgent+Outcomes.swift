@@ -168,6 +168,7 @@ extension ProducerAgent {
     }
 
     func disconnected() {
+        metadataAt = .max
         state.withLock { state in
             // Nothing of what was not waited for is sent again.
             if configuration.acks == .none { state.orphanedSlots += state.byRequest.values.map(\.slot) }

@@ -28,6 +28,8 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     let hasNews = Atomic(false)
     /// On the link's thread: when the next turn is due at the latest.
     var nextTurn: UInt64 = .max
+    /// On the link's thread: when the topic is asked about again, which may have grown.
+    var metadataAt: UInt64 = .max
     /// On the link's thread. Nil: batches are sent as they are.
     let compressor: Compressor?
 

@@ -40,6 +40,26 @@ import TopicProtocol
         return copies
     }
 
+    /// Both sides find what was added while their connections stand.
+    @Test func partitionsAreAdded() async throws {
+        let broker = try InProcessBroker()
+        try await broker.createTopic("t", partitions: 1)
+        var (producing, reading) = (Producer.Configuration(), Consumer.Configuration())
+        (producing.metadataMaxAgeMilliseconds, reading.metadataMaxAgeMilliseconds) = (50, 50)
+        let producer = try await Producer(topic: "t", broker: broker.address, configuration: producing)
+        defer { producer.close() }
+        let consumer = try await Consumer(topic: "t", broker: broker.address, configuration: reading)
+        defer { consumer.close() }
+        _ = try await producer.sendAndWait(value: [1], partition: 0)
+        #expect(try Self.read(consumer, 1).map(\.partition) == [0])
+        let admin = Admin(broker: broker.address)
+        try await admin.addPartitions("t", total: 3)
+        admin.close()
+        for _ in 0..<1000 where producer.partitionCount < 3 { try await Task.sleep(for: .milliseconds(10)) }
+        _ = try await producer.sendAndWait(value: [2], partition: 2)
+        #expect(try Self.read(consumer, 1).map(\.partition) == [2])
+    }
+
     @Test func fourPartitionsByKeyInOrder() async throws {
         let broker = try InProcessBroker()
         try await broker.createTopic("flights", partitions: 4)

@@ -123,6 +123,32 @@ import TopicProtocol
         #expect("\(harness.port.failure as Any)".contains("it is another topic"))
     }
 
+    @Test func aTopicThatGrowsIsSeenOnTheConnectionOfNow() throws {
+        let harness = try ProducerHarness(partitions: 2) { $0.metadataMaxAgeMilliseconds = 60_000 }
+        func answer(_ topicID: UInt32, _ partitions: UInt32) {
+            harness.port.answer {
+                TopicDescription(
+                    topicID: topicID, partitionCount: partitions, firstPartition: .max, partitions: [], configs: []
+                )
+                .encode(into: &$0)
+            }
+        }
+        harness.turn(after: 59)
+        #expect(harness.port.asked.isEmpty)
+        harness.turn(after: 61)
+        #expect(harness.port.asked.count == 1)
+        harness.turn(after: 62)
+        #expect(harness.port.asked.count == 1)
+        answer(3, 3)
+        #expect(try harness.announce(1, partition: 2).map(\.partition) == [2])
+        // Another topic of that name, and one that is smaller, are not taken for it.
+        for (time, id, count) in [(122, 4, 9), (183, 3, 1)] as [(Int, UInt32, UInt32)] {
+            harness.turn(after: Double(time))
+            answer(id, count)
+        }
+        #expect(harness.agent.state.withLock { $0.partitions.count } == 3)
+    }
+
     @Test func afterALostConnectionUnansweredBatchesGoFirst() throws {
         let harness = try ProducerHarness()
         let first = try harness.announce(7)
