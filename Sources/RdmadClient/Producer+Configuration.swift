@@ -116,7 +116,8 @@ extension Producer {
             // The broker remembers five batches of a producer.
             try range("batchesInFlightMax (max.in.flight.requests.per.connection)", batchesInFlightMax, 1...5)
             try range("lingerMilliseconds (linger.ms)", lingerMilliseconds, 0...86_400_000)
-            try range("metadataMaxAgeMilliseconds (metadata.max.age.ms)", metadataMaxAgeMilliseconds, 1...Int(Int32.max))
+            let times = 1...Int(Int32.max)
+            try range("metadataMaxAgeMilliseconds (metadata.max.age.ms)", metadataMaxAgeMilliseconds, times)
             let linger = Double(lingerMilliseconds) / 1000
             guard deliveryTimeoutSeconds > linger, deliveryTimeoutSeconds <= 86_400 * 365 else {
                 throw ClientError(
