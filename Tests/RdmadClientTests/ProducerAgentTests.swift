@@ -307,7 +307,7 @@ import TopicProtocol
         harness.turn()
         #expect(harness.headers.list.map(\.recordCount) == [2, 2, 1])
         let error = #expect(throws: ClientError.self) { try harness.send(text + text + text) }
-        #expect(error?.description.contains("a batch of 2000 bytes: the limit is the topic's (max.message.bytes") == true)
+        #expect(error?.description.contains("of 2000 bytes: the limit is the topic's (max.message.bytes") == true)
         // One that leaves no room at all.
         harness.agent.disconnected()
         harness.connect(configs: [TopicConfig(name: "max.message.bytes", value: "1")])
