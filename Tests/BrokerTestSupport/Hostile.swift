@@ -4,13 +4,13 @@ internal import RecordFormat
 internal import TopicProtocol
 internal import TransportTestSupport
 
-/// A sealed batch of some records.
-package func batch(records: Int, valueBytes: Int = 100) -> [UInt8] {
+/// A sealed batch of some records. Those of batches whose seeds differ by at least `records` differ.
+package func batch(records: Int, valueBytes: Int = 100, seed: Int = 0) -> [UInt8] {
     var memory = [UInt8](repeating: 0, count: records * (valueBytes + 20) + 200)
     let count = unsafe memory.withUnsafeMutableBytes { buffer in
         var builder = unsafe RecordBatchBuilder(buffer: buffer)
         for number in 0..<records {
-            precondition(builder.append(key: nil, value: filler(valueBytes, number), timestampMilliseconds: 0))
+            precondition(builder.append(key: nil, value: filler(valueBytes, seed + number), timestampMilliseconds: 0))
         }
         return builder.seal()
     }

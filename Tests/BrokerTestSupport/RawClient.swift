@@ -42,11 +42,17 @@ package final class RawClient<F: Fabric> {
         return id
     }
 
+    /// The next frame, as it came.
+    package func frame() throws -> [UInt8] {
+        let (message, bytes) = try driver.waitMessage()
+        fabric.release(message)
+        return bytes
+    }
+
     /// The next message, put together from its fragments.
     private func message() throws -> [UInt8] {
         while true {
-            let (message, bytes) = try driver.waitMessage()
-            fabric.release(message)
+            let bytes = try frame()
             switch try unsafe bytes.withUnsafeBytes({ unsafe try fragments.take($0) }) {
             case .whole: return bytes
             case .more: continue

@@ -40,6 +40,16 @@ import Testing
         #expect(broker.stop() == 0)
     }
 
+    @Test func aClientOneVersionOlderIsServed() throws {
+        let broker = try TestBroker()
+        let path = broker.socketPath
+        try OldClientScenario(
+            fabric: { try SharedMemoryFabric(configuration: .client) },
+            connect: { try $0.connect(path: path, privateData: $1) }
+        ).run()
+        #expect(broker.stop() == 0)
+    }
+
     /// Twenty times SIGKILL in mid-produce, with group commit.
     @Test func nothingAcknowledgedIsLostByACrash() async throws {
         let broker = try TestBroker(options: ["--segment-bytes", "200000"])

@@ -130,6 +130,16 @@ import Testing
         #expect(broker.stop() == 0)
     }
 
+    @Test func aClientOneVersionOlderIsServed() throws {
+        let broker = try Self.broker()
+        let port = try #require(UInt16(broker.url.split(separator: ":").last!))
+        try OldClientScenario(
+            fabric: { try VerbsFabric(towards: rxeHost, port: port, configuration: .client) },
+            connect: { try $0.connect(host: rxeHost, port: port, privateData: $1) }
+        ).run()
+        #expect(broker.stop() == 0)
+    }
+
     /// The command line, every command a process of its own.
     @Test func commandLine() throws {
         let broker = try Self.broker()
