@@ -28,7 +28,7 @@ extension Broker {
     package func stage(_ change: TopicChange, _ origin: ProduceOrigin) {
         guard changes.count < Self.changesMax else {
             let text = "\(changes.count) changes of topics wait, no more may: ask again"
-            return effects.changed[origin.door].append((origin, .failure(BrokerError(.limitReached, text))))
+            return answer(origin, .failure(BrokerError(.limitReached, text, isTransient: true)))
         }
         changes.append((change, origin))
     }
@@ -100,7 +100,7 @@ extension Broker {
         var wanted: [TopicCreation] = []
         var origins: [ProduceOrigin] = []
         var partitions = 0
-        for (change, origin) in changes {
+        for (change, origin) in changes.waiting {
             guard case .create(let creation) = change,
                 partitions == 0
                     || partitions + creation.partitions <= Self.createdAtOnceMax
@@ -210,6 +210,11 @@ extension Broker {
         guard let partition = partition(address) else { throw BrokerError.unknown(address) }
         let end = before == -1 ? partition.highWatermark : Offset(max(before, 0))
         try Self.refuseInternal(partition.topic)
+        guard partition.log.options.cleanupPolicy.contains(.delete) else {
+            throw BrokerError(
+                .policyViolation,
+                "records of \(partition.name) cannot be deleted: cleanup.policy is compact, delete is not in it")
+        }
         guard before >= -1, end <= partition.highWatermark else {
             throw BrokerError(
                 .offsetOutOfRange,

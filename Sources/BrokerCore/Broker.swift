@@ -63,7 +63,7 @@ package import TopicProtocol
     /// What the broker was started with, for whoever asks.
     package let settings: [ConfigDescription]
     /// Changes of topics that wait, with who asked; and the end of the one that waits for the disk.
-    var changes: [(change: TopicChange, origin: ProduceOrigin)] = []
+    var changes = ChangeQueue()
     private var changing: ((DirectoryOutcome) -> Void)?
 
     /// - Parameters:

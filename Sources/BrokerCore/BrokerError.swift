@@ -5,10 +5,13 @@ package import TopicProtocol
 package struct BrokerError: Error, Sendable, CustomStringConvertible {
     package let code: ErrorCode
     package let description: String
+    /// What it needs is only taken by others for now: the same request does soon.
+    package let isTransient: Bool
 
-    package init(_ code: ErrorCode, _ description: String) {
+    package init(_ code: ErrorCode, _ description: String, isTransient: Bool = false) {
         self.code = code
         self.description = description
+        self.isTransient = isTransient
     }
 
     package init(_ error: LogError) {
@@ -22,6 +25,7 @@ package struct BrokerError: Error, Sendable, CustomStringConvertible {
             default: .storageError
             }
         description = error.description
+        isTransient = false
     }
 }
 

@@ -27,6 +27,7 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
     public static let invalidPartitions = ErrorCode(rawValue: 37)
     public static let invalidConfig = ErrorCode(rawValue: 40)
     public static let invalidRequest = ErrorCode(rawValue: 42)
+    public static let policyViolation = ErrorCode(rawValue: 44)
     public static let outOfOrderSequence = ErrorCode(rawValue: 45)
     public static let invalidProducerEpoch = ErrorCode(rawValue: 47)
     public static let invalidTransactionState = ErrorCode(rawValue: 48)
@@ -79,6 +80,7 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
         case .invalidPartitions: "INVALID_PARTITIONS"
         case .invalidConfig: "INVALID_CONFIG"
         case .invalidRequest: "INVALID_REQUEST"
+        case .policyViolation: "POLICY_VIOLATION"
         case .outOfOrderSequence: "OUT_OF_ORDER_SEQUENCE_NUMBER"
         case .invalidProducerEpoch: "INVALID_PRODUCER_EPOCH"
         case .invalidTransactionState: "INVALID_TXN_STATE"

@@ -141,7 +141,9 @@ import TopicProtocol
                 .commit(GroupCaller(group: "g"), GroupBench.offsets(partitions: [partition], metadata: metadata)))
         }
         for partition in 0..<4 as Range<UInt32> { #expect(bench.errors(commit(partition, text)) == [.none]) }
-        expectFull(bench, commit(4, text))
+        let refused = commit(4, text)
+        expectFull(bench, refused)
+        #expect(bench.answers[refused]?.isTransient == false)
         #expect(bench.fetch("g", "t", 4)?.offset == -1)
         // Who has a place goes on.
         #expect(bench.errors(commit(3, text)) == [.none])
@@ -157,7 +159,10 @@ import TopicProtocol
         #expect(bench.errors(bench.ask(.commit(GroupCaller(group: "g"), offsets))) == [.none])
         bench.outcome = nil
         let waiting = (0..<4).map { _ in bench.ask(.commit(GroupCaller(group: "g"), offsets)) }
-        expectFull(bench, bench.ask(.commit(GroupCaller(group: "g"), offsets)))
+        let refused = bench.ask(.commit(GroupCaller(group: "g"), offsets))
+        expectFull(bench, refused)
+        // Of those that only wait for the log the client is told so.
+        #expect(bench.answers[refused]?.isTransient == true)
         bench.release()
         #expect(waiting.allSatisfy { bench.errors($0) == [.none] })
         #expect(bench.coordinator.writingBytes == 0)

@@ -18,6 +18,8 @@ package struct GroupAnswer: Sendable {
     package let error: ErrorCode
     /// For a person; empty without an error.
     package let text: String
+    /// As ``BrokerError/isTransient``.
+    package var isTransient = false
     package let body: Body
 }
 

@@ -54,14 +54,18 @@ extension GroupCoordinator {
             bytes += Group.bytes(of: key, offset)
             kept += group.bytes(of: key)
         }
-        guard writingBytes + bytes <= options.totalBytesMax else {
+        // Who only goes on where it was needs no room.
+        if bytes > kept { try requireRoom(for: bytes - kept) }
+        // What waits may be kept, too.
+        let waiting = writingBytes + bytes
+        guard waiting <= options.totalBytesMax, bytes <= kept || usage.bytes + waiting - kept <= options.totalBytesMax
+        else {
             throw BrokerError(
                 .limitReached,
                 "\(writingBytes) bytes of offsets and groups are being written, \(bytes) more exceed the limit of "
-                    + "\(options.totalBytesMax) (--groups-bytes-max): try again")
+                    + "\(options.totalBytesMax) (--groups-bytes-max): try again",
+                isTransient: bytes <= options.totalBytesMax)
         }
-        // What waits may be kept, too. Who only goes on where it was needs no room.
-        if bytes > kept { try requireRoom(for: writingBytes + bytes - kept) }
     }
 
     /// The group, when the caller may commit: a member, or whoever claims no generation while there are no members.

@@ -106,7 +106,9 @@ final class GroupCoordinator {
     }
 
     func refuse(_ origin: ProduceOrigin, _ error: BrokerError, _ body: GroupAnswer.Body = .empty) {
-        answers.append(GroupAnswer(origin: origin, error: error.code, text: error.description, body: body))
+        answers.append(
+            GroupAnswer(
+                origin: origin, error: error.code, text: error.description, isTransient: error.isTransient, body: body))
     }
 
     /// What became due since the last call, in order.
