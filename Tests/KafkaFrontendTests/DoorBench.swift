@@ -25,7 +25,7 @@ final class DoorBench {
 
     init(
         flush: FlushPolicy = .none, quotas: QuotaLimits = QuotaLimits(), groups: GroupOptions = DoorBench.quickGroups,
-        _ change: (inout KafkaDoorOptions) -> Void = { _ in }
+        log doorLog: Logger? = nil, _ change: (inout KafkaDoorOptions) -> Void = { _ in }
     ) throws {
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         var log = LogOptions()
@@ -36,7 +36,7 @@ final class DoorBench {
         quiet.logLevel = .critical
         var options = KafkaDoorOptions()
         change(&options)
-        door = KafkaDoor(broker: broker, number: 0, options: options, queue: queue, sink: sink, log: quiet)
+        door = KafkaDoor(broker: broker, number: 0, options: options, queue: queue, sink: sink, log: doorLog ?? quiet)
         loop = BrokerLoop(broker: broker, doors: [door], log: quiet)
         // Before that groups are not served.
         while broker.isLoadingGroups { _ = loop.turn() }

@@ -30,9 +30,10 @@ extension KafkaDoor {
             change(.create(creation)) { [self] result in
                 switch result {
                 case .success:
-                    log.info("topic created", metadata: ["topic": "\(name)", "asked for by": "\(call.clientID)"])
+                    log.info(
+                        "topic created", metadata: ["topic": "\(name)", "asked for by": "\(call.clientID.logged)"])
                 case .failure(let error):
-                    if error.code != .topicAlreadyExists { errors[name] = KafkaError(error.code) }
+                    if error.code != .topicAlreadyExists { errors[name] = error.metadataError }
                 }
                 left -= 1
                 guard left == 0 else { return }

@@ -40,7 +40,7 @@ extension KafkaDoor {
                 }
             } catch {
                 result.errorCode = error.kafkaError
-                result.errorMessage = error.description
+                result.errorMessage = error.kafkaMessage
             }
             return result
         }
@@ -117,7 +117,7 @@ extension KafkaDoor {
                     result.resourceType = resource.resourceType
                     result.resourceName = resource.resourceName
                     result.errorCode = error?.kafkaError ?? .none
-                    result.errorMessage = error?.description
+                    result.errorMessage = error?.kafkaMessage
                     done(result)
                 })
         } then: { [self] results in
@@ -147,7 +147,7 @@ extension KafkaDoor {
                     result.resourceType = resource.resourceType
                     result.resourceName = resource.resourceName
                     result.errorCode = error?.kafkaError ?? .none
-                    result.errorMessage = error?.description
+                    result.errorMessage = error?.kafkaMessage
                     done(result)
                 })
         } then: { [self] results in
@@ -214,9 +214,11 @@ extension KafkaDoor {
         }
         guard !validateOnly, !wanted.isEmpty else { return then(nil) }
         let list = wanted.map { change in change.value.map { "\(change.name)=\($0)" } ?? "\(change.name) deleted" }
-        log.info("altering a topic", metadata: ["topic": "\(name)", "configs": "\(list.joined(separator: " "))"])
-        change(.alter(name, wanted)) { outcome in
-            if case .failure(let error) = outcome { then(error) } else { then(nil) }
+        change(.alter(name, wanted)) { [self] outcome in
+            if case .failure(let error) = outcome { return then(error) }
+            log.info(
+                "topic altered", metadata: ["topic": "\(name)", "configs": "\(list.joined(separator: " ").logged)"])
+            then(nil)
         }
     }
 }

@@ -33,7 +33,7 @@ extension KafkaDoor {
         ask(heartbeat, call) { [self] answered in
             var response = ConsumerGroupHeartbeatResponse()
             response.errorCode = KafkaError(answered.error)
-            response.errorMessage = nonEmpty(answered.text)
+            response.errorMessage = nonEmpty(answered.kafkaMessage)
             if answered.error == .none, case .heartbeat(let body) = answered.body {
                 response.memberId = body.memberID
                 response.memberEpoch = body.memberEpoch
@@ -68,7 +68,7 @@ extension KafkaDoor {
                 described.members = group.members.map(describe)
             } catch {
                 described.errorCode = KafkaError(error.code)
-                described.errorMessage = error.description
+                described.errorMessage = error.kafkaMessage
             }
             return described
         }

@@ -41,6 +41,12 @@ extension KafkaDoor {
     /// Partitions that a connection is remembered to have read. Beyond it all are forgotten, and looked up again.
     static let readersMax = 5_000
 
+    /// The longest that a fetch waits, in milliseconds, whatever it says.
+    static let fetchWaitMillisecondsMax: Int32 = 600_000
+
+    /// How often it is said that a partition cannot be read, in nanoseconds.
+    private static let unreadableNanoseconds: UInt64 = 10_000_000_000
+
     /// Deadlines of fetches that were answered, beside two for each connection.
     static let staleDeadlinesMax = 1_000
 
@@ -84,8 +90,8 @@ extension KafkaDoor {
         }
         parkedFetches.insert(
             DeadlineHeap.Entry(
-                deadline: now + UInt64(request.maxWaitMs) * 1_000_000, connection: call.connection.id,
-                number: fetch.number))
+                deadline: now + UInt64(min(request.maxWaitMs, Self.fetchWaitMillisecondsMax)) * 1_000_000,
+                connection: call.connection.id, number: fetch.number))
     }
 
     /// Sessions are not kept: who wants one gets number 0, and goes on naming all partitions.
@@ -127,6 +133,7 @@ extension KafkaDoor {
         for (address, list) in readers where list.all[0].partition.isDeleted {
             for reader in list.all { reader.connection.readers[address] = nil }
             readers[address] = nil
+            unreadableSaidAt[address] = nil
         }
     }
 
@@ -311,11 +318,17 @@ extension KafkaDoor {
             case .corrupt: data.errorCode = .kafkaStorageError
             }
         } catch {
-            log.error(
-                "cannot be read", metadata: ["partition": "\(partition.topic)-\(wanted.partition)", "why": "\(error)"])
+            sayUnreadable(partition, wanted.partition, error)
             data.errorCode = .kafkaStorageError
         }
         return (nil, false)
+    }
+
+    /// Now and then: clients ask again and again, and many of them.
+    private func sayUnreadable(_ partition: Partition, _ index: Int32, _ error: LogError) {
+        if let before = unreadableSaidAt[partition.address], now < before + Self.unreadableNanoseconds { return }
+        unreadableSaidAt[partition.address] = now
+        log.error("cannot be read", metadata: ["partition": "\(partition.topic)-\(index)", "why": "\(error)"])
     }
 }
 

@@ -52,7 +52,9 @@ extension KafkaDoor {
         if answered.error == .none, case .errors(let list) = answered.body {
             return { list.errors.indices.contains($0) ? KafkaError(list.errors[$0]) : .unknownServerError }
         }
-        return { _ in KafkaError(answered.error) }
+        // Which clients try again.
+        let error = answered.isTransient ? KafkaError.coordinatorNotAvailable : KafkaError(answered.error)
+        return { _ in error }
     }
 
     func offsetFetch(_ request: OffsetFetchRequest, _ call: KafkaCall) {

@@ -23,7 +23,7 @@ extension KafkaDoor {
                 try broker.check(.create(creation))
             } catch {
                 result.errorCode = error.kafkaError
-                result.errorMessage = error.description
+                result.errorMessage = error.kafkaMessage
                 return done(result)
             }
             result.numPartitions = Int32(creation.partitions)
@@ -32,7 +32,7 @@ extension KafkaDoor {
             change(.create(creation)) { [self] outcome in
                 if case .failure(let error) = outcome {
                     result.errorCode = error.kafkaError
-                    result.errorMessage = error.description
+                    result.errorMessage = error.kafkaMessage
                     (result.numPartitions, result.replicationFactor) = (-1, -1)
                 } else {
                     log.info(
@@ -126,17 +126,23 @@ extension KafkaDoor {
             var result = Result()
             result.name = topic.name
             result.topicId = topic.topicId
+            if let error = Self.fault(in: topic) {
+                result.errorCode = error.kafkaError
+                result.errorMessage = error.kafkaMessage
+                return done(result)
+            }
             guard let name = topic.name ?? topicName(topic.topicId) else {
                 result.errorCode = .unknownTopicId
                 return done(result)
             }
             result.name = name
             if call.version >= 6 { result.topicId = topicID(name) }
-            log.info("deleting a topic", metadata: ["topic": "\(name)"])
-            change(.delete(name)) { outcome in
+            change(.delete(name)) { [self] outcome in
                 if case .failure(let error) = outcome {
                     result.errorCode = error.kafkaError
-                    result.errorMessage = error.description
+                    result.errorMessage = error.kafkaMessage
+                } else {
+                    log.info("topic deleted", metadata: ["topic": "\(name)"])
                 }
                 done(result)
             }
@@ -144,6 +150,14 @@ extension KafkaDoor {
             var response = DeleteTopicsResponse()
             response.responses = results
             answer(call, response)
+        }
+    }
+
+    private static func fault(in topic: DeleteTopicsRequest.DeleteTopicState) -> BrokerError? {
+        switch (topic.name, topic.topicId == Uuid()) {
+        case (nil, true): BrokerError(.invalidRequest, "Neither topic name nor id were specified.")
+        case (.some, false): BrokerError(.invalidRequest, "You may not specify both topic name and topic id.")
+        case (nil, false), (.some, true): nil
         }
     }
 
@@ -158,15 +172,16 @@ extension KafkaDoor {
                 try broker.check(.create(creation))
             } catch {
                 result.errorCode = error.kafkaError
-                result.errorMessage = error.description
+                result.errorMessage = error.kafkaMessage
                 return done(result)
             }
             guard !request.validateOnly else { return done(result) }
-            log.info("adding partitions", metadata: ["topic": "\(topic.name)", "partitions": "\(topic.count)"])
-            change(.create(creation)) { outcome in
+            change(.create(creation)) { [self] outcome in
                 if case .failure(let error) = outcome {
                     result.errorCode = error.kafkaError
-                    result.errorMessage = error.description
+                    result.errorMessage = error.kafkaMessage
+                } else {
+                    log.info("partitions added", metadata: ["topic": "\(topic.name)", "partitions": "\(topic.count)"])
                 }
                 done(result)
             }
@@ -215,12 +230,15 @@ extension KafkaDoor {
                 return done(result)
             }
             let partition = partitions[Int(one.partition.partitionIndex)]
-            log.info(
-                "deleting records",
-                metadata: ["partition": "\(one.topic)-\(result.partitionIndex)", "before": "\(one.partition.offset)"])
-            change(.deleteRecords(partition.address, before: one.partition.offset)) { outcome in
+            change(.deleteRecords(partition.address, before: one.partition.offset)) { [self] outcome in
                 switch outcome {
-                case .success(let start): result.lowWatermark = start ?? partition.log.logStartOffset.rawValue
+                case .success(let start):
+                    result.lowWatermark = start ?? partition.log.logStartOffset.rawValue
+                    log.info(
+                        "records deleted",
+                        metadata: [
+                            "partition": "\(one.topic)-\(result.partitionIndex)", "before": "\(result.lowWatermark)",
+                        ])
                 case .failure(let error): result.errorCode = error.kafkaError
                 }
                 done(result)
@@ -258,7 +276,22 @@ extension KafkaDoor {
 }
 
 extension BrokerError {
-    var kafkaError: KafkaError { KafkaError(code) }
+    /// The most that an answer says of one error, in bytes: names of clients are in it, of any length.
+    fileprivate static let messageBytesMax = 500
+
+    var kafkaError: KafkaError {
+        isTransient && code == .limitReached ? .throttlingQuotaExceeded : KafkaError(code)
+    }
+
+    /// In Metadata, where clients that ask again expect another error.
+    var metadataError: KafkaError { isTransient ? .leaderNotAvailable : kafkaError }
+
+    /// The text, for an answer: a field of any length would be one that cannot be written.
+    var kafkaMessage: String { description.cut(toBytes: Self.messageBytesMax) }
+}
+
+extension GroupAnswer {
+    var kafkaMessage: String { text.cut(toBytes: BrokerError.messageBytesMax) }
 }
 
 extension ErrorCode {

@@ -211,7 +211,7 @@ extension KafkaDoor {
                     found.activeProducers = try partitions[Int(index)].log.activeProducers.map(Self.producer)
                 } catch {
                     found.errorCode = .kafkaStorageError
-                    found.errorMessage = error.description
+                    found.errorMessage = BrokerError(error).kafkaMessage
                 }
                 return found
             }

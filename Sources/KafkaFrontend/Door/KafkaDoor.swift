@@ -35,6 +35,8 @@ final class KafkaDoor: KafkaListening {
     var freeProduces: [Int] = []
     /// Who reads a partition, or did.
     var readers: [PartitionAddress: ReaderList] = [:]
+    /// When it was last said of a partition that it cannot be read.
+    var unreadableSaidAt: [PartitionAddress: UInt64] = [:]
     var parkedFetches = DeadlineHeap()
     var lastParked: UInt64 = 0
     /// Connections whose parked fetch is to be looked at.
