@@ -20,8 +20,10 @@ final class FrameReceiver {
     private var prefix: UInt32 = 0
     private var prefixCount = 0
     private(set) var arriving: Arriving?
-    /// Received behind that, and not to be handled yet.
-    private(set) var kept: [UInt8] = []
+    /// Received behind that, and not to be handled yet; empty when there is nothing.
+    private var kept: [UInt8] = []
+    /// How much of that was handled.
+    private var keptStart = 0
 
     /// A request that has memory.
     struct Arriving {
@@ -50,9 +52,14 @@ final class FrameReceiver {
 
     /// Nothing more is received.
     func giveUp() {
-        kept = []
+        (kept, keptStart) = ([], 0)
         if let memory = arriving.take()?.memory { pool.giveBack(memory) }
     }
+
+    var hasKept: Bool { !kept.isEmpty }
+
+    /// The memory for what is kept.
+    var keptBytes: Int { kept.count }
 
     /// Whether something can be handled without more being received.
     var hasMore: Bool { isWhole || !kept.isEmpty }
@@ -122,9 +129,22 @@ final class FrameReceiver {
     }
 
     /// What was kept, to be handled now.
-    func takeKept() -> [UInt8] {
-        defer { kept = [] }
-        return kept
+    /// - Parameter body: Takes off what it handles, from the front; the rest is kept. It is called once.
+    /// - Complexity: That of `body`: what stays is moved when it is less than what has gone.
+    func withKept(_ body: (inout UnsafeRawBufferPointer) -> Void) {
+        let (bytes, start) = (kept, keptStart)
+        (kept, keptStart) = ([], 0)
+        let left = unsafe bytes.withUnsafeBytes { all in
+            var rest = unsafe UnsafeRawBufferPointer(rebasing: all[start...])
+            unsafe body(&rest)
+            return rest.count
+        }
+        guard left > 0 else { return }
+        if 2 * left < bytes.count {
+            kept = Array(bytes.suffix(left))
+        } else {
+            (kept, keptStart) = (bytes, bytes.count - left)
+        }
     }
 
     private func copy(_ rest: inout UnsafeRawBufferPointer) {

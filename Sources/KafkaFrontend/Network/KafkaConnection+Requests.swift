@@ -25,17 +25,32 @@ extension KafkaConnection {
             let batches = unsafe ProduceBatches.check(
                 produce, version: header.apiVersion, in: bytes, bytesMax: loop.limits.batchBytesMax)
             body = .produce(produce, clientID: clientID, batches: batches, memory: frame)
-        case .fetch: body = .fetch(try request.body(FetchRequest.self), clientID: clientID)
+        case .fetch:
+            guard isAllowed(api, bytes.count, NetworkConfiguration.fetchRequestBytesMax) else { return }
+            body = .fetch(Self.withoutRest(try request.body(FetchRequest.self)), clientID: clientID)
         default:
-            // Its memory goes back at once, and what was read of it is in nobody's books.
-            guard bytes.count <= NetworkConfiguration.otherRequestBytesMax else {
-                return refuse(
-                    "\(api.name) of \(bytes.count) bytes: only Produce may have more than "
-                        + "\(NetworkConfiguration.otherRequestBytesMax)")
-            }
+            guard isAllowed(api, bytes.count, NetworkConfiguration.otherRequestBytesMax) else { return }
             body = .request(try request.anyBody(api), clientID: clientID)
         }
         hand(body, version: header.apiVersion, correlationID: header.correlationId)
+    }
+
+    /// Whether a request is short enough; the connection ends where it is not. Its memory goes back at once, and what
+    /// was read of it is in nobody's books.
+    private func isAllowed(_ api: ApiKey, _ byteCount: Int, _ bytesMax: Int) -> Bool {
+        guard byteCount > bytesMax else { return true }
+        refuse("\(api.name) of \(byteCount) bytes: no more than \(bytesMax) are taken")
+        return false
+    }
+
+    /// What is served of a fetch: it may wait for minutes, and the rest only takes memory. Of sessions, which there are
+    /// none of here; of topics without partitions, which Kafka leaves out of its answer, too; of replicas elsewhere.
+    private static func withoutRest(_ request: consuming FetchRequest) -> FetchRequest {
+        request.forgottenTopicsData = []
+        request.topics.removeAll { $0.partitions.isEmpty }
+        request.rackId = ""
+        request.clusterId = nil
+        return request
     }
 
     /// Adds the answer to a request that needs no reactor.

@@ -32,6 +32,8 @@ final class KafkaConnection: ChannelDuplexHandler {
     private var waitsForMemory = false
     private var isSettling = false
     private var mustSettleAgain = false
+    /// It has had its turn, and goes on in another one.
+    private var isResting = false
     private var mutedUntil: NIODeadline?
     /// The reactor knows the connection.
     private var isOpened = false
@@ -47,6 +49,9 @@ final class KafkaConnection: ChannelDuplexHandler {
     private var knownKept = 0
     /// As the client calls itself; for the log.
     var clientID = ""
+
+    /// How often one turn sends answers and takes requests: 16 each time at most.
+    private static let roundsMax = 16
 
     private let openedAt: NIODeadline
     /// When something came or was sent last.
@@ -88,7 +93,7 @@ final class KafkaConnection: ChannelDuplexHandler {
     }
 
     func read(context: ChannelHandlerContext) {
-        if canTakeRequest, !inputIsClosed { context.read() } else { hasPendingRead = true }
+        if canTakeRequest, !inputIsClosed, !isResting { context.read() } else { hasPendingRead = true }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -143,10 +148,31 @@ final class KafkaConnection: ChannelDuplexHandler {
         // What is received with a request lies in its memory.
         var last: ReceivedFrame?
         defer { withExtendedLifetime(last) {} }
-        while receiver.kept.isEmpty, canTakeRequest {
+        if !receiver.hasKept, unsafe handle(&rest, &last) == .all { return }
+        guard !isClosing else { return }
+        unsafe receiver.keep(rest)
+        loop.kept.set(receiver.keptBytes, known: &knownKept, of: number, on: loop)
+    }
+
+    /// The same of what was kept. When the peer has ended the connection, SwiftNIO reads all that it has sent: that may
+    /// be much, and has a limit for all connections.
+    private func takeKept() {
+        unsafe receiver.withKept { rest in
+            var last: ReceivedFrame?
+            _ = unsafe handle(&rest, &last)
+        }
+    }
+
+    private enum Handled { case all, notAll }
+
+    /// Handles requests off the front of `rest` while it can.
+    /// - Parameter last: The last of them that has memory: `rest` may lie in it.
+    /// - Returns: whether all was taken in that there is.
+    private func handle(_ rest: inout UnsafeRawBufferPointer, _ last: inout ReceivedFrame?) -> Handled {
+        while canTakeRequest {
             do throws(WireError) {
                 switch unsafe try receiver.step(&rest) {
-                case .incomplete: return
+                case .incomplete: return .all
                 case .passing(let request): unsafe try handle(request, nil)
                 case .received(let frame):
                     arriving = nil
@@ -158,15 +184,7 @@ final class KafkaConnection: ChannelDuplexHandler {
                 refuse("\(error)")
             }
         }
-        unsafe keep(rest)
-    }
-
-    /// Keeps what cannot be handled now: mostly the rest of one read. When the peer has ended the connection, SwiftNIO
-    /// reads all that it has sent: that may be much, and has a limit for all connections.
-    private func keep(_ rest: UnsafeRawBufferPointer) {
-        guard !isClosing else { return }
-        unsafe receiver.keep(rest)
-        loop.kept.set(receiver.kept.count, known: &knownKept, of: number, on: loop)
+        return .notAll
     }
 
     private func needMemory(_ count: Int) {
@@ -231,18 +249,34 @@ final class KafkaConnection: ChannelDuplexHandler {
             return
         }
         isSettling = true
-        repeat {
+        var (rounds, mustGoOn) = (0, true)
+        while mustGoOn, rounds < Self.roundsMax {
+            rounds += 1
             mustSettleAgain = false
             send()
             if receiver.hasMore, canTakeRequest { takeKept() }
-        } while !isClosing && (mustSettleAgain || ring.isReady && !writer.isFull)
+            mustGoOn = !isClosing && (mustSettleAgain || ring.isReady && !writer.isFull)
+        }
         isSettling = false
         sayWhatIsHeld()
         loop.handOver()
+        if mustGoOn { return rest() }
         if inputIsClosed, !receiver.hasMore { close() }
-        guard hasPendingRead, canTakeRequest, !inputIsClosed, let context else { return }
+        guard hasPendingRead, canTakeRequest, !inputIsClosed, !isResting, let context else { return }
         hasPendingRead = false
         context.read()
+    }
+
+    /// Goes on when the loop's other connections have had their turn. SwiftNIO looks at no socket while there are tasks
+    /// that are due, those of tasks included: so this one is due a moment later.
+    private func rest() {
+        guard !isResting else { return }
+        isResting = true
+        loop.eventLoop.scheduleTask(in: .microseconds(20)) { [loop, number] in
+            guard let connection = loop.connections[number] else { return }
+            connection.isResting = false
+            connection.settle()
+        }
     }
 
     private func sayWhatIsHeld() {
@@ -251,12 +285,7 @@ final class KafkaConnection: ChannelDuplexHandler {
         let handed = context?.channel.isWritable == true ? 0 : writer.handedBytes
         let unread = ring.byteCount + writer.byteCount + handed
         loop.unread.set(unread, known: &knownUnread, of: number, on: loop)
-        loop.kept.set(receiver.kept.count, known: &knownKept, of: number, on: loop)
-    }
-
-    private func takeKept() {
-        let bytes = receiver.takeKept()
-        unsafe bytes.withUnsafeBytes { unsafe take($0) }
+        loop.kept.set(receiver.keptBytes, known: &knownKept, of: number, on: loop)
     }
 
     private func send() {
@@ -324,7 +353,9 @@ final class KafkaConnection: ChannelDuplexHandler {
     func refuse(_ reason: String) {
         guard !isClosing else { return }
         loop.counters.protocolErrors.count()
-        loop.say("kafka connection closed", ["peer": "\(host)", "client": "\(clientID)", "why": "\(reason)"])
+        loop.say(
+            "kafka connection closed",
+            ["peer": "\(host)", "client": "\(clientID.logged)", "why": "\(reason.logged)"])
         close()
     }
 
@@ -355,7 +386,8 @@ final class KafkaConnection: ChannelDuplexHandler {
 
     private func timeOut(_ reason: String) {
         loop.counters.timeouts.count()
-        loop.say("kafka connection timed out", ["peer": "\(host)", "client": "\(clientID)", "why": "\(reason)"])
+        loop.say(
+            "kafka connection timed out", ["peer": "\(host)", "client": "\(clientID.logged)", "why": "\(reason)"])
         close()
     }
 }

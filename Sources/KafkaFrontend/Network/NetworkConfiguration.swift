@@ -35,8 +35,10 @@ package struct NetworkConfiguration: Sendable {
 
     /// Requests of a connection that may wait for their answers; then nothing more is read from it.
     static let inFlightMax = 16
-    /// The longest request that is not Produce, in bytes.
+    /// The longest request that is neither Produce nor Fetch, in bytes.
     static let otherRequestBytesMax = 16 << 20
+    /// The longest Fetch: 10,000 partitions of topics with names of 150 bytes each.
+    static let fetchRequestBytesMax = 2 << 20
     /// How much is read of a request before its length is known. What comes in one piece and is no longer than this
     /// needs no memory of its own.
     static let firstReadBytes = 512

@@ -17,13 +17,14 @@ final class StubReactor: Sendable {
     /// - Parameter answer: What goes back for a command. Called on the thread.
     init(
         _ configuration: NetworkConfiguration = StubReactor.configuration(), security: ListenerSecurity? = nil,
-        isKeeping: Bool = false, answer: @escaping @Sendable (KafkaCommand) -> [KafkaAnswer]
+        isKeeping: Bool = false, log: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+        answer: @escaping @Sendable (KafkaCommand) -> [KafkaAnswer]
     ) throws {
         queue = CommandQueue()
         resources = try NetworkResources(configuration)
         network = try KafkaNetwork(
             host: "127.0.0.1", port: 0, security: security ?? ListenerSecurity(), queue: queue, resources: resources,
-            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            log: log)
         let thread = Thread { [self] in run(isKeeping: isKeeping, answer) }
         thread.start()
     }
