@@ -239,10 +239,10 @@ import TransportTestSupport
         #expect(broker.stop() == 0)
     }
 
-    /// A socket on loopback; what it waits for it has within ten seconds.
+    /// A socket on loopback; what it waits for it has within a minute.
     private func connectedSocket(_ port: UInt16) throws -> Int32 {
         let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var timeout = timeval(tv_sec: 10, tv_usec: 0)
+        var timeout = timeval(tv_sec: 60, tv_usec: 0)
         _ = unsafe setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
