@@ -1,8 +1,8 @@
-/// Base 64 with padding, as SASL writes bytes (RFC 4648, section 4).
-enum Base64 {
+/// Base 64 with padding, as SASL and the command's JSON write bytes (RFC 4648, section 4).
+package enum Base64 {
     private static let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
-    static func encode(_ bytes: [UInt8]) -> String {
+    package static func encode(_ bytes: [UInt8]) -> String {
         var text: [UInt8] = []
         text.reserveCapacity((bytes.count + 2) / 3 * 4)
         for start in stride(from: 0, to: bytes.count, by: 3) {
