@@ -5,7 +5,10 @@ enum LengthRules {
     static let columnsMax = 120
 
     static let files = Rule(
-        name: "file length", applies: { Repository.isSource($0) || $0.hasPrefix("tools/") },
+        name: "file length",
+        applies: { path in
+            Repository.isSource(path) || path.hasSuffix(".py") || ["tools/", "Benchmarks/"].contains(where: path.hasPrefix)
+        },
         check: { file in
             guard file.lines.count > fileLinesMax, !isGenerated(file) else { return [] }
             return [file.violation(0, "\(file.lines.count) lines, at most \(fileLinesMax): split it by concern")]

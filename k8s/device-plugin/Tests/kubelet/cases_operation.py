@@ -276,7 +276,7 @@ def the_comparison_names_tests_that_are_there(b):
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../../..')
     tests = {c['name'] for c in CASES}
     for path in ('device-plugin/Tests/kubelet/rxe.py', 'device-plugin/Tests/devicemanager/rdmad_test.go',
-                 'tests/checks.py'):
+                 'tests/manifest_checks.py', 'tests/program_checks.py'):
         with open(os.path.join(root, 'k8s', path)) as file:
             tests |= set(re.findall(r'^(?:def|func) (\w+)\(', file.read(), re.MULTILINE))
     with open(os.path.join(root, 'docs/kubernetes.md')) as file:
