@@ -22,6 +22,7 @@ extension Broker {
         setClocks(now: now, nowMilliseconds: nowMilliseconds)
         groups.expireOffsets()
         transactions.expireIDs()
+        if idleProducers.isEmpty { idleProducers = Array(topics.values.joined()) }
         do throws(LogError) {
             let files = try directory.deleteExpired(nowMilliseconds: nowMilliseconds)
             if !files.isEmpty { effects.hasDeletedFiles = true }
@@ -34,6 +35,18 @@ extension Broker {
         submitFlushes()
         startCompaction()
     }
+
+    /// Forgets idempotent producers that have been idle for long, a piece in each turn.
+    func forgetIdleProducers() {
+        var looked = 0
+        while looked < Self.idleProducersPerTurn, let partition = idleProducers.popLast() {
+            guard !partition.isDeleted else { continue }
+            looked += 1 + partition.log.forgetIdleProducers(nowMilliseconds: Int64(now / 1_000_000))
+        }
+    }
+
+    /// Partitions and producers that one turn looks at: well below a millisecond, but for a partition with very many.
+    private static var idleProducersPerTurn: Int { 10_000 }
 
     /// Takes in what the compactor has done.
     package func takeCompacted() {

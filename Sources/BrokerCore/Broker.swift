@@ -57,6 +57,8 @@ package import TopicProtocol
     var nextMaintenance: UInt64 = 0
     /// When ``maintain(now:nowMilliseconds:)`` was last called, in milliseconds since 1970.
     var maintainedAt: Int64 = 0
+    /// Partitions whose idle producers are still to be forgotten.
+    var idleProducers: [Partition] = []
     let limits: BrokerLimits
     /// What clients have used of their byte rates.
     package let quotas: ClientQuotas
@@ -188,6 +190,7 @@ package import TopicProtocol
         advanceGroups(now: now)
         advanceTransactions(now: now)
         beginChanges()
+        if !idleProducers.isEmpty { forgetIdleProducers() }
         for partition in staged { append(partition) }
         staged.removeAll(keepingCapacity: true)
         ownBatches.removeAll()
@@ -235,7 +238,11 @@ package import TopicProtocol
 
     /// Nanoseconds of the clock at which ``commit(now:)`` wants to be called again, if at all.
     package var nextDeadline: UInt64? {
-        if mustAdvanceGroups || mustAdvanceTransactions || (changing == nil && !changes.isEmpty) { return now }
+        if mustAdvanceGroups || mustAdvanceTransactions || (changing == nil && !changes.isEmpty)
+            || !idleProducers.isEmpty
+        {
+            return now
+        }
         let maintenance = nextMaintenance == 0 || directory.isChanging ? .max : nextMaintenance
         let deadline = min(nextPeriodic, maintenance, groups.nextDeadline, transactions.nextDeadline)
         return deadline == .max ? nil : deadline

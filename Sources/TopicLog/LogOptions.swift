@@ -14,6 +14,9 @@ package struct LogOptions: Sendable {
     package static let batchBytesCeiling = 8 << 20
     /// Idempotent producers remembered per partition; the ones silent for longest are dropped. Positive.
     package var producersMax = 100_000
+    /// An idempotent producer is forgotten that appends nothing for so long, unless it has an open transaction
+    /// (`producer.id.expiration.ms`). Positive.
+    package var producerExpirationMilliseconds: Int64 = 24 * 3_600_000
 
     /// When an appended batch counts as written (`flush.policy`).
     package var flushPolicy = FlushPolicy.group
@@ -46,7 +49,9 @@ package struct LogOptions: Sendable {
         precondition(
             (1...Self.batchBytesCeiling).contains(batchBytesMax),
             "batchBytesMax is outside 1...\(Self.batchBytesCeiling)")
-        precondition(segmentMilliseconds > 0, "segmentMilliseconds is positive")
+        precondition(
+            segmentMilliseconds > 0 && producerExpirationMilliseconds > 0,
+            "segmentMilliseconds and producerExpirationMilliseconds are positive")
         precondition(
             (0...1 << 52).contains(deleteRetentionMilliseconds), "deleteRetentionMilliseconds is outside 0...2^52")
         precondition((0...1).contains(minCleanableRatio), "minCleanableRatio is outside 0...1")

@@ -62,6 +62,16 @@ extension PartitionLog {
         return held
     }
 
+    /// Forgets idempotent producers that have been idle for `producerExpirationMilliseconds`.
+    ///
+    /// Those of a partition that nothing was appended to since the start are not in memory, and not looked at.
+    /// - Parameter now: Of a monotonic clock.
+    /// - Returns: how many producers it had to look at.
+    package func forgetIdleProducers(nowMilliseconds now: Int64) -> Int {
+        guard isActive, !isClosed else { return 0 }
+        return producers.forgetIdle(nowMilliseconds: now, after: options.producerExpirationMilliseconds)
+    }
+
     private func isExpired(_ segment: Segment, _ now: Int64) -> Bool {
         // Records without a timestamp (-1) have no age; and of what cannot be read now, the next look will tell.
         guard options.retentionMilliseconds >= 0, options.cleanupPolicy.contains(.delete),

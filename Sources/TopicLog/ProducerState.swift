@@ -19,6 +19,8 @@ struct ProducerState {
     var transactionStart: Offset?
     /// Of the coordinator that wrote the last marker; -1 for none.
     var coordinatorEpoch: Int32 = -1
+    /// When it was first seen to have appended nothing since the look before, in milliseconds; -1 when it has.
+    var idleSince: Int64 = -1
     private var batches = InlineArray<5, Batch>(repeating: Batch())
     private var count = 0
     /// Where the next batch goes: a ring.

@@ -20,6 +20,8 @@ struct ProducerTable {
     private let producersMax: Int
     /// The largest id ever recorded here; -1 for none.
     private(set) var producerIDMax: Int64 = -1
+    /// When idle producers were last looked for, in milliseconds; nil for never.
+    private var lookedAt: Int64?
 
     init(producersMax: Int) {
         self.producersMax = producersMax
@@ -92,6 +94,34 @@ struct ProducerTable {
         findOngoing()
     }
 
+    /// Forgets the producers that have appended nothing for so long, but for those with an open transaction.
+    ///
+    /// Their time begins with the first look that finds nothing new of them: nobody is forgotten early, and after a
+    /// start all begin anew. Looks that come too often do nothing.
+    /// - Parameters:
+    ///   - now: Of any clock that does not go back, in milliseconds.
+    ///   - expiration: `producer.id.expiration.ms`.
+    /// - Returns: how many it looked at.
+    mutating func forgetIdle(nowMilliseconds now: Int64, after expiration: Int64) -> Int {
+        if let lookedAt, now - lookedAt < expiration / 16 { return 0 }
+        lookedAt = now
+        let looked = states.count
+        var idle: [Int64] = []
+        var index = states.startIndex
+        while index != states.endIndex {
+            if states.values[index].idleSince < 0 {
+                states.values[index].idleSince = now
+            } else if now - states.values[index].idleSince >= expiration,
+                states.values[index].transactionStart == nil
+            {
+                idle.append(states.keys[index])
+            }
+            states.formIndex(after: &index)
+        }
+        for producerID in idle { states[producerID] = nil }
+        return looked
+    }
+
     private mutating func findOngoing() {
         ongoing = OngoingTransactions(states.compactMap { id, state in state.transactionStart.map { (id, $0) } })
     }
@@ -103,6 +133,7 @@ struct ProducerTable {
         producerIDMax = max(producerIDMax, id)
         var state = states[id] ?? ProducerState(epoch: header.producerEpoch)
         if state.epoch != header.producerEpoch { state = state.renewed(header.producerEpoch) }
+        state.idleSince = -1
         defer { states[id] = state }
         let lastOffset = baseOffset.advanced(by: Int64(header.lastOffsetDelta))
         if header.isControl {

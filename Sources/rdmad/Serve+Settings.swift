@@ -12,6 +12,11 @@ extension Serve {
     }
 
     private func list() -> [(name: String, value: String)] {
+        (listOfBroker + listOfCoordinators + listOfClients).map { ($0, Self.cut($1)) }
+    }
+
+    // In parts: the compiler gives up on longer literals.
+    private var listOfBroker: [(name: String, value: String)] {
         [
             ("log.dirs", data.joined(separator: ",")),
             ("listeners", listen.joined(separator: ",")),
@@ -49,6 +54,11 @@ extension Serve {
             ("in.flight.max", "\(limits.inFlightMax)"),
             ("subscriptions.max", "\(limits.subscriptionsMax)"),
             ("ring.bytes.max", "\(limits.ringBytesMax)"),
+        ]
+    }
+
+    private var listOfCoordinators: [(name: String, value: String)] {
+        [
             ("group.min.session.timeout.ms", "\(groups.groupMinSessionTimeoutMs)"),
             ("group.max.session.timeout.ms", "\(groups.groupMaxSessionTimeoutMs)"),
             ("group.initial.rebalance.delay.ms", "\(groups.groupInitialRebalanceDelayMs)"),
@@ -61,14 +71,20 @@ extension Serve {
             ("offset.metadata.max.bytes", "\(groups.offsetMetadataMaxBytes)"),
             ("transaction.max.timeout.ms", "\(transactions.transactionMaxTimeoutMs)"),
             ("transactional.id.expiration.ms", "\(transactions.transactionalIdExpirationMs)"),
+            ("producer.id.expiration.ms", "\(transactions.producerIdExpirationMs)"),
             ("transaction.state.log.num.partitions", "\(transactions.transactionStateLogNumPartitions)"),
             ("transactional.ids.max", "\(transactions.transactionalIdsMax)"),
             ("transaction.partitions.max", "\(transactions.transactionPartitionsMax)"),
             ("transactions.bytes.max", "\(transactions.transactionsBytesMax)"),
+        ]
+    }
+
+    private var listOfClients: [(name: String, value: String)] {
+        [
             ("fragment.timeout.ms", "\(limits.fragmentTimeoutMs)"),
             ("producer_byte_rate", limits.quotaProduce.joined(separator: ",")),
             ("consumer_byte_rate", limits.quotaConsume.joined(separator: ",")),
-        ].map { ($0, Self.cut($1)) }
+        ]
     }
 
     /// To what a frame takes.

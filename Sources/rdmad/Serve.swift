@@ -206,6 +206,7 @@ struct Serve: ParsableCommand {
         options.retentionBytes = logRetentionBytes
         options.segmentMilliseconds = logRollMs
         options.deleteRetentionMilliseconds = logCleanerDeleteRetentionMs
+        options.producerExpirationMilliseconds = transactions.producerIdExpirationMs
         options.recoveryThreads = max(1, min(8, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
         return options
     }

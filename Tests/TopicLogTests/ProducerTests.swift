@@ -91,4 +91,51 @@ import Testing
         #expect(log.append(producer: 29, sequence: 1) == appended(30, 30))
         #expect(try openLog(directory, limited).producerCount <= 20)
     }
+
+    @Test func forgetsIdleProducers() throws {
+        var options = LogOptions()
+        options.producerExpirationMilliseconds = 1_600
+        let log = try openLog(directory, options)
+        func remembered() throws -> [Int64] { try log.activeProducers.map(\.producerID) }
+        #expect(log.append(producer: 1, sequence: 0) == appended(0, 0))
+        #expect(log.write(2, 0) == appended(1, 1))
+        #expect(log.append(producer: 3, sequence: 0) == appended(2, 2))
+        #expect(log.forgetIdleProducers(nowMilliseconds: 1_000) == 3)
+        #expect(log.forgetIdleProducers(nowMilliseconds: 1_099) == 0, "too soon after the last look")
+        #expect(log.forgetIdleProducers(nowMilliseconds: 2_000) == 3)
+        #expect(log.append(producer: 3, sequence: 1) == appended(3, 3))
+        #expect(log.forgetIdleProducers(nowMilliseconds: 2_599) == 3)
+        #expect(try remembered() == [1, 2, 3])
+        #expect(log.append(producer: 1, sequence: 0) == duplicate(0, 0), "which says nothing of a producer's life")
+        #expect(log.forgetIdleProducers(nowMilliseconds: 2_699) == 3)
+        #expect(try remembered() == [2, 3])
+        #expect(log.forgetIdleProducers(nowMilliseconds: 4_198) == 2)
+        #expect(try remembered() == [2, 3])
+        #expect(log.forgetIdleProducers(nowMilliseconds: 4_299) == 2)
+        #expect(try remembered() == [2], "its transaction is open")
+        #expect(log.end(2, commit: true) == appended(4, 4))
+        #expect(log.forgetIdleProducers(nowMilliseconds: 5_000) == 1)
+        #expect(log.forgetIdleProducers(nowMilliseconds: 6_600) == 1)
+        #expect(try log.producerCount == 0)
+    }
+
+    @Test func idleProducersAndStarts() throws {
+        var options = LogOptions()
+        options.producerExpirationMilliseconds = 1_600
+        let data = try LogDirectory.open(path: directory.path, options: options)
+        try data.createTopic(name: "t", partitions: 1)
+        let log = data.partition(topic: "t", index: 0)!
+        for producer in 0..<3 as Range<Int64> { _ = log.append(producer: producer, sequence: 0) }
+        #expect(log.forgetIdleProducers(nowMilliseconds: 1_000) == 3)
+        #expect(log.append(producer: 2, sequence: 1) == appended(3, 3))
+        #expect(log.forgetIdleProducers(nowMilliseconds: 2_600) == 3)
+        try data.close()
+        let again = try LogDirectory.open(path: directory.path, options: options)
+        let opened = again.partition(topic: "t", index: 0)!
+        #expect(opened.forgetIdleProducers(nowMilliseconds: 9_000) == 0, "not in memory before they are needed")
+        #expect(try opened.activeProducers.map(\.producerID) == [2], "the snapshot has those that were left")
+        #expect(opened.forgetIdleProducers(nowMilliseconds: 9_000) == 1)
+        #expect(try opened.producerCount == 1, "its time begins anew")
+        try again.close()
+    }
 }
