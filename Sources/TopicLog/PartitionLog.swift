@@ -249,7 +249,7 @@ package final class PartitionLog {
         guard snapshots.last != logEndOffset else { return }
         let path = directory + "/" + Segment.name(logEndOffset, ProducerSnapshot.suffix)
         let file = try files.open(path, O_WRONLY | O_CREAT | O_TRUNC, operation: "creating")
-        try file.write(ProducerSnapshot.encode(producers.states), at: 0)
+        try file.write(producers.snapshot.encoded, at: 0)
         // Kafka's rule: one for each segment, and the newest.
         if let last = snapshots.last, !segments.contains(where: { $0.baseOffset == last }) {
             try files.remove(directory + "/" + Segment.name(last, ProducerSnapshot.suffix))

@@ -8,22 +8,27 @@ internal import RecordFormat
 /// entry  producerId i64 | epoch i16 | lastSequence i32 | lastOffset i64 | offsetDelta i32 | timestamp i64
 ///        | coordinatorEpoch i32 | currentTxnFirstOffset i64
 /// tail   "rdmd" | for each entry: count u8 | count × (lastSequence i32 | lastOffset i64 | offsetDelta i32)
+///        | forgottenMax i64, unless that is -1
 /// ```
 /// Big-endian; CRC-32C of everything behind it. Up to the tail it is Kafka's, whose reader checks the sum over the
 /// whole file and ignores what follows the entries. What there is not is -1. Kafka's entry holds a producer's last
 /// batch; the tail holds the up to four before it, oldest first (docs/adr/0012-derived-files.md).
-enum ProducerSnapshot {
+struct ProducerSnapshot {
+    var states: [Int64: ProducerState] = [:]
+    /// See ``ProducerTable/forgottenMax``.
+    var forgottenMax: Int64 = -1
+
     static let suffix = ".snapshot"
     private static let version: Int16 = 1
     private static let entryBytes = 46
     private static let tailMark: UInt32 = 0x7264_6d64  // "rdmd"
 
     /// The file's bytes.
-    static func encode(_ states: [Int64: ProducerState]) -> [UInt8] {
+    var encoded: [UInt8] {
         var body: [UInt8] = []
         var tail: [UInt8] = []
         body.appendBigEndian(Int32(states.count))
-        tail.appendBigEndian(tailMark)
+        tail.appendBigEndian(Self.tailMark)
         for (producerID, state) in states {
             let batches = state.oldestFirst
             let last = batches.last ?? .none
@@ -36,23 +41,29 @@ enum ProducerSnapshot {
             tail.append(UInt8(batches.dropLast().count))
             for batch in batches.dropLast() { tail.append(batch) }
         }
+        if forgottenMax >= 0 { tail.appendBigEndian(forgottenMax) }
         body += tail
         var bytes: [UInt8] = []
         bytes.reserveCapacity(6 + body.count)
-        bytes.appendBigEndian(version)
+        bytes.appendBigEndian(Self.version)
         unsafe body.withUnsafeBytes { unsafe bytes.appendBigEndian(CRC32C.checksum($0)) }
         return bytes + body
     }
 
-    /// The producers, or nil when the file is damaged or of another version.
-    static func decode(_ bytes: [UInt8]) -> [Int64: ProducerState]? {
+    init(states: [Int64: ProducerState], forgottenMax: Int64) {
+        self.states = states
+        self.forgottenMax = forgottenMax
+    }
+
+    /// What a file says, or nil when it is damaged or of another version.
+    init?(decoding bytes: [UInt8]) {
         var reader = Reader(bytes: bytes)
-        guard bytes.count >= 10, reader.next(Int16.self) == version, let sum = reader.next(UInt32.self) else {
+        guard bytes.count >= 10, reader.next(Int16.self) == Self.version, let sum = reader.next(UInt32.self) else {
             return nil
         }
         let computed = unsafe bytes.withUnsafeBytes { unsafe CRC32C.checksum(.init(rebasing: $0[6...])) }
         guard computed == sum, let count = reader.next(Int32.self), count >= 0,
-            Int(count) <= (bytes.count - 10) / entryBytes
+            Int(count) <= (bytes.count - 10) / Self.entryBytes
         else { return nil }
         var entries: [(id: Int64, state: ProducerState, last: ProducerState.Batch, timestamp: Int64)] = []
         entries.reserveCapacity(Int(count))
@@ -66,8 +77,7 @@ enum ProducerSnapshot {
             state.transactionStart = start < 0 ? nil : Offset(start)
             entries.append((id, state, last, timestamp))
         }
-        let hasTail = reader.next(UInt32.self) == tailMark
-        var states: [Int64: ProducerState] = [:]
+        let hasTail = reader.next(UInt32.self) == Self.tailMark
         states.reserveCapacity(entries.count)
         for entry in entries {
             var state = entry.state
@@ -81,7 +91,7 @@ enum ProducerSnapshot {
             if entry.last.lastSequence >= 0 { state.add(entry.last, timestamp: entry.timestamp) }
             states[entry.id] = state
         }
-        return states
+        if hasTail { forgottenMax = reader.next(Int64.self) ?? -1 }
     }
 
     private struct Reader {

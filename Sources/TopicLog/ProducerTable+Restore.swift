@@ -12,10 +12,10 @@ extension ProducerTable {
         var producers = ProducerTable(producersMax: options.producersMax)
         for offset in snapshots.reversed() where offset <= end {
             let path = directory + "/" + Segment.name(offset, ProducerSnapshot.suffix)
-            guard let bytes = try files.contents(of: path), let states = ProducerSnapshot.decode(bytes) else {
+            guard let bytes = try files.contents(of: path), let snapshot = ProducerSnapshot(decoding: bytes) else {
                 continue
             }
-            producers = ProducerTable(states: states, producersMax: options.producersMax)
+            producers = ProducerTable(snapshot, producersMax: options.producersMax)
             start = offset
             break
         }
@@ -34,6 +34,7 @@ extension ProducerTable {
                         filePosition: damage.position, reason: damage.reason, resumePosition: nil))
             }
         }
+        if !damages.isEmpty || (segments.first?.baseOffset ?? end) > start { producers.missPart() }
         return (producers, damages)
     }
 }

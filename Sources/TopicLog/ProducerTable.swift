@@ -3,6 +3,12 @@ internal import RecordFormat
 /// The idempotent producers of one partition, and their ongoing transactions.
 ///
 /// Life cycle of a change: `verdict`, `record` (tentative), then `commit` once the batches are written, or `rollBack`.
+///
+/// A producer that is not known may be new here, or forgotten. Kafka takes any sequence number from it. Then, when the
+/// first batches of a new one are on their way together and the first is refused for a while (a full disk has room for
+/// a smaller one), the second is taken, and the first can never follow. So only a producer that may have been forgotten
+/// begins with any number. Ids are given out in ascending order: it may have been when its id is at most
+/// `forgottenMax`.
 struct ProducerTable {
     enum Verdict: Equatable {
         case accept
@@ -20,6 +26,10 @@ struct ProducerTable {
     private let producersMax: Int
     /// The largest id ever recorded here; -1 for none.
     private(set) var producerIDMax: Int64 = -1
+    /// The largest id that was known here and is not any more; -1 for none.
+    private(set) var forgottenMax: Int64 = -1
+    /// Whether more was forgotten than can be told: then everybody may have been who is met in the log.
+    private var hasForgottenMore = false
     /// When idle producers were last looked for, in milliseconds; nil for never.
     private var lookedAt: Int64?
 
@@ -28,14 +38,17 @@ struct ProducerTable {
     }
 
     /// As a snapshot had them.
-    init(states: [Int64: ProducerState], producersMax: Int) {
-        self.states = states
+    init(_ snapshot: ProducerSnapshot, producersMax: Int) {
+        states = snapshot.states
+        forgottenMax = snapshot.forgottenMax
         self.producersMax = producersMax
-        producerIDMax = states.keys.max() ?? -1
+        producerIDMax = max(states.keys.max() ?? -1, forgottenMax)
         findOngoing()
         dropOldest()
     }
 
+    /// What a snapshot keeps of them.
+    var snapshot: ProducerSnapshot { ProducerSnapshot(states: states, forgottenMax: forgottenMax) }
     var count: Int { states.count }
     /// All of them.
     var ids: Set<Int64> { Set(states.keys) }
@@ -48,7 +61,9 @@ struct ProducerTable {
         if let known, header.producerEpoch < known.epoch { return .invalidProducerEpoch }
         // A coordinator's: markers, and offsets that a transaction commits, carry no sequence.
         if header.isTransactional, header.baseSequence < 0 { return .accept }
-        guard let state = known else { return header.baseSequence == 0 ? .accept : .outOfOrderSequence }
+        guard let state = known else {
+            return header.baseSequence == 0 || header.producerID <= forgottenMax ? .accept : .outOfOrderSequence
+        }
         if state.transactionStart != nil, !header.isTransactional { return .invalidTransactionState }
         if header.producerEpoch > state.epoch { return header.baseSequence == 0 ? .accept : .outOfOrderSequence }
         if let batch = state.duplicate(of: header) { return .duplicate(batch) }
@@ -72,8 +87,15 @@ struct ProducerTable {
     mutating func replay(_ header: RecordBatchHeader, _ marker: EndTransactionMarker? = nil) -> EndedTransaction? {
         guard header.producerID >= 0, header.baseSequence >= 0 || header.isTransactional else { return nil }
         let end = apply(header, baseOffset: header.baseOffset, marker)
+        if hasForgottenMore { forgottenMax = max(forgottenMax, header.producerID) }
         dropOldest()
         return end
+    }
+
+    /// Takes note that a part of the log is missing in what was replayed.
+    mutating func missPart() {
+        hasForgottenMore = true
+        forgottenMax = producerIDMax
     }
 
     /// Keeps what was recorded.
@@ -118,7 +140,7 @@ struct ProducerTable {
             }
             states.formIndex(after: &index)
         }
-        for producerID in idle { states[producerID] = nil }
+        for producerID in idle { forget(producerID) }
         return looked
     }
 
@@ -166,6 +188,11 @@ struct ProducerTable {
         let keep = producersMax - producersMax / 10
         let byAge = states.lazy.filter { $0.value.transactionStart == nil }
             .map { ($0.value.last?.lastOffset ?? .zero, $0.key) }.sorted { $0 < $1 }
-        for (_, producerID) in byAge.prefix(byAge.count - keep) { states[producerID] = nil }
+        for (_, producerID) in byAge.prefix(byAge.count - keep) { forget(producerID) }
+    }
+
+    private mutating func forget(_ producerID: Int64) {
+        states[producerID] = nil
+        forgottenMax = max(forgottenMax, producerID)
     }
 }

@@ -52,6 +52,8 @@ import Testing
         fault.set(0)
         #expect(log.append(producer: 1, sequence: 2) == .rejected(.outOfOrderSequence), "sequence 1 was never stored")
         #expect(log.append(producer: 1, sequence: 1) == appended(1, 1))
+        // Nor must a new producer's second batch overtake its first, which could never follow.
+        #expect(log.append(producer: 2, sequence: 1) == .rejected(.outOfOrderSequence))
         #expect(log.append(producer: 2, sequence: 0) == appended(2, 2))
         #expect(try openLog(directory).logEndOffset == Offset(3))
     }

@@ -87,8 +87,9 @@ import Testing
         let log = try openLog(directory, limited)
         for producer in 0..<30 { _ = log.append(producer: Int64(producer), sequence: 0) }
         #expect(try (18...20).contains(log.producerCount))
-        #expect(log.append(producer: 0, sequence: 1) == .rejected(.outOfOrderSequence))
-        #expect(log.append(producer: 29, sequence: 1) == appended(30, 30))
+        #expect(log.append(producer: 30, sequence: 1) == .rejected(.outOfOrderSequence), "never here")
+        #expect(log.append(producer: 0, sequence: 1) == appended(30, 30), "forgotten")
+        #expect(log.append(producer: 29, sequence: 1) == appended(31, 31))
         #expect(try openLog(directory, limited).producerCount <= 20)
     }
 
@@ -137,5 +138,51 @@ import Testing
         #expect(opened.forgetIdleProducers(nowMilliseconds: 9_000) == 1)
         #expect(try opened.producerCount == 1, "its time begins anew")
         try again.close()
+    }
+
+    /// Kafka's rule since 2.5 for producers that were forgotten; new ones begin at 0, as before that.
+    @Test func forgottenProducersGoOnWithAnySequence() throws {
+        var options = LogOptions()
+        options.producerExpirationMilliseconds = 1_600
+        let data = try LogDirectory.open(path: directory.path, options: options)
+        try data.createTopic(name: "t", partitions: 1)
+        let log = data.partition(topic: "t", index: 0)!
+        for producer in [5, 6, 7, 9] as [Int64] { _ = log.append(producer: producer, sequence: 0) }
+        #expect(log.forgetIdleProducers(nowMilliseconds: 1_000) == 4)
+        #expect(log.append(producer: 9, sequence: 1) == appended(4, 4))
+        #expect(log.forgetIdleProducers(nowMilliseconds: 2_600) == 4)
+        #expect(log.append(producer: 9, sequence: 3) == .rejected(.outOfOrderSequence), "known")
+        #expect(log.append(producer: 8, sequence: 1) == .rejected(.outOfOrderSequence), "never here")
+        #expect(log.append(producer: 5, sequence: 1) == appended(5, 5))
+        #expect(log.append(producer: 5, sequence: 3) == .rejected(.outOfOrderSequence), "known again")
+        #expect(log.append(producer: 5, sequence: 1) == duplicate(5, 5))
+        #expect(log.append(producer: 5, epoch: 1, sequence: 2) == .rejected(.outOfOrderSequence), "a new epoch")
+        try data.close()
+        let again = try LogDirectory.open(path: directory.path, options: options)
+        let opened = again.partition(topic: "t", index: 0)!
+        #expect(opened.append(producer: 8, sequence: 1) == .rejected(.outOfOrderSequence))
+        #expect(opened.write(7, 4) == appended(6, 6), "of a transaction, too")
+        #expect(opened.end(7, commit: true) == appended(7, 7))
+        #expect(opened.append(producer: 6, sequence: .max) == appended(8, 8))
+        #expect(opened.append(producer: 6, sequence: 0) == appended(9, 9))
+        try again.close()
+    }
+
+    /// What was deleted before anything wrote down who was in it may have been anybody's who is met later.
+    @Test func producersOfDeletedSegmentsMayBeForgotten() throws {
+        let size = Batch(producerID: 1, epoch: 0, sequence: 0).size
+        var log = try openLog(directory, options(segmentBytes: 2 * size))
+        for producer in 1...6 as ClosedRange<Int64> { _ = log.append(producer: producer, sequence: 0) }
+        try log.synchronize()
+        _ = try log.moveStart(to: Offset(4))
+        for name in try system.names(in: directory.path) where name.hasSuffix(ProducerSnapshot.suffix) {
+            try system.remove(directory.child(name))
+        }
+        log = try PartitionLog.open(
+            directory: directory.path, options: options(segmentBytes: 2 * size), durableBound: Offset(6),
+            logStartOffset: Offset(4), storage: PlannedStorage())
+        #expect(log.append(producer: 7, sequence: 1) == .rejected(.outOfOrderSequence))
+        #expect(log.append(producer: 6, sequence: 0) == duplicate(5, 5))
+        #expect(log.append(producer: 2, sequence: 1) == appended(6, 6))
     }
 }

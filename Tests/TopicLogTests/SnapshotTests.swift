@@ -20,7 +20,7 @@ import Testing
             header.baseOffset = Offset(100 + Int64(3 * sequence))
             table.replay(header)
         }
-        let bytes = ProducerSnapshot.encode(table.states)
+        let bytes = table.snapshot.encoded
         #expect(bytes[0..<2] == [0, 1])
         let sum = unsafe bytes.withUnsafeBytes { unsafe CRC32C.checksum(.init(rebasing: $0[6...])) }
         #expect((2..<6).reduce(0) { $0 << 8 | UInt32(bytes[$1]) } == sum)
@@ -32,18 +32,24 @@ import Testing
             Array("rdmd".utf8) + [1] + [0, 0, 0, 2] + [0, 0, 0, 0, 0, 0, 0, 102] + [0, 0, 0, 2]
         #expect(Array(bytes[56...]) == tail)
 
+        // Behind it, who may have been forgotten.
+        let more = ProducerSnapshot(states: table.states, forgottenMax: 0x0102).encoded
+        #expect(Array(more[56...]) == tail + [0, 0, 0, 0, 0, 0, 1, 2])
+        #expect(ProducerSnapshot(decoding: more)?.forgottenMax == 0x0102)
+        #expect(ProducerSnapshot(decoding: bytes)?.forgottenMax == -1)
+
         // What Kafka wrote ends behind the entries.
         var kafka = Array(bytes[..<56])
         let kafkaSum = unsafe kafka.withUnsafeBytes { unsafe CRC32C.checksum(.init(rebasing: $0[6...])) }
         for index in 0..<4 { kafka[2 + index] = UInt8(truncatingIfNeeded: kafkaSum >> (24 - 8 * UInt32(index))) }
-        #expect(ProducerSnapshot.decode(kafka)?[9]?.oldestFirst.map(\.lastSequence) == [5])
-        #expect(ProducerSnapshot.decode(bytes)?[9]?.oldestFirst.map(\.lastSequence) == [2, 5])
-        #expect(ProducerSnapshot.decode(bytes)?[9]?.oldestFirst.first?.baseSequence == 0)
+        #expect(ProducerSnapshot(decoding: kafka)?.states[9]?.oldestFirst.map(\.lastSequence) == [5])
+        #expect(ProducerSnapshot(decoding: bytes)?.states[9]?.oldestFirst.map(\.lastSequence) == [2, 5])
+        #expect(ProducerSnapshot(decoding: bytes)?.states[9]?.oldestFirst.first?.baseSequence == 0)
         for index in bytes.indices {
             var damaged = bytes
             damaged[index] ^= 0x10
-            #expect(ProducerSnapshot.decode(damaged) == nil, "byte \(index)")
-            #expect(ProducerSnapshot.decode(Array(bytes[..<index])) == nil, "cut at \(index)")
+            #expect(ProducerSnapshot(decoding: damaged) == nil, "byte \(index)")
+            #expect(ProducerSnapshot(decoding: Array(bytes[..<index])) == nil, "cut at \(index)")
         }
     }
 
