@@ -21,6 +21,12 @@ struct GroupSettings: ParsableArguments {
     @Option(name: .long, help: "Members that one group may have.")
     var groupMaxSize = 1_000
 
+    @Option(name: .long, help: "Groups, those with committed offsets only among them.")
+    var groupsMax = GroupOptions().groupsMax
+
+    @Option(name: .long, help: "Committed offsets of all groups.")
+    var offsetsMax = GroupOptions().offsetsMax
+
     @Option(name: .long, help: "Memory that all groups and committed offsets may take, in bytes.")
     var groupsBytesMax = 256 << 20
 
@@ -45,6 +51,8 @@ struct GroupSettings: ParsableArguments {
                     + "--group-consumer-session-timeout-ms")
         }
         guard (1...10_000).contains(groupMaxSize) else { throw ValidationError("--group-max-size is 1 to 10000") }
+        guard (1...1_000_000).contains(groupsMax) else { throw ValidationError("--groups-max is 1 to 1000000") }
+        guard (1...100_000_000).contains(offsetsMax) else { throw ValidationError("--offsets-max is 1 to 100000000") }
         guard groupsBytesMax >= 1 << 20 else { throw ValidationError("--groups-bytes-max is at least 1048576") }
         guard (1...1_024).contains(offsetsTopicNumPartitions) else {
             throw ValidationError("--offsets-topic-num-partitions is 1 to 1024")
@@ -64,6 +72,8 @@ struct GroupSettings: ParsableArguments {
         options.consumerSessionTimeoutMilliseconds = groupConsumerSessionTimeoutMs
         options.consumerHeartbeatIntervalMilliseconds = groupConsumerHeartbeatIntervalMs
         options.groupSizeMax = groupMaxSize
+        options.groupsMax = groupsMax
+        options.offsetsMax = offsetsMax
         options.totalBytesMax = groupsBytesMax
         options.offsetsTopicPartitions = offsetsTopicNumPartitions
         options.offsetsRetentionMinutes = offsetsRetentionMinutes

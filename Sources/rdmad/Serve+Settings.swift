@@ -65,6 +65,8 @@ extension Serve {
             ("group.consumer.session.timeout.ms", "\(groups.groupConsumerSessionTimeoutMs)"),
             ("group.consumer.heartbeat.interval.ms", "\(groups.groupConsumerHeartbeatIntervalMs)"),
             ("group.max.size", "\(groups.groupMaxSize)"),
+            ("groups.max", "\(groups.groupsMax)"),
+            ("offsets.max", "\(groups.offsetsMax)"),
             ("groups.bytes.max", "\(groups.groupsBytesMax)"),
             ("offsets.topic.num.partitions", "\(groups.offsetsTopicNumPartitions)"),
             ("offsets.retention.minutes", "\(groups.offsetsRetentionMinutes)"),

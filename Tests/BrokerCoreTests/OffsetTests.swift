@@ -244,6 +244,9 @@ import TopicProtocol
             ])
         // One that is there may go on.
         #expect(bench.errors(bench.ask(.commit(anybody, GroupBench.offsets(8)))) == [.none])
+        let question = bench.ask(.commit(anybody, GroupBench.offsets(partitions: [3])))
+        #expect(bench.error(question) == .limitReached)
+        #expect(bench.answers[question]?.text.contains("2 (--offsets-max)") == true)
     }
 
     @Test func aGroupGoesOnAfterARestart() {

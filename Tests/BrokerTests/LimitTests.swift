@@ -205,7 +205,8 @@ import TransportTestSupport
 
     @Test func limitsThatMakeNoSense() throws {
         for arguments in [
-            ["--max-connections", "0"], ["--topics-max", "0"], ["--partitions-max", "x"], ["--in-flight-max", "5000"],
+            ["--max-connections", "0"], ["--topics-max", "0"], ["--groups-max", "0"], ["--offsets-max", "0"],
+            ["--producer-id-expiration-ms", "0"], ["--partitions-max", "x"], ["--in-flight-max", "5000"],
             ["--ring-bytes-max", "1"], ["--fragment-timeout-ms", "0"], ["--quota-produce", "0"],
             ["--quota-consume", "=5"], ["--quota-produce", "a=b"],
         ] {

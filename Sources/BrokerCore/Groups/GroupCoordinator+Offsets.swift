@@ -28,7 +28,16 @@ extension GroupCoordinator {
                 errors.append(error)
             }
         }
-        guard !accepted.isEmpty else { return answer(origin, .errors(ErrorList(errors))) }
+        guard !accepted.isEmpty else {
+            // Where there is room for words.
+            if !errors.isEmpty, errors.allSatisfy({ $0 == .limitReached }) {
+                throw BrokerError(
+                    .limitReached,
+                    "the broker holds \(usage.offsets) committed offsets, the limit is \(options.offsetsMax) "
+                        + "(--offsets-max)")
+            }
+            return answer(origin, .errors(ErrorList(errors)))
+        }
         try requireRoom(for: accepted, of: group)
         let records = accepted.sorted { $0.key < $1.key }
         for (key, _) in records { group.beginCommit(key) }

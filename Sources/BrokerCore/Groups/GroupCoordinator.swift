@@ -202,7 +202,9 @@ final class GroupCoordinator {
     func findOrCreate(_ id: String) throws(BrokerError) -> Group {
         if let group = try find(id) { return group }
         guard groups.count < options.groupsMax else {
-            throw BrokerError(.limitReached, "the broker holds at most \(options.groupsMax) groups")
+            throw BrokerError(
+                .limitReached,
+                "the broker holds \(groups.count) groups, the limit is \(options.groupsMax) (--groups-max)")
         }
         try requireRoom(for: Group.bytes(ofGroup: id))
         return addGroup(id)

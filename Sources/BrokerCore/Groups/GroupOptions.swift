@@ -10,7 +10,7 @@ package struct GroupOptions: Sendable {
     package var consumerHeartbeatIntervalMilliseconds: UInt32 = 5_000
     /// Members of one group (`group.max.size`).
     package var groupSizeMax = 1_000
-    /// Groups of one broker, those with committed offsets only among them.
+    /// Groups of one broker, those with committed offsets only among them (`groups.max`).
     package var groupsMax = 10_000
     /// Ids, protocols and metadata of one group's members together, and their assignments together, in bytes: a group
     /// must fit into one answer and one record.
@@ -24,7 +24,7 @@ package struct GroupOptions: Sendable {
     package var nameBytesMax = 249
     /// Metadata of one committed offset, in bytes (`offset.metadata.max.bytes`).
     package var offsetMetadataBytesMax = 4_096
-    /// Committed offsets of one broker.
+    /// Committed offsets of one broker (`offsets.max`).
     package var offsetsMax = 1_000_000
     /// How long offsets outlive their group's last member, or, where it has none, their commit
     /// (`offsets.retention.minutes`).
