@@ -10,6 +10,16 @@ extension Consumer {
         public var decompressedBytesMax = 64 << 20
         /// `isolation.level`.
         public var isolationLevel = IsolationLevel.readUncommitted
+        /// `auto.offset.reset`: where to go on when the offset to be read is not in the log, mostly because it was
+        /// deleted before it was read. In a group also where to begin where it has committed nothing, not `from`.
+        ///
+        /// nil: in a group `from` says it. Otherwise a partition that was being read goes on where its reading was to
+        /// begin, and with the earliest record when that was an offset; an offset that is not there at the start, or
+        /// after a seek, is the error OFFSET_OUT_OF_RANGE.
+        public var offsetReset: OffsetReset?
+        /// Told of a partition that goes on elsewhere, as ``offsetReset`` says, and of the offset that was to be read
+        /// next. Runs on the thread of the connection: it must be short, and call nothing of the consumer.
+        public var onOffsetReset: (@Sendable (_ partition: TopicPartition, _ offset: Int64) -> Void)?
         /// Check every batch's CRC-32C.
         public var checksCRCs = true
         /// How long to try to connect at first, in seconds.
@@ -51,9 +61,9 @@ extension Consumer {
 
         /// Sets one by Kafka's name for it, from Kafka's text.
         ///
-        /// `auto.commit.interval.ms`, `check.crcs`, `client.id`, `enable.auto.commit`, `group.id`, `group.instance.id`,
-        /// `heartbeat.interval.ms`, `isolation.level`, `max.poll.interval.ms`, `metadata.max.age.ms`,
-        /// `partition.assignment.strategy`, `session.timeout.ms`.
+        /// `auto.commit.interval.ms`, `auto.offset.reset`, `check.crcs`, `client.id`, `enable.auto.commit`, `group.id`,
+        /// `group.instance.id`, `heartbeat.interval.ms`, `isolation.level`, `max.poll.interval.ms`,
+        /// `metadata.max.age.ms`, `partition.assignment.strategy`, `session.timeout.ms`.
         /// - Throws: ``ClientError/Code/limit`` when there is no such setting, or no such value of it.
         public mutating func set(_ name: String, to value: String) throws(ClientError) {
             func refused(_ what: String) -> ClientError { ClientError(.limit, "\(name) is \(what), not '\(value)'") }
@@ -67,6 +77,9 @@ extension Consumer {
             }
             switch name {
             case "auto.commit.interval.ms": autoCommitIntervalMilliseconds = try integer()
+            case "auto.offset.reset":
+                guard let reset = OffsetReset(rawValue: value) else { throw refused("earliest, latest or none") }
+                offsetReset = reset
             case "check.crcs": checksCRCs = try truth()
             case "client.id": clientID = value
             case "enable.auto.commit": autoCommit = try truth()
@@ -129,6 +142,24 @@ extension Consumer {
         case offset(Int64)
         /// With the first record of at least this time, in milliseconds since 1970; with the next one when none is.
         case timestamp(Int64)
+    }
+
+    /// Where to go on when the offset to be read is not in the log.
+    public enum OffsetReset: String, Sendable, CaseIterable {
+        /// With the oldest record that there is.
+        case earliest
+        /// With the next record that is produced.
+        case latest
+        /// Nowhere: it is the error OFFSET_OUT_OF_RANGE.
+        case fail = "none"
+
+        var position: Position? {
+            switch self {
+            case .earliest: .earliest
+            case .latest: .latest
+            case .fail: nil
+            }
+        }
     }
 
     /// Which records of transactions are read.

@@ -5,7 +5,8 @@ extension Consumer {
 
     /// Goes on elsewhere. What was fetched and not handed out yet is dropped.
     /// - Throws: ``ClientError`` when the partition is not among ``assignment``. An offset that is not in the log ends
-    ///   reading with OFFSET_OUT_OF_RANGE, unless a group's start says where to go then.
+    ///   reading with OFFSET_OUT_OF_RANGE, unless ``Configuration/offsetReset`` or a group's start says where to go
+    ///   then.
     public func seek(_ partition: TopicPartition, to position: Position) throws(ClientError) {
         try agent.change(partition) { $0.restart(from: position) }
     }

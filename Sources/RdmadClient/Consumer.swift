@@ -43,7 +43,9 @@ public final class Consumer: Sendable, AsyncSequence {
     ) async throws(ClientError) {
         guard !topics.isEmpty else { throw ClientError(.limit, "no topics to read") }
         let interest: ConsumerAgent.Interest =
-            configuration.groupID == nil ? .topics(topics, from: position) : .group(topics, from: position)
+            configuration.groupID == nil
+            ? .topics(topics, from: position)
+            : .group(topics, from: configuration.offsetReset?.position ?? position)
         try await self.init(interest, broker, configuration)
     }
 

@@ -94,6 +94,7 @@ extension ConsumerAgent {
                         return
                     }
                     partition.begin(at: first)
+                    partition.isFound = true
                     if from == -1 { partition.highWatermark = max(first, partition.highWatermark ?? first) }
                     if !partition.isStarted {
                         partition.isStarted = true
@@ -120,20 +121,39 @@ extension ConsumerAgent {
         settle(partition, .idle)
     }
 
-    /// A group's member whose partition, or place in it, is gone: false when there is nothing to go on with.
+    /// Goes on with a partition whose place in the log is gone, or, in a group, that is gone itself: false when there
+    /// is nothing to go on with.
     private func startAgain(_ partition: FetchedPartition, _ error: ErrorCode) -> Bool {
-        guard case .group(_, let start) = interest else { return false }
-        return state.withLock { state in
-            switch (error, start) {
-            // It is not there either.
-            case (.offsetOutOfRange, .offset(let offset)) where offset == partition.fetched: return false
-            case (.offsetOutOfRange, _): Self.change(&state, partition) { $0.restart(from: start) }
-            // The leader will see it.
-            case (.unknownTopicOrPartition, _): Self.change(&state, partition) { $0.isActive = false }
-            default: return false
+        let (goesOn, offset) = state.withLock { state -> (Bool, Int64?) in
+            switch error {
+            case .offsetOutOfRange:
+                guard let start = reset(of: partition) else { return (false, nil) }
+                let offset = partition.position
+                Self.change(&state, partition) { $0.restart(from: start) }
+                return (true, offset)
+            case .unknownTopicOrPartition:
+                // The leader will see it.
+                guard case .group = interest else { return (false, nil) }
+                Self.change(&state, partition) { $0.isActive = false }
+                return (true, nil)
+            default: return (false, nil)
             }
-            return true
         }
+        if let offset { configuration.onOffsetReset?(partition.name, offset) }
+        return goesOn
+    }
+
+    /// Where to go on with a partition whose offset is not in the log; nil for nowhere. Under the lock.
+    private func reset(of partition: FetchedPartition) -> Consumer.Position? {
+        if let reset = configuration.offsetReset { return reset.position }
+        guard case .group(_, let start) = interest else {
+            guard partition.isFound else { return nil }
+            if case .offset = partition.start { return .earliest }
+            return partition.start
+        }
+        // It is not there either.
+        if case .offset(let offset) = start, offset == partition.fetched { return nil }
+        return start
     }
 
     // MARK: What comes

@@ -27,6 +27,8 @@ final class FetchedPartition: @unchecked Sendable {
     var isAssigned = true
     private(set) var epoch = 0
     var phase = Phase.idle
+    /// Whether the broker has found the place in the log where reading was last to begin.
+    var isFound = false
     /// Counted as one that the consumer's start waits for.
     var isStarted = false
 
@@ -57,6 +59,7 @@ final class FetchedPartition: @unchecked Sendable {
         epoch += 1
         self.start = start
         (position, fetched, progress) = (nil, nil, nil)
+        isFound = false
         if case .offset(let offset) = start { begin(at: offset) }
     }
 

@@ -84,7 +84,11 @@ struct Consume: AsyncParsableCommand {
     }
 
     private func open() async throws -> Consumer {
-        let (address, position, configuration) = (try broker.address, try position(), try options.configuration())
+        let (address, position) = (try broker.address, try position())
+        var configuration = try options.configuration()
+        configuration.onOffsetReset = { partition, offset in
+            writeToStandardError("\(partition): offset \(offset) is not in the log any more, going on elsewhere\n")
+        }
         guard let partitions = try chosenPartitions() else {
             return try await Consumer(topics: topics, from: position, broker: address, configuration: configuration)
         }
