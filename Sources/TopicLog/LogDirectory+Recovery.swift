@@ -14,7 +14,10 @@ extension LogDirectory {
         if starts.isEmpty { storedLogStarts = [] }
         let clean = readCleanClose()
         for line in try CheckpointFile.topicConfigs.read(in: path, files) ?? [] {
-            configs[String(line[0]), default: [:]][String(line[1])] = String(line[2])
+            let (topic, name, value) = (String(line[0]), String(line[1]), String(line[2]))
+            let raised = LogOptions.raised(name, value)
+            configs[topic, default: [:]][name] = raised ?? value
+            if let raised { recoveryReport.raisedConfigs.append((topic, name, value, raised)) }
         }
         let surviving = try finishDeletes(catalog, found)
         var recoveries: [LogRecovery] = []

@@ -29,7 +29,8 @@ extension LogOptions {
         case "cleanup.policy":
             guard let policy = CleanupPolicy(value) else { throw wrong("delete, compact, or both with a comma") }
             cleanupPolicy = policy
-        case "segment.bytes": segmentBytes = Int(try number(1...Int64(Int32.max), "a number of bytes"))
+        case "segment.bytes":
+            segmentBytes = Int(try number(Int64(Self.topicSegmentBytesMin)...Int64(Int32.max), "a number of bytes"))
         case "segment.ms": segmentMilliseconds = try number(1...milliseconds, "a number of milliseconds")
         case "max.message.bytes":
             batchBytesMax = Int(try number(1...Int64(Self.batchBytesCeiling), "a number of bytes"))
@@ -44,6 +45,15 @@ extension LogOptions {
             minCleanableRatio = ratio
         default: throw Self.unknown(name)
         }
+    }
+
+    /// What a topic stored when it could still ask for less, raised to what it can ask for now; nil when there is
+    /// nothing to be raised.
+    static func raised(_ name: String, _ value: String) -> String? {
+        guard name == "segment.bytes", let bytes = Int(value), (1..<topicSegmentBytesMin).contains(bytes) else {
+            return nil
+        }
+        return "\(topicSegmentBytesMin)"
     }
 
     static func unknown(_ name: String) -> LogError {

@@ -21,6 +21,9 @@ package struct RecoveryReport: Sendable, CustomStringConvertible {
     /// Partition directories that no topic claims and that hold no data: creates that were cut. Left alone.
     package internal(set) var orphans: [String] = []
 
+    /// Configs of topics that were stored with less than they can be now.
+    package internal(set) var raisedConfigs: [(topic: String, name: String, stored: String, value: String)] = []
+
     /// Offsets that hold records, or did, in all partitions.
     package var recordCount: Int64 { partitions.reduce(0) { $0 + $1.recovery.records } }
     /// Bytes cut from logs' ends, kept in `.torn` files.

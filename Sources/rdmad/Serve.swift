@@ -248,6 +248,14 @@ struct Serve: ParsableCommand {
 
     private func report(_ report: RecoveryReport, to log: Logger) {
         log.info("recovered", metadata: ["topics": "\(report.topicCount)", "partitions": "\(report.partitions.count)"])
+        for config in report.raisedConfigs {
+            log.warning(
+                "a topic's config is less than it can be by now",
+                metadata: [
+                    "topic": "\(config.topic)", "config": "\(config.name)", "stored": "\(config.stored)",
+                    "used": "\(config.value)",
+                ])
+        }
         for partition in report.partitions {
             let name = "\(partition.topic)-\(partition.partition)"
             if partition.recovery.tornBytes > 0 {

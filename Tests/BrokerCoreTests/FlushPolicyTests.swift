@@ -63,7 +63,8 @@ import TopicProtocol
 
     @Test(arguments: [
         ("flush.policy", "sometimes"), ("retention.ms", "-2"), ("retention.ms", "x"), ("segment.bytes", "0"),
-        ("cleanup.policy", "keep"), ("min.cleanable.dirty.ratio", "1.5"), ("no.such.config", "1"),
+        ("segment.bytes", "4096"), ("cleanup.policy", "keep"), ("min.cleanable.dirty.ratio", "1.5"),
+        ("no.such.config", "1"),
     ]) func wrongConfigs(_ name: String, _ value: String) throws {
         let bench = try Bench()
         let error = #expect(throws: BrokerError.self) {

@@ -203,7 +203,7 @@ import TopicProtocol
         #expect(try source("flush.policy") == .broker)
         #expect(try source("segment.bytes") == .builtIn)
         try bench.broker.alterConfigs(
-            "t", [ConfigChange(name: "retention.ms", value: nil), ConfigChange(name: "segment.bytes", value: "4096")])
+            "t", [.init(name: "retention.ms", value: nil), .init(name: "segment.bytes", value: "2000000")])
         #expect(try source("retention.ms") == .builtIn)
         #expect(try source("segment.bytes") == .topic)
         #expect(code { _ = try bench.broker.describeConfigs("u") } == .unknownTopicOrPartition)

@@ -66,7 +66,7 @@ import TransportTestSupport
 
     @Test func configsOfTopicsAndOfTheBroker() throws {
         let broker = try TestBroker(options: ["--log-retention-bytes", "123456", "--topics-max", "7"])
-        #expect(try rdmad(broker, "topic create t --config segment.bytes=4096").status == 0)
+        #expect(try rdmad(broker, "topic create t --config segment.bytes=4194304").status == 0)
         #expect(try rdmad(broker, "topic alter t --config retention.ms=777 --delete-config segment.bytes").status == 0)
         #expect(try rdmad(broker, "config alter --topic t --config cleanup.policy=compact").status == 0)
         let configs = try #require(try json(broker, "config describe --topic t") as? [[String: Any]])
@@ -172,9 +172,8 @@ import TransportTestSupport
 
     /// A topic of keys: in the end the last value of each is left, at its offset.
     @Test func compactionByConfig() async throws {
-        let broker = try TestBroker(options: ["--log-retention-check-interval-ms", "20"])
-        let settings =
-            "--config cleanup.policy=compact --config segment.bytes=4000 --config min.cleanable.dirty.ratio=0.01"
+        let broker = try TestBroker(options: ["--log-retention-check-interval-ms", "20", "--segment-bytes", "4000"])
+        let settings = "--config cleanup.policy=compact --config min.cleanable.dirty.ratio=0.01"
         #expect(try rdmad(broker, "topic create t " + settings).status == 0)
         var configuration = Producer.Configuration()
         configuration.batchBytes = 1024

@@ -18,8 +18,8 @@ import TransportTestSupport
 
     /// A stopped broker with a topic `t` of ten keys, whose first segment was compacted.
     private func compacted() throws -> TestBroker {
-        let broker = try TestBroker(options: ["--log-retention-check-interval-ms", "20"])
-        let settings = ["cleanup.policy=compact", "segment.bytes=4000", "min.cleanable.dirty.ratio=0.01"]
+        let broker = try TestBroker(options: ["--log-retention-check-interval-ms", "20", "--segment-bytes", "4000"])
+        let settings = ["cleanup.policy=compact", "min.cleanable.dirty.ratio=0.01"]
         #expect(try broker.rdmad(["topic", "create", "t"] + settings.flatMap { ["--config", $0] }).status == 0)
         let lines = (0..<1000).map { "\($0 % 10):value \($0)\n" }.joined()
         #expect(try broker.rdmad(["produce", "t", "-K", ":", "--batch-bytes", "1024"], input: lines).status == 0)

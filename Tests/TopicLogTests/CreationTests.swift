@@ -46,14 +46,14 @@ import Testing
 
     @Test func morePartitions() throws {
         let data = try openDirectory(path)
-        try data.createTopic(name: "t", partitions: 2, configs: ["segment.bytes": "4000"])
+        try data.createTopic(name: "t", partitions: 2, configs: ["segment.bytes": "4000000"])
         data.partition(topic: "t", index: 1)!.append(records: 3)
         #expect(code { try data.addPartitions(topic: "t", total: 2) } == .invalidPartitionCount)
         #expect(code { try data.addPartitions(topic: "t", total: 1025) } == .invalidPartitionCount)
         #expect(code { try data.addPartitions(topic: "u", total: 2) } == .unknownTopic)
         try data.addPartitions(topic: "t", total: 9)
         let new = try #require(data.partition(topic: "t", index: 8))
-        #expect(new.options.segmentBytes == 4000)
+        #expect(new.options.segmentBytes == 4_000_000)
         new.append(records: 4)
         try data.close()
         let again = try openDirectory(path)
@@ -80,12 +80,12 @@ import Testing
 
     @Test func altering() throws {
         let data = try openDirectory(path)
-        try data.createTopic(name: "t", partitions: 2, configs: ["retention.ms": "5", "segment.bytes": "4000"])
+        try data.createTopic(name: "t", partitions: 2, configs: ["retention.ms": "5", "segment.bytes": "4000000"])
         try data.alterConfigs(topic: "t", [("retention.ms", nil), ("cleanup.policy", "compact")])
         for index in 0..<2 {
             let options = data.partition(topic: "t", index: index)!.options
             #expect(options.retentionMilliseconds == LogOptions().retentionMilliseconds)
-            #expect(options.cleanupPolicy == .compact && options.segmentBytes == 4000)
+            #expect(options.cleanupPolicy == .compact && options.segmentBytes == 4_000_000)
         }
         // All of it or nothing.
         #expect(
@@ -104,6 +104,30 @@ import Testing
         let again = try openDirectory(path)
         #expect(again.configs(topic: "t").map(\.name) == ["cleanup.policy", "segment.bytes"])
         #expect(again.partition(topic: "t", index: 2)!.options.cleanupPolicy == .compact)
+    }
+
+    /// Who asks for a segment for each batch is refused; who did before that was so is heard as far as it goes.
+    @Test func smallSegments() throws {
+        let data = try openDirectory(path)
+        for value in ["1", "1048575", "2147483648"] {
+            #expect(code { try data.createTopic(name: "t", partitions: 1, configs: ["segment.bytes": value]) }
+                == .invalidConfig)
+        }
+        try data.createTopic(name: "t", partitions: 1, configs: ["segment.bytes": "1048576", "retention.ms": "5"])
+        #expect(code { try data.alterConfigs(topic: "t", [("segment.bytes", "4096")]) } == .invalidConfig)
+        try data.close()
+        let file = path + "/topic-configs"
+        let text = String(decoding: readFile(file), as: UTF8.self)
+        #expect(text.contains("1048576"))
+        writeFile(file, Array(text.replacing("1048576", with: "77").utf8))
+        let again = try openDirectory(path)
+        #expect(again.partition(topic: "t", index: 0)!.options.segmentBytes == 1 << 20)
+        #expect(again.configs(topic: "t").map(\.value) == ["5", "1048576"])
+        let raised = again.recoveryReport.raisedConfigs
+        #expect(raised.map(\.topic) == ["t"] && raised.map(\.stored) == ["77"] && raised.map(\.value) == ["1048576"])
+        try again.alterConfigs(topic: "t", [("retention.ms", "7")])
+        try again.close()
+        #expect(try openDirectory(path).recoveryReport.raisedConfigs.isEmpty, "it was stored anew with the rest")
     }
 
     /// The list says what an operator would have to write to get the same.
