@@ -283,12 +283,14 @@ package import TopicProtocol
         switch partition.log.options.flushPolicy {
         case .group: unsynced.append(partition)
         case .interval(let milliseconds):
+            if partition.log.hasUnsyncedSegments { unsynced.append(partition) }
             guard !partition.isPeriodic else { return }
             partition.isPeriodic = true
             let due = now + UInt64(milliseconds) * 1_000_000
             periodic.append((partition, due))
             nextPeriodic = min(nextPeriodic, due)
-        case .none: break
+        // As in Kafka: until a rolled segment is synced it holds a descriptor.
+        case .none: if partition.log.hasUnsyncedSegments { unsynced.append(partition) }
         }
     }
 
@@ -328,7 +330,9 @@ package import TopicProtocol
     func submitFlushes() {
         var requests: [FlushRequest] = []
         for partition in unsynced where !partition.isFlushing && !partition.isDeleted {
-            guard let ticket = partition.log.takeFlushTicket() else { continue }
+            let log = partition.log
+            let rolled = log.options.flushPolicy == .none ? log.takeRolledTicket() : nil
+            guard let ticket = rolled ?? log.takeFlushTicket() else { continue }
             partition.isFlushing = true
             flushing[nextFlush] = (partition, ticket)
             requests.append(FlushRequest(token: nextFlush, ticket: ticket))

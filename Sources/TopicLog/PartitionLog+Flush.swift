@@ -22,6 +22,18 @@ extension PartitionLog {
                 position: active.sizeInBytes))
     }
 
+    /// What to sync to make the rolled segments durable, and nothing of the one that is appended to. As
+    /// `takeFlushTicket` otherwise.
+    package func takeRolledTicket() -> FlushTicket? {
+        guard refusal == nil, let active = segments.last, let last = unsynced.last, last.endOffset > ticketedOffset
+        else { return nil }
+        ticketedOffset = last.endOffset
+        return FlushTicket(
+            files: unsynced.map(\.file), volume: volume.directory, end: last.endOffset,
+            mark: LogMark(
+                offset: active.baseOffset, segment: active.baseOffset, generation: active.generation, position: 0))
+    }
+
     /// Takes note of a ticket's outcome.
     ///
     /// A failed sync poisons every log of the volume: see ``LogVolume``.

@@ -26,8 +26,8 @@ struct Serve: ParsableCommand {
             docs/settings.md.
 
             --flush says when a batch counts as written: 'group' after fdatasync (many batches share one), 'interval:MS'
-            at once with a sync every MS milliseconds, 'none' at once with no sync at all. With anything but 'group' a
-            power cut may lose acknowledged records.
+            at once with a sync every MS milliseconds, 'none' at once, and only segments that are full are synced. With
+            anything but 'group' a power cut may lose acknowledged records.
 
             SIGTERM and SIGINT end it cleanly: everything is synced, and it exits with 0.
             """)

@@ -13,9 +13,10 @@ final class Bench {
     let broker: Broker
     private var request: UInt32 = 0
 
-    init(_ policy: FlushPolicy = .group, limits: BrokerLimits = BrokerLimits()) throws {
+    init(_ policy: FlushPolicy = .group, limits: BrokerLimits = BrokerLimits(), segmentBytes: Int = 1 << 30) throws {
         var options = LogOptions()
         options.flushPolicy = policy
+        options.segmentBytes = segmentBytes
         directory = try LogDirectory.open(path: path, options: options)
         flusher = try Flusher(volumes: directory.volumes)
         broker = Broker(directory: directory, flusher: flusher, doors: 1, limits: limits)

@@ -45,6 +45,21 @@ import TopicProtocol
         #expect(slow.log.durableOffset == Offset(2) && bench.broker.nextDeadline == nil)
     }
 
+    /// A rolled segment holds a descriptor until it is synced: not for long, whatever the policy.
+    @Test(arguments: ["none", "interval:60000"]) func rolledSegmentsAreSynced(_ policy: String) throws {
+        let bench = try Bench(segmentBytes: 200)
+        let partition = try bench.create("t", policy)
+        for number in 1...21 { _ = bench.produce(partition, now: UInt64(number)) }
+        for _ in 0..<5_000 where partition.log.hasUnsyncedSegments {
+            usleep(1000)
+            bench.broker.takeFlushResults()
+            _ = bench.turn(now: 30)
+        }
+        #expect(!partition.log.hasUnsyncedSegments && partition.log.durableOffset >= Offset(18))
+        // What is appended to is not synced for it.
+        if policy == "none" { #expect(partition.log.durableOffset < Offset(21)) }
+    }
+
     /// What a topic does not say, the broker does; both survive a restart.
     @Test func topicsSayOtherwise() throws {
         let bench = try Bench(.none)
