@@ -65,7 +65,9 @@ extension Broker {
     }
 
     /// Whether the loop must take another turn at once.
-    var mustAdvanceGroups: Bool { loader != nil || (groups.hasWrites && mayWriteGroups) }
+    var mustAdvanceGroups: Bool {
+        loader != nil || (groups.hasWrites && mayWriteGroups) || groups.patterns.isIncomplete
+    }
 
     /// Not while another change has the directory and the topic is still to be made.
     private var mayWriteGroups: Bool { !directory.isChanging || topics[Self.offsetsTopic] != nil }

@@ -24,8 +24,12 @@ final class TestTopics: GroupTopics {
         }
     }
 
+    /// How often one was asked for.
+    private(set) var lookUps = 0
+
     func groupTopic(_ name: String) -> (id: TopicUUID, partitions: Int)? {
-        partitions[name].map { (ids[name]!, $0) }
+        lookUps += 1
+        return partitions[name].map { (ids[name]!, $0) }
     }
 
     func topicName(_ id: TopicUUID) -> String? { ids.first { $0.value == id }?.key }

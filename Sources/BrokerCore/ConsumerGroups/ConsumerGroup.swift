@@ -34,9 +34,8 @@ final class ConsumerGroup {
     /// When members are given up, in nanoseconds of the clock: silent ones, and those that do not revoke.
     var sessionDeadlines: [String: UInt64] = [:]
     var revocationDeadlines: [String: UInt64] = [:]
-    /// The topics' version that ``metadataHash`` was last compared with, and what patterns match in it.
-    var topicsVersion: UInt64 = 0
-    var matches: [String: [String]] = [:]
+    /// What members want, and what that comes to.
+    var subscriptions = GroupSubscriptions()
 
     /// A write is on its way to the log; what is to be in the next one, and who wants to hear of it.
     var isWriting = false
@@ -58,6 +57,7 @@ final class ConsumerGroup {
     func set(_ member: ConsumerMember) {
         let old = members.updateValue(member, forKey: member.id)
         memberBytes += member.byteCount - (old?.byteCount ?? 0)
+        subscriptions.replace(old, by: member)
         if old?.instanceID != member.instanceID, let instance = old?.instanceID { instances[instance] = nil }
         if let instance = member.instanceID { instances[instance] = member.id }
         guard old?.assigned != member.assigned || old?.revoking != member.revoking else { return }
@@ -71,6 +71,7 @@ final class ConsumerGroup {
     func remove(_ id: String) {
         guard let member = members.removeValue(forKey: id) else { return }
         memberBytes -= member.byteCount
+        subscriptions.replace(member, by: nil)
         if let instance = member.instanceID, instances[instance] == id { instances[instance] = nil }
         disown(member.held, of: id)
         target[id] = nil
@@ -86,16 +87,6 @@ final class ConsumerGroup {
     }
 
     func isFree(_ topic: TopicUUID, _ partition: Int32) -> Bool { owners[topic]?[partition] == nil }
-
-    /// Names that a member wants: its own and those that its pattern matches.
-    func names(of member: ConsumerMember) -> Set<String> {
-        Set(member.topics).union(member.pattern.flatMap { matches[$0] } ?? [])
-    }
-
-    /// Those of all members.
-    var subscribedNames: Set<String> {
-        members.values.reduce(into: []) { $0.formUnion(names(of: $1)) }
-    }
 
     /// The assignor that most members ask for; nil when none asks.
     var preferredAssignor: PartitionAssignor? {
@@ -115,7 +106,7 @@ final class ConsumerGroup {
 
     /// Beside names: what members and partitions take in memory, roughly.
     var byteCount: Int {
-        members.values.reduce(memberBytes) { $0 + 512 + 2 * $1.held.byteCount }
+        members.values.reduce(memberBytes + subscriptions.byteCount) { $0 + 512 + 2 * $1.held.byteCount }
             + target.values.reduce(0) { $0 + $1.byteCount }
     }
 

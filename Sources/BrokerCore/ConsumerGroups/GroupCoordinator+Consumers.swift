@@ -111,54 +111,24 @@ extension GroupCoordinator {
     /// Looks whether the group's members or topics are others than those of its epoch; if so it has a new one.
     func refresh(_ group: Group, isChanged: Bool) -> [GroupRecord] {
         let consumer = group.consumer!
-        guard isChanged || consumer.topicsVersion != topics.topicsVersion else { return [] }
-        if consumer.topicsVersion != topics.topicsVersion { consumer.matches = [:] }
-        consumer.topicsVersion = topics.topicsVersion
-        let patterns = Set(consumer.members.values.compactMap(\.pattern))
-        consumer.matches = consumer.matches.filter { patterns.contains($0.key) }
-        for text in patterns where consumer.matches[text] == nil {
-            guard let pattern = try? TopicPattern(text) else { continue }
-            consumer.matches[text] = topics.patternTopics.filter(pattern.matches)
-        }
-        let hash = metadataHash(consumer)
+        guard consumer.subscriptions.lookUp(in: topics, by: patterns) || isChanged else { return [] }
+        let hash = consumer.subscriptions.hash
         guard isChanged || hash != consumer.metadataHash else { return [] }
         consumer.epoch += 1
         consumer.metadataHash = hash
         return [.consumer(group.id, .group(.init(epoch: consumer.epoch, metadataHash: hash)))]
     }
 
-    /// Of the topics that members want: their names, ids and partitions (FNV-1a).
-    private func metadataHash(_ consumer: ConsumerGroup) -> Int64 {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        func add(_ bytes: some Sequence<UInt8>) {
-            for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        }
-        for name in consumer.subscribedNames.sorted() {
-            guard let (id, partitions) = topics.groupTopic(name) else { continue }
-            add("\(name) \(id) \(partitions)\n".utf8)
-        }
-        return Int64(bitPattern: hash)
-    }
-
     /// Shares the partitions out for the group's epoch.
     func computeTarget(_ group: Group) -> [GroupRecord] {
         let consumer = group.consumer!
-        var known: [String: (id: TopicUUID, partitions: Int)?] = [:]
-        var partitions: [TopicUUID: Int] = [:]
         let subscribers = consumer.ordered.map { member in
-            var wanted: Set<TopicUUID> = []
-            for name in consumer.names(of: member) {
-                let topic = known[name] ?? topics.groupTopic(name)
-                known.updateValue(topic, forKey: name)
-                guard let topic else { continue }
-                wanted.insert(topic.id)
-                partitions[topic.id] = topic.partitions
-            }
-            return PartitionAssignor.Subscriber(
-                id: member.id, instanceID: member.instanceID, topics: wanted,
+            PartitionAssignor.Subscriber(
+                id: member.id, instanceID: member.instanceID, topics: consumer.subscriptions.topics(of: member),
                 previous: consumer.target[member.id] ?? PartitionSet())
         }
-        let target = (consumer.preferredAssignor ?? .uniform).assign(partitions, to: subscribers)
+        let target = (consumer.preferredAssignor ?? .uniform).assign(
+            consumer.subscriptions.partitions, to: subscribers)
         let changed = target.filter { consumer.target[$0.key] != $0.value }.sorted { $0.key < $1.key }
         consumer.target = target
         consumer.targetEpoch = consumer.epoch

@@ -6,13 +6,21 @@ extension GroupCoordinator {
     /// Any group, in the terms of the classic protocol.
     func describe(_ group: Group) -> GroupDescription {
         guard let consumer = group.consumer else { return group.describe() }
+        // Of all that have the same wish, it is made once.
+        var subscriptions: [GroupSubscriptions.Wish: [UInt8]] = [:]
+        func subscription(_ member: ConsumerMember) -> [UInt8] {
+            let wish = GroupSubscriptions.Wish(member)
+            let made = subscriptions[wish] ?? Self.subscription(consumer.subscriptions.names(of: member).sorted())
+            subscriptions[wish] = made
+            return made
+        }
         return GroupDescription(
             state: consumer.state.rawValue, protocolType: "consumer", protocolName: consumer.assignorName,
             generation: consumer.epoch,
             members: consumer.ordered.map { member in
                 GroupDescription.Member(
                     memberID: member.id, instanceID: member.instanceID, clientID: member.clientID, host: member.host,
-                    metadata: Self.subscription(consumer.names(of: member).sorted()),
+                    metadata: subscription(member),
                     assignment: assignment(member.assigned))
             })
     }

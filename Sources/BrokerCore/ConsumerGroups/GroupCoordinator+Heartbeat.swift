@@ -179,6 +179,15 @@ extension GroupCoordinator {
             throw BrokerError(
                 .groupMaxSizeReached, "group \(group) has \(options.groupSizeMax) members (group.max.size)")
         }
+        guard
+            consumer.subscriptions.patternCount < options.groupPatternsMax
+                || !consumer.subscriptions.bringsPattern(member, inPlaceOf: old)
+        else {
+            throw BrokerError(
+                .groupMaxSizeReached,
+                "group \(group) has members with \(options.groupPatternsMax) regular expressions, no more may differ: "
+                    + "subscribe with the same one, or use more groups")
+        }
         let more = member.byteCount - (old?.byteCount ?? -512)
         guard more <= 0 || consumer.memberBytes + more <= options.groupBytesMax else {
             throw BrokerError(

@@ -76,16 +76,25 @@ struct TopicPattern {
     }
 
     func matches(_ name: String) -> Bool {
+        var steps = Int.max
+        return matches(name, &steps)
+    }
+
+    /// - Parameter stepsLeft: Less each step that it took.
+    func matches(_ name: String, _ stepsLeft: inout Int) -> Bool {
         let bytes = Array(name.utf8)
         var current: [Int] = []
         var seen = [Int](repeating: -1, count: program.count)
-        follow(0, 0, bytes.count, &current, &seen)
+        var steps = program.count
+        defer { stepsLeft -= steps }
+        follow(0, 0, bytes.count, &current, &seen, &steps)
         for (place, byte) in bytes.enumerated() {
             guard byte < 128 else { return false }
             var next: [Int] = []
+            steps += current.count
             for index in current {
                 if case .character(let characters) = program[index], characters >> UInt128(byte) & 1 == 1 {
-                    follow(index + 1, place + 1, bytes.count, &next, &seen)
+                    follow(index + 1, place + 1, bytes.count, &next, &seen, &steps)
                 }
             }
             if next.isEmpty { return false }
@@ -95,16 +104,19 @@ struct TopicPattern {
     }
 
     /// Goes on to where a character is wanted; each instruction once for each place in the name.
-    private func follow(_ index: Int, _ place: Int, _ end: Int, _ list: inout [Int], _ seen: inout [Int]) {
+    private func follow(
+        _ index: Int, _ place: Int, _ end: Int, _ list: inout [Int], _ seen: inout [Int], _ steps: inout Int
+    ) {
+        steps += 1
         guard seen[index] != place else { return }
         seen[index] = place
         switch program[index] {
-        case .jump(let target): follow(target, place, end, &list, &seen)
+        case .jump(let target): follow(target, place, end, &list, &seen, &steps)
         case .split(let one, let other):
-            follow(one, place, end, &list, &seen)
-            follow(other, place, end, &list, &seen)
-        case .start: if place == 0 { follow(index + 1, place, end, &list, &seen) }
-        case .end: if place == end { follow(index + 1, place, end, &list, &seen) }
+            follow(one, place, end, &list, &seen, &steps)
+            follow(other, place, end, &list, &seen, &steps)
+        case .start: if place == 0 { follow(index + 1, place, end, &list, &seen, &steps) }
+        case .end: if place == end { follow(index + 1, place, end, &list, &seen, &steps) }
         case .character, .match: list.append(index)
         }
     }

@@ -167,7 +167,7 @@ extension GroupCoordinator {
         let group = try existing(id)
         // What the members of a classic group read is opaque here.
         if group.consumer == nil { try requireEmpty(group) }
-        let subscribed = group.consumer?.subscribedNames ?? []
+        let subscribed = group.consumer?.subscriptions.names ?? []
         var errors: [ErrorCode] = []
         var keys: Set<OffsetKey> = []
         for topic in topics {

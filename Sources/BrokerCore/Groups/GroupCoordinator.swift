@@ -9,6 +9,8 @@ internal import TopicProtocol
 final class GroupCoordinator {
     let options: GroupOptions
     unowned let topics: any GroupTopics
+    /// What regular expressions of members match.
+    let patterns = TopicPatterns()
     /// Makes member ids differ from those of earlier runs.
     private var runID = ""
     private(set) var groups: [String: Group] = [:]
@@ -52,6 +54,7 @@ final class GroupCoordinator {
     /// Does what is due.
     func advance(now: UInt64) {
         self.now = now
+        patterns.advance()
         guard now >= nextDeadline else { return }
         nextDeadline = .max
         let due = groups.values.filter { now >= $0.nextDeadline }.sorted { $0.id < $1.id }

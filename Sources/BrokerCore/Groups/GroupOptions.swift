@@ -10,6 +10,8 @@ package struct GroupOptions: Sendable {
     package var consumerHeartbeatIntervalMilliseconds: UInt32 = 5_000
     /// Members of one group (`group.max.size`).
     package var groupSizeMax = 1_000
+    /// Regular expressions that members of one group may subscribe with. Usually there is one, or an old and a new one.
+    package var groupPatternsMax = 16
     /// Groups of one broker, those with committed offsets only among them (`groups.max`).
     package var groupsMax = 10_000
     /// Ids, protocols and metadata of one group's members together, and their assignments together, in bytes: a group

@@ -1,0 +1,121 @@
+internal import TopicLog
+
+/// What the members of a group want: each wish is looked up once, however many members have it.
+struct GroupSubscriptions {
+    /// Names, and a pattern for more.
+    struct Wish: Hashable {
+        let topics: [String]
+        let pattern: String?
+
+        init(_ member: ConsumerMember) {
+            topics = member.topics
+            pattern = member.pattern
+        }
+    }
+
+    /// Members by their wish.
+    private var counts: [Wish: Int] = [:]
+    /// Wishes came or went since they were looked up.
+    private var isChanged = false
+    private var topicsVersion: UInt64?
+    /// What the patterns match, and which version of that is known.
+    private var matches: [String: (found: TopicPatterns.Matches, version: UInt64)] = [:]
+    private var topicsByWish: [Wish: Set<TopicUUID>] = [:]
+    /// Of all topics that somebody wants, and that there are.
+    private(set) var partitions: [TopicUUID: Int] = [:]
+    /// Of the same: their names, ids and partitions (FNV-1a).
+    private(set) var hash: Int64 = 0
+
+    /// Wishes with patterns.
+    private(set) var patternCount = 0
+
+    mutating func replace(_ old: ConsumerMember?, by new: ConsumerMember?) {
+        if let old, let new, old.topics == new.topics, old.pattern == new.pattern { return }
+        if let old { count(Wish(old), -1) }
+        if let new { count(Wish(new), 1) }
+    }
+
+    private mutating func count(_ wish: Wish, _ sign: Int) {
+        let before = counts[wish] ?? 0
+        counts[wish] = before + sign == 0 ? nil : before + sign
+        guard before == 0 || before + sign == 0 else { return }
+        isChanged = true
+        if wish.pattern != nil { patternCount += sign }
+    }
+
+    /// Whether one member more or with another wish brings a pattern more than there are.
+    func bringsPattern(_ new: ConsumerMember, inPlaceOf old: ConsumerMember?) -> Bool {
+        guard new.pattern != nil, counts[Wish(new)] == nil else { return false }
+        return old?.pattern == nil || counts[Wish(old!)] != 1
+    }
+
+    /// Looks up what has changed. Returns whether anything has.
+    mutating func lookUp(in topics: any GroupTopics, by patterns: TopicPatterns) -> Bool {
+        if !matches.isEmpty { patterns.update(topics) }
+        guard
+            isChanged || topicsVersion != topics.topicsVersion
+                || matches.values.contains(where: { $0.version != $0.found.version })
+        else { return false }
+        isChanged = false
+        topicsVersion = topics.topicsVersion
+        let before = matches
+        matches = [:]
+        for text in Set(counts.keys.compactMap(\.pattern)) {
+            guard let found = before[text]?.found ?? patterns.matches(text, in: topics) else { continue }
+            matches[text] = (found, found.version)
+        }
+        var known: [String: (id: TopicUUID, partitions: Int)?] = [:]
+        topicsByWish = [:]
+        for wish in counts.keys {
+            var ids: Set<TopicUUID> = []
+            forEachName(of: wish) { name in
+                let topic = known[name] ?? topics.groupTopic(name)
+                known.updateValue(topic, forKey: name)
+                if let topic { ids.insert(topic.id) }
+            }
+            topicsByWish[wish] = ids
+        }
+        let found = known.compactMap { name, topic in topic.map { (name: name, topic: $0) } }
+        partitions = Dictionary(found.map { ($0.topic.id, $0.topic.partitions) }) { $1 }
+        hash = Self.hash(found.sorted { $0.name < $1.name })
+        return true
+    }
+
+    private static func hash(_ found: [(name: String, topic: (id: TopicUUID, partitions: Int))]) -> Int64 {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for (name, topic) in found {
+            for byte in "\(name) \(topic.id) \(topic.partitions)\n".utf8 {
+                hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3
+            }
+        }
+        return Int64(bitPattern: hash)
+    }
+
+    private func forEachName(of wish: Wish, _ body: (String) -> Void) {
+        wish.topics.forEach(body)
+        if let pattern = wish.pattern { matches[pattern]?.found.names.forEach(body) }
+    }
+
+    /// What was found for a member: shared with all that have the same wish.
+    func topics(of member: ConsumerMember) -> Set<TopicUUID> { topicsByWish[Wish(member)] ?? [] }
+
+    /// The names that a member wants: its own and those that its pattern matches.
+    func names(of member: ConsumerMember) -> Set<String> {
+        var names: Set<String> = []
+        forEachName(of: Wish(member)) { names.insert($0) }
+        return names
+    }
+
+    /// Those of all members.
+    var names: Set<String> {
+        var names: Set<String> = []
+        for wish in counts.keys { forEachName(of: wish) { names.insert($0) } }
+        return names
+    }
+
+    /// Roughly what was found takes in memory.
+    var byteCount: Int {
+        topicsByWish.values.reduce(64 * partitions.count) { $0 + 32 * $1.count }
+            + matches.values.reduce(0) { $0 + 16 * $1.found.names.count }
+    }
+}
