@@ -232,8 +232,8 @@ extension Broker {
                 case .success(let (start, removed)):
                     compactor?.release(removed)
                     effects.hasDeletedFiles = true
-                    // Who reads below is told.
-                    effects.isReadable = true
+                    // Who reads below is told, and nobody else is looked at.
+                    effects.readable.append(partition)
                     return .success(start.rawValue)
                 }
             }

@@ -81,20 +81,25 @@ extension LogDirectory {
     /// Stores where each log begins, unless the file says so already. Logs that begin at 0 need no line.
     /// - Parameter ends: Where some logs are about to begin.
     func addLogStarts(to steps: inout DirectorySteps, moving ends: [ObjectIdentifier: Offset] = [:]) {
-        var lines: [String] = []
-        for topic in topics {
-            for (index, log) in logs[topic]!.enumerated() {
-                let start = ends[ObjectIdentifier(log)] ?? log.logStartOffset
-                if start > .zero { lines.append("\(topic) \(index) \(start)") }
-            }
+        // There may be very many: they are put in order and into words where the disk is waited for.
+        let starts = logs.compactMapValues { (partitions) -> [Offset]? in
+            guard let last = partitions.lastIndex(where: { start(of: $0, ends) > .zero }) else { return nil }
+            return partitions[...last].map { start(of: $0, ends) }
         }
-        guard lines != storedLogStarts else { return }
+        guard starts != storedLogStarts else { return }
         storedLogStarts = nil
-        steps.add { [files, path, lines] () throws(LogError) in
+        steps.add { [files, path, starts] () throws(LogError) in
+            let lines = starts.sorted { $0.key < $1.key }.flatMap { topic, starts in
+                starts.enumerated().filter { $0.element > .zero }.map { "\(topic) \($0.offset) \($0.element)" }
+            }
             try CheckpointFile.logStarts.write(lines, in: path, files)
-        } done: { [self, lines] in
-            storedLogStarts = lines
+        } done: { [self, starts] in
+            storedLogStarts = starts
         }
+    }
+
+    private func start(of log: PartitionLog, _ ends: [ObjectIdentifier: Offset]) -> Offset {
+        ends.isEmpty ? log.logStartOffset : ends[ObjectIdentifier(log)] ?? log.logStartOffset
     }
 
     /// Stores what topics were given, with or without some of them.

@@ -11,7 +11,7 @@ extension LogDirectory {
         let catalog = try readCatalog(found)
         let bounds = try Self.readOffsets(.recoveryPoints, in: path, files)
         let starts = try Self.readOffsets(.logStarts, in: path, files)
-        if starts.isEmpty { storedLogStarts = [] }
+        if starts.isEmpty { storedLogStarts = [:] }
         let clean = readCleanClose()
         for line in try CheckpointFile.topicConfigs.read(in: path, files) ?? [] {
             let (topic, name, value) = (String(line[0]), String(line[1]), String(line[2]))

@@ -40,7 +40,7 @@ package final class LogDirectory {
     var producerIDs: Range<Int64> = 0..<0
     private var isClosed = false
     /// The lines of the checkpoint of log starts as it is on the disk; nil for unknown.
-    var storedLogStarts: [String]?
+    var storedLogStarts: [String: [Offset]]?
     let recoveryPointGate = RecoveryPoints.Gate()
     /// How often recovery points were taken.
     private var recoveryPointNumber: UInt64 = 0
