@@ -49,4 +49,29 @@ import TopicProtocol
         // Counted when it is touched, and when it is answered.
         #expect(bench.door.counters.partitionsLookedAt - before <= 2)
     }
+
+    /// What connections are remembered to read has one bound: who holds most is answered, and muted for a while.
+    @Test func partitionsThatAreReadHaveABound() throws {
+        let bench = try DoorBench { $0.readersMax = 12 }
+        try bench.createTopic("t", partitions: 10)
+        func wait(_ count: Int32) -> UInt32 {
+            let wanted = (0..<count).map { ("t", $0, Int64(0)) }
+            return bench.post(bench.connect(), 12, DoorBench.fetch(wanted, maxWaitMs: 600_000))
+        }
+        let (most, less) = (wait(8), wait(5))
+        #expect(!bench.isAnswered(most) && !bench.isAnswered(less) && bench.door.readerCount == 13)
+        let last = wait(1)
+        let answer = try bench.answer(to: most)
+        #expect(answer.throttleMilliseconds == 1_000)
+        #expect(!bench.isAnswered(less) && !bench.isAnswered(last) && bench.door.readerCount == 6)
+        // Those of clients that do not wait are the first to go.
+        let idle = bench.connect()
+        _ = try bench.fetched(bench.post(idle, 12, DoorBench.fetch((0..<8).map { ("t", $0, 0) })))
+        #expect(bench.door.readerCount == 14)
+        let next = wait(1)
+        #expect(!bench.isAnswered(next) && !bench.isAnswered(less) && bench.door.readerCount == 7)
+        for connection in Array(bench.door.connections.keys) { bench.disconnect(connection) }
+        bench.turn()
+        #expect(bench.door.readerCount == 0 && bench.door.readers.isEmpty)
+    }
 }

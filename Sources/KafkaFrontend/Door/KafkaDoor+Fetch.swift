@@ -47,6 +47,9 @@ extension KafkaDoor {
     /// How often it is said that a partition cannot be read, in nanoseconds.
     private static let unreadableNanoseconds: UInt64 = 10_000_000_000
 
+    /// How long a client that was answered before its time is not read from.
+    private static let earlyAnswerMilliseconds: UInt32 = 1_000
+
     /// Deadlines of fetches that were answered, beside two for each connection.
     static let staleDeadlinesMax = 1_000
 
@@ -61,6 +64,7 @@ extension KafkaDoor {
         // Whoever asks again does not wait for the first answer.
         answerParked(call.connection)
         if call.connection.readers.count > Self.readersMax { dropReaders(of: call.connection) }
+        if readerCount > options.readersMax { forgetReaders() }
         var readers: [FetchReader?] = []
         lastParked += 1
         for topic in request.topics {
@@ -117,11 +121,25 @@ extension KafkaDoor {
         }
         let reader = FetchReader(partition, connection, at: Offset(wanted.fetchOffset))
         connection.readers[partition.address] = reader
+        readerCount += 1
         readers[partition.address, default: ReaderList()].add(reader)
         return reader
     }
 
+    /// There are too many. Those of clients that do not wait are looked up again when they come back; who waits for
+    /// most is answered, and not read from for a while.
+    private func forgetReaders() {
+        for connection in connections.values where connection.parked == nil { dropReaders(of: connection) }
+        guard readerCount > options.readersMax / 4 * 3 else { return }
+        for connection in connections.values.sorted(by: { ($0.readers.count, $0.id) > ($1.readers.count, $1.id) }) {
+            answerParked(connection, throttleMilliseconds: Self.earlyAnswerMilliseconds)
+            dropReaders(of: connection)
+            if readerCount <= options.readersMax / 4 * 3 { return }
+        }
+    }
+
     func dropReaders(of connection: DoorConnection) {
+        readerCount -= connection.readers.count
         for (address, reader) in connection.readers {
             readers[address]?.remove(reader)
             if readers[address]?.all.isEmpty == true { readers[address] = nil }
@@ -132,6 +150,7 @@ extension KafkaDoor {
     func forgetDeletedPartitions() {
         for (address, list) in readers where list.all[0].partition.isDeleted {
             for reader in list.all { reader.connection.readers[address] = nil }
+            readerCount -= list.all.count
             readers[address] = nil
             unreadableSaidAt[address] = nil
         }
@@ -199,16 +218,18 @@ extension KafkaDoor {
     }
 
     /// Answers a parked fetch with what there is.
-    private func answerParked(_ connection: DoorConnection) {
+    private func answerParked(_ connection: DoorConnection, throttleMilliseconds: UInt32 = 0) {
         guard let fetch = connection.parked else { return }
         connection.parked = nil
-        _ = answerIfEnough(fetch, mustAnswer: true)
+        _ = answerIfEnough(fetch, mustAnswer: true, throttleMilliseconds: throttleMilliseconds)
     }
 
     // MARK: Answering
 
     /// Answers a fetch when there are as many bytes as it wants, or something to tell.
-    private func answerIfEnough(_ fetch: WaitingFetch, mustAnswer: Bool) -> Bool {
+    private func answerIfEnough(
+        _ fetch: WaitingFetch, mustAnswer: Bool, throttleMilliseconds: UInt32 = 0
+    ) -> Bool {
         let request = fetch.request
         let isReadCommitted = request.isolationLevel == 1
         var mustAnswer = mustAnswer
@@ -257,7 +278,7 @@ extension KafkaDoor {
         fetch.grown.removeAll(keepingCapacity: true)
         guard mustAnswer || bytes >= fetch.bytesMin else { return false }
         counters.fetchedBytes += bytes
-        let throttle = charge(fetch.call, bytes, \.consume)
+        let throttle = max(throttleMilliseconds, charge(fetch.call, bytes, \.consume))
         response.throttleTimeMs = Int32(clamping: throttle)
         send(
             fetch.call.connection, fetch.call.number, .fetch(response, ranges: ranges),

@@ -26,6 +26,8 @@ final class KafkaDoor: KafkaListening {
     /// How long requests are served until the other doors have their turn: one for all topics of a large broker takes
     /// a tenth of a second.
     var turnNanosecondsMax: UInt64 = 5_000_000
+    /// That of the request that is being served.
+    var share: RequestShare?
     /// Answers of this turn, by event loop.
     private var outbox: [[KafkaAnswer]] = []
     /// Memory of batches staged in this turn.
@@ -35,6 +37,8 @@ final class KafkaDoor: KafkaListening {
     var freeProduces: [Int] = []
     /// Who reads a partition, or did.
     var readers: [PartitionAddress: ReaderList] = [:]
+    /// Those that connections remember.
+    var readerCount = 0
     /// When it was last said of a partition that it cannot be read.
     var unreadableSaidAt: [PartitionAddress: UInt64] = [:]
     var parkedFetches = DeadlineHeap()
@@ -148,6 +152,8 @@ final class KafkaDoor: KafkaListening {
             KafkaCall(
                 connection: connection, number: command.number, version: command.version, clientID: clientID)
         }
+        share = command.share
+        defer { share = nil }
         switch command.body {
         case .opened: break
         case .closed: forget(connection)
@@ -242,7 +248,8 @@ final class KafkaDoor: KafkaListening {
     /// Has topics changed; `then` is called once, in a later turn.
     func change(_ change: TopicChange, then: @escaping (TopicChange.Result) -> Void) {
         let origin = nextOrigin()
-        afterChange[origin.session] = then
+        // It may be as long as any, and waits for the disk.
+        afterChange[origin.session] = { [share] result in withExtendedLifetime(share) { then(result) } }
         broker.stage(change, origin)
     }
 

@@ -8,6 +8,8 @@ struct KafkaCommand: Sendable {
     let number: UInt32
     let version: Int16
     let body: Body
+    /// What the request takes of the memory for those that are not served yet.
+    var share: RequestShare?
 
     enum Body: Sendable {
         /// The first of a connection: what the loop knows about the peer.

@@ -18,12 +18,14 @@ extension KafkaConnection {
         if api == .saslAuthenticate { return try takeAuthenticate(request) }
         guard authentication.isOver else { return refuse("\(api.name) before the client has said who it is") }
         let body: KafkaCommand.Body
+        var taken = RequestAccount.bytes(ofRequest: bytes.count)
         switch api {
         case .produce:
             guard let frame else { preconditionFailure("Produce requests are received into memory that stays") }
             let produce = try request.body(ProduceRequest.self)
             let batches = unsafe ProduceBatches.check(
                 produce, version: header.apiVersion, in: bytes, bytesMax: loop.limits.batchBytesMax)
+            taken = RequestAccount.bytes(ofBatches: batches.count)
             body = .produce(produce, clientID: clientID, batches: batches, memory: frame)
         case .fetch:
             guard isAllowed(api, bytes.count, NetworkConfiguration.fetchRequestBytesMax) else { return }
@@ -32,7 +34,7 @@ extension KafkaConnection {
             guard isAllowed(api, bytes.count, NetworkConfiguration.otherRequestBytesMax) else { return }
             body = .request(try request.anyBody(api), clientID: clientID)
         }
-        hand(body, version: header.apiVersion, correlationID: header.correlationId)
+        hand(body, version: header.apiVersion, correlationID: header.correlationId, bytes: taken)
     }
 
     /// Whether a request is short enough; the connection ends where it is not. Its memory goes back at once, and what
@@ -100,5 +102,26 @@ extension KafkaConnection {
         guard let first = name.utf8.first, let last = name.utf8.last else { return false }
         return isAlphanumeric(first) && isAlphanumeric(last)
             && name.utf8.allSatisfy { isAlphanumeric($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") }
+    }
+
+    static func encode(
+        _ body: KafkaAnswer.Body, for slot: AnswerRing.Slot
+    ) throws(WireError) -> AnswerRing.Answer {
+        switch body {
+        case .nothing, .close: .frame([])
+        case .produce(let response):
+            .frame(try EncodedFrame(response, version: slot.version, correlationId: slot.correlationID).bytes)
+        case .fetch(let response, let ranges):
+            .fetch(
+                try EncodedFrame(response, version: slot.version, correlationId: slot.correlationID), ranges: ranges)
+        case .response(let response):
+            .frame(try frame(response, version: slot.version, correlationID: slot.correlationID))
+        }
+    }
+
+    static func frame(
+        _ response: some KafkaResponse, version: Int16, correlationID: Int32
+    ) throws(WireError) -> [UInt8] {
+        try EncodedFrame(response, version: version, correlationId: correlationID).bytes
     }
 }

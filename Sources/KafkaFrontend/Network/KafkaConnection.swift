@@ -7,7 +7,8 @@ internal import NIOCore
 /// of the requests.
 ///
 /// It reads on only while it can take a request: fewer than 16 wait for answers, what was answered is on its way,
-/// memory is there, and no quota mutes it. So nothing piles up but what the kernel holds.
+/// memory is there, the reactor has served enough of all that was handed to it, and no quota mutes it. So nothing piles
+/// up but what the kernel holds.
 /// - Threading: its event loop (``NetworkLoop``).
 final class KafkaConnection: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
@@ -30,6 +31,8 @@ final class KafkaConnection: ChannelDuplexHandler {
     /// The channel asked for more to be read, and was put off.
     private var hasPendingRead = false
     private var waitsForMemory = false
+    /// Too many requests of all connections wait for the reactor.
+    private var waitsForRoom = false
     private var isSettling = false
     private var mustSettleAgain = false
     /// It has had its turn, and goes on in another one.
@@ -139,7 +142,8 @@ final class KafkaConnection: ChannelDuplexHandler {
     var canTakeRequest: Bool {
         guard let context, !isClosing, !isEnding else { return false }
         if case .checking = authentication { return false }
-        return !ring.isFull && writer.isEmpty && context.channel.isWritable && !waitsForMemory && mutedUntil == nil
+        return !ring.isFull && writer.isEmpty && context.channel.isWritable && !waitsForMemory && !waitsForRoom
+            && mutedUntil == nil
     }
 
     /// Handles what was received, in order; keeps what cannot be handled now.
@@ -169,7 +173,7 @@ final class KafkaConnection: ChannelDuplexHandler {
     /// - Parameter last: The last of them that has memory: `rest` may lie in it.
     /// - Returns: whether all was taken in that there is.
     private func handle(_ rest: inout UnsafeRawBufferPointer, _ last: inout ReceivedFrame?) -> Handled {
-        while canTakeRequest {
+        while canTakeRequest, hasRoom() {
             do throws(WireError) {
                 switch unsafe try receiver.step(&rest) {
                 case .incomplete: return .all
@@ -185,6 +189,18 @@ final class KafkaConnection: ChannelDuplexHandler {
             }
         }
         return .notAll
+    }
+
+    private func hasRoom() -> Bool {
+        waitsForRoom = !loop.queued.hasRoom {
+            { [loop, number] in loop.eventLoop.execute { loop.roomIsThere(for: number) } }
+        }
+        return !waitsForRoom
+    }
+
+    func roomIsThere() {
+        waitsForRoom = false
+        settle()
     }
 
     private func needMemory(_ count: Int) {
@@ -203,14 +219,17 @@ final class KafkaConnection: ChannelDuplexHandler {
     }
 
     /// Hands a request to the reactor.
-    func hand(_ body: KafkaCommand.Body, version: Int16, correlationID: Int32) {
+    /// - Parameter bytes: What it takes until it is served.
+    func hand(_ body: KafkaCommand.Body, version: Int16, correlationID: Int32, bytes: Int) {
         if !isOpened {
             isOpened = true
             let peer = KafkaCommand.Peer(loop: loop.index, host: host, principal: principal)
             loop.add(KafkaCommand(connection: number, number: 0, version: 0, body: .opened(peer)))
         }
         let request = ring.add(version: version, correlationID: correlationID)
-        loop.add(KafkaCommand(connection: number, number: request, version: version, body: body))
+        loop.add(
+            KafkaCommand(
+                connection: number, number: request, version: version, body: body, share: loop.queued.take(bytes)))
     }
 
     // MARK: Answers
@@ -326,27 +345,6 @@ final class KafkaConnection: ChannelDuplexHandler {
         context.writeAndFlush(NIOAny(IOData.byteBuffer(ByteBuffer())), promise: written)
     }
 
-    private static func encode(
-        _ body: KafkaAnswer.Body, for slot: AnswerRing.Slot
-    ) throws(WireError) -> AnswerRing.Answer {
-        switch body {
-        case .nothing, .close: .frame([])
-        case .produce(let response):
-            .frame(try EncodedFrame(response, version: slot.version, correlationId: slot.correlationID).bytes)
-        case .fetch(let response, let ranges):
-            .fetch(
-                try EncodedFrame(response, version: slot.version, correlationId: slot.correlationID), ranges: ranges)
-        case .response(let response):
-            .frame(try frame(response, version: slot.version, correlationID: slot.correlationID))
-        }
-    }
-
-    static func frame(
-        _ response: some KafkaResponse, version: Int16, correlationID: Int32
-    ) throws(WireError) -> [UInt8] {
-        try EncodedFrame(response, version: version, correlationId: correlationID).bytes
-    }
-
     // MARK: Ends
 
     /// Closes the connection for what came over it, and says so.
@@ -377,7 +375,7 @@ final class KafkaConnection: ChannelDuplexHandler {
         let timeout = TimeAmount.milliseconds(limits.requestTimeoutMilliseconds)
         guard let request = receiver.arriving, let before = arriving, now - before.since >= timeout else { return }
         // Who is not read from because of us, for answers that it would take or a quota, is not late.
-        let isOurs = takesAnswers && (ring.isFull || mutedUntil != nil)
+        let isOurs = takesAnswers && (ring.isFull || waitsForRoom || mutedUntil != nil)
         if !isOurs, request.received == before.received || loop.pool.waiterCount > 0 {
             return timeOut("\(request.received) of \(request.count) bytes of a request after \(timeout.text)")
         }

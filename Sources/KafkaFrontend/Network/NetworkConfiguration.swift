@@ -13,7 +13,8 @@ package struct NetworkConfiguration: Sendable {
     package var backlog: Int32 = 1024
     /// The longest request [socket.request.max.bytes].
     package var requestBytesMax = WireLimits.requestBytesDefault
-    /// Memory for requests that are being received or handled, for all listeners together [queued.max.request.bytes].
+    /// Memory for requests that are being received or handled, for all listeners together [queued.max.request.bytes];
+    /// as much again for what they come to while they wait for the reactor.
     package var queuedBytesMax = 128 << 20
     /// Memory for answers that clients do not take, for all listeners together, without the first 4 KiB of each and
     /// what SwiftNIO and the kernel have of it (64 KiB there). Kafka has no such bound, but one answer per connection.

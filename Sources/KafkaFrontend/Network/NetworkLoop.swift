@@ -8,6 +8,7 @@ final class NetworkLoop: @unchecked Sendable {
     let index: Int
     let eventLoop: any EventLoop
     let pool: FramePool
+    let queued: RequestAccount
     let unread: HeldBytes
     let kept: HeldBytes
     let limits: NetworkConfiguration
@@ -31,6 +32,7 @@ final class NetworkLoop: @unchecked Sendable {
         self.index = index
         self.eventLoop = eventLoop
         pool = resources.pool
+        queued = resources.queued
         unread = resources.unread
         kept = resources.kept
         limits = resources.configuration
@@ -100,6 +102,8 @@ final class NetworkLoop: @unchecked Sendable {
         connection.begin(memory)
         connection.settle()
     }
+
+    func roomIsThere(for number: UInt64) { connections[number]?.roomIsThere() }
 
     // MARK: Rest
 

@@ -56,6 +56,36 @@ import Testing
         #expect(line["why"]?.contains("Fetch of \(bytes.count - 4) bytes: no more than 2097152") == true)
     }
 
+    /// While the reactor serves nothing, only so much is read, whoever sends it; all is served when it does.
+    @Test func requestsThatWaitHaveABound() throws {
+        let server = try StubReactor(
+            StubReactor.configuration {
+                $0.requestBytesMax = 65_536
+                $0.queuedBytesMax = 128 << 10
+            }, isKeeping: true
+        ) { Requests.emptyAnswer($0) }
+        defer { server.stop() }
+        func requests(_ commands: [KafkaCommand]) -> Int {
+            commands.count { if case .request = $0.body { true } else { false } }
+        }
+        let clients = try (0..<20).map { _ in try server.connect() }
+        for client in clients { try client.send((0..<40).flatMap { Requests.heartbeat($0) }) }
+        let each = RequestAccount.bytes(ofRequest: Requests.heartbeat(0).count - 4)
+        let most = (128 << 10) / each + 2
+        #expect(server.waits { server.resources.queued.bytes >= 128 << 10 })
+        #expect(!server.waits(for: 200_000) { requests(server.commands) > most })
+        var served = 0
+        let isServed = server.waits {
+            served += requests(server.takeCommands())
+            return served >= 20 * 40
+        }
+        #expect(isServed && served == 20 * 40)
+        for client in clients {
+            for number in 0..<40 as Range<Int32> { #expect(try client.receiveCorrelationID() == number) }
+        }
+        #expect(server.waits { server.resources.queued.bytes == 0 })
+    }
+
     /// What came before a half-close is served in time that grows with its length, and others are served between.
     @Test func whatWasSentBeforeTheEndIsServed() throws {
         // Copied again after each 16 requests, this takes minutes.

@@ -43,6 +43,14 @@ final class StubReactor: Sendable {
     /// What came, without the frames' memory, when `isKeeping`.
     var commands: [KafkaCommand] { seen.withLock { $0 } }
 
+    /// The same, and it is forgotten: then it was served.
+    func takeCommands() -> [KafkaCommand] {
+        seen.withLock { seen in
+            defer { seen = [] }
+            return seen
+        }
+    }
+
     func counter(_ name: String) -> Int { network.counters.first { $0.name == name }!.count }
 
     /// Waits until something is so, ten seconds at most.

@@ -1,0 +1,30 @@
+import Synchronization
+import Testing
+
+@testable import KafkaFrontend
+
+@Suite struct RequestAccountTests {
+    @Test func whoFindsNoRoomIsCalled() {
+        let account = RequestAccount(bytesMax: 100)
+        let calls = Mutex(0)
+        func hasRoom() -> Bool { account.hasRoom { { calls.withLock { $0 += 1 } } } }
+        var shares = (0..<10).map { _ in account.take(10) }
+        #expect(account.bytes == 100 && !hasRoom() && !hasRoom())
+        // Not for every little room.
+        shares.removeLast()
+        #expect(calls.withLock { $0 } == 0 && hasRoom())
+        shares.removeLast(2)
+        #expect(calls.withLock { $0 } == 2)
+        shares = []
+        #expect(account.bytes == 0 && calls.withLock { $0 } == 2)
+    }
+
+    /// One that is longer than all may be is served, too.
+    @Test func aLongRequestFindsRoom() {
+        let account = RequestAccount(bytesMax: 100)
+        #expect(account.hasRoom { {} })
+        let share = account.take(1_000)
+        #expect(!account.hasRoom { {} })
+        withExtendedLifetime(share) {}
+    }
+}
