@@ -1,5 +1,5 @@
 internal import RecordFormat
-internal import TopicLog
+package import TopicLog
 package import TopicProtocol
 
 /// What topics are, and where their records are by time.
@@ -62,19 +62,37 @@ extension Broker {
     package func listOffsets(
         _ address: PartitionAddress, timestamp: Int64, isReadCommitted: Bool = false
     ) throws(BrokerError) -> ListedOffset {
+        var lookup: TimeLookup?
+        return try listOffsets(
+            address, timestamp: timestamp, isReadCommitted: isReadCommitted, &lookup, segmentsMax: .max)!
+    }
+
+    /// The same in pieces.
+    /// - Parameters:
+    ///   - lookup: Nil at the first call, and then what the call before left there.
+    ///   - segmentsMax: How many segments this call looks at.
+    /// - Returns: nil when more are to be looked at.
+    package func listOffsets(
+        _ address: PartitionAddress, timestamp: Int64, isReadCommitted: Bool, _ lookup: inout TimeLookup?,
+        segmentsMax: Int
+    ) throws(BrokerError) -> ListedOffset? {
         guard let partition = partition(address) else { throw .unknown(address) }
         guard timestamp >= -3 else { throw BrokerError(.invalidRequest, "timestamp \(timestamp) means nothing") }
         let end = isReadCommitted ? try lastStableOffset(of: partition) : partition.highWatermark
         let found: (offset: Offset, timestamp: Int64)?
-        do throws(LogError) {
-            switch timestamp {
-            case -1: found = (end, -1)
-            case -2: found = (partition.log.logStartOffset, -1)
-            case -3: found = try partition.log.latestRecord()
-            default: found = try partition.log.offset(forTimestamp: timestamp)
+        switch timestamp {
+        case -1: found = (end, -1)
+        case -2: found = (partition.log.logStartOffset, -1)
+        default:
+            var going = lookup ?? TimeLookup(timestamp == -3 ? .latest : .notBefore(timestamp))
+            do throws(LogError) {
+                let hasMore = try partition.log.goOn(with: &going, segmentsMax: segmentsMax)
+                lookup = going
+                if hasMore { return nil }
+            } catch {
+                throw BrokerError(error)
             }
-        } catch {
-            throw BrokerError(error)
+            found = going.found
         }
         // What is not committed yet is nobody's to know.
         guard let found, found.offset < end || timestamp == -1 || timestamp == -2 else {

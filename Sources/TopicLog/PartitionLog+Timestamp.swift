@@ -17,12 +17,41 @@ extension PartitionLog {
     package func offset(
         forTimestamp timestamp: Int64
     ) throws(LogError) -> (offset: Offset, timestamp: Int64)? {
+        var lookup = TimeLookup(.notBefore(timestamp))
+        _ = try goOn(with: &lookup)
+        return lookup.found
+    }
+
+    /// Goes on with a lookup by time, over so many segments at most: of each that was not looked at before, files are
+    /// opened and read.
+    /// - Returns: false at its end: ``TimeLookup/found`` says what was found.
+    /// - Precondition: not closed.
+    package func goOn(with lookup: inout TimeLookup, segmentsMax: Int = .max) throws(LogError) -> Bool {
         precondition(!isClosed, "lookup in a closed log")
-        for segment in segments where segment.sizeInBytes > 0 && segment.endOffset > logStartOffset {
-            guard let latest = try segment.maxTimestamp(), latest >= timestamp else { continue }
-            if let found = try offset(forTimestamp: timestamp, in: segment) { return found }
+        var left = segmentsMax
+        for index in segments.indices[max(0, segmentIndex(for: lookup.next))...] {
+            let segment = segments[index]
+            guard segment.sizeInBytes > 0, segment.endOffset > max(logStartOffset, lookup.next) else { continue }
+            guard left > 0 else { return true }
+            left -= 1
+            lookup.next = segment.endOffset
+            switch lookup.wanted {
+            case .notBefore(let timestamp):
+                guard let latest = try segment.maxTimestamp(), latest >= timestamp else { continue }
+                lookup.found = try offset(forTimestamp: timestamp, in: segment)
+                if lookup.found != nil { return false }
+            case .latest:
+                let own =
+                    segment.baseOffset >= logStartOffset
+                    ? try segment.maxTimestamp() : try latestTimestamp(ofRest: segment)
+                if let own, own > lookup.latest?.timestamp ?? -1 { lookup.latest = (segment.baseOffset, own) }
+            }
         }
-        return nil
+        // Should that segment be gone by now, so is its record.
+        if let latest = lookup.latest, let segment = segments.last(where: { $0.baseOffset <= latest.base }) {
+            lookup.found = try offset(forTimestamp: latest.timestamp, in: segment)
+        }
+        return false
     }
 
     private func offset(
@@ -68,16 +97,9 @@ extension PartitionLog {
     /// - Complexity: O(segments).
     /// - Precondition: not closed.
     package func latestRecord() throws(LogError) -> (offset: Offset, timestamp: Int64)? {
-        precondition(!isClosed, "lookup in a closed log")
-        var latest: (segment: Segment, timestamp: Int64)?
-        for segment in segments where segment.sizeInBytes > 0 && segment.endOffset > logStartOffset {
-            let own =
-                segment.baseOffset >= logStartOffset
-                ? try segment.maxTimestamp() : try latestTimestamp(ofRest: segment)
-            if let own, own > latest?.timestamp ?? -1 { latest = (segment, own) }
-        }
-        guard let latest else { return nil }
-        return try offset(forTimestamp: latest.timestamp, in: latest.segment)
+        var lookup = TimeLookup(.latest)
+        _ = try goOn(with: &lookup)
+        return lookup.found
     }
 
     /// The latest timestamp in a segment whose first records are deleted.
@@ -134,4 +156,23 @@ extension PartitionLog {
         }
         return true
     }
+}
+
+/// A lookup by time, which may be made in pieces: ``PartitionLog/goOn(with:segmentsMax:)``.
+package struct TimeLookup {
+    package enum Wanted {
+        /// The first record with at least this timestamp, in milliseconds since 1970.
+        case notBefore(Int64)
+        /// The record with the latest timestamp.
+        case latest
+    }
+
+    let wanted: Wanted
+    /// All before were looked at.
+    var next = Offset.zero
+    /// The latest timestamp so far, and the segment that has it.
+    var latest: (base: Offset, timestamp: Int64)?
+    package internal(set) var found: (offset: Offset, timestamp: Int64)?
+
+    package init(_ wanted: Wanted) { self.wanted = wanted }
 }

@@ -23,6 +23,80 @@ import TopicProtocol
         return request
     }
 
+    /// Others are served between the pieces of a request for many partitions.
+    @Test func manyOffsetsAreListedInPieces() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t", partitions: 300)
+        bench.door.turnNanosecondsMax = 0
+        let (client, other) = (bench.connect(), bench.connect())
+        _ = bench.isAnswered(0)
+        let listed = bench.post(client, 7, listing(0..<301, timestamp: -1))
+        let cluster = bench.post(other, 1, DescribeClusterRequest())
+        bench.turn()
+        bench.turn()
+        #expect(bench.takeNumbers() == [cluster])
+        let found: ListOffsetsResponse = try bench.response(to: listed, 7)
+        #expect(bench.door.counters.pieces >= 301 / KafkaDoor.pieceItems)
+        #expect(found.topics.map(\.name) == ["t"])
+        #expect(found.topics[0].partitions.map(\.partitionIndex) == Array(0..<301))
+        #expect(found.topics[0].partitions.dropLast().allSatisfy { $0.errorCode == .none && $0.offset == 0 })
+        #expect(found.topics[0].partitions.last?.errorCode == .unknownTopicOrPartition)
+        #expect(bench.door.prepareToSleep())
+    }
+
+    /// Each segment may have to be opened and read.
+    @Test func segmentsAreLookedAtInPieces() throws {
+        let bench = try DoorBench()
+        let small = TopicConfig(name: "segment.bytes", value: "1024")
+        try bench.broker.perform(.create(TopicCreation("t", partitions: 2, configs: [small])))
+        let client = bench.connect()
+        for _ in 0..<60 { _ = try bench.produce(client, "t", makeBatch(valueBytes: 900)) }
+        bench.door.turnNanosecondsMax = 0
+        let before = bench.door.counters.pieces
+        let waiting = bench.post(client, 7, listing(0..<2, timestamp: -3))
+        bench.turn()
+        #expect(bench.takeNumbers().isEmpty)
+        let latest: ListOffsetsResponse = try bench.response(to: waiting, 7)
+        #expect(bench.door.counters.pieces - before >= 60 / KafkaDoor.pieceSegments)
+        #expect(latest.topics.first?.partitions.map(\.offset) == [0, -1])
+        #expect(latest.topics.first?.partitions.map(\.timestamp) == [1_000, -1])
+        let none = try bench.ask(client, 7, listing(0..<1, timestamp: 2_000))
+        #expect(none.topics.first?.partitions.map(\.offset) == [-1])
+    }
+
+    /// Nothing is done for who has gone.
+    @Test func whoIsGoneIsNotServed() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t", partitions: 300)
+        bench.door.turnNanosecondsMax = 0
+        let client = bench.connect()
+        _ = bench.isAnswered(0)
+        _ = bench.post(client, 7, listing(0..<300, timestamp: -1))
+        bench.turn()
+        bench.disconnect(client)
+        for _ in 0..<3 { bench.turn() }
+        #expect(bench.door.prepareToSleep() && bench.takeNumbers().isEmpty && bench.door.counters.pieces <= 3)
+    }
+
+    @Test func metadataOfManyPartitionsIsMadeInPieces() throws {
+        let bench = try DoorBench()
+        for name in ["a", "b", "c"] { try bench.createTopic(name, partitions: 100) }
+        bench.door.turnNanosecondsMax = 0
+        let client = bench.connect()
+        _ = bench.isAnswered(0)
+        var all = MetadataRequest()
+        all.topics = nil
+        let asked = bench.post(client, 12, all)
+        bench.turn()
+        bench.turn()
+        #expect(bench.takeNumbers().isEmpty)
+        try bench.broker.perform(.delete("c"))
+        let found: MetadataResponse = try bench.response(to: asked, 12)
+        #expect(found.topics.map(\.name) == ["a", "b", "c"])
+        #expect(found.topics.map(\.partitions.count) == [100, 100, 0])
+        #expect(found.topics[2].errorCode == .unknownTopicOrPartition)
+    }
+
     /// Whoever waits for something else is not looked at.
     @Test func deletedRecordsWakeWhoReadsThem() throws {
         let bench = try DoorBench()

@@ -80,6 +80,36 @@ import Testing
         #expect(try log.latestRecord() == nil)
     }
 
+    /// In pieces the same is found, and each looks at no more segments than it may.
+    @Test func aLookupInPiecesFindsTheSame() throws {
+        let log = try openLog(directory, options(segmentBytes: 1000, indexIntervalBytes: 200))
+        for number in 0..<200 as Range<Int64> { append([number * 10], to: log) }
+        let segments = log.segments.count
+        #expect(segments > 10)
+        func find(_ wanted: TimeLookup.Wanted) throws -> (found: Offset?, pieces: Int) {
+            var lookup = TimeLookup(wanted)
+            var pieces = 1
+            while try log.goOn(with: &lookup, segmentsMax: 3) { pieces += 1 }
+            return (lookup.found?.offset, pieces)
+        }
+        for timestamp in stride(from: Int64(0), through: 2_000, by: 50) {
+            let (found, pieces) = try find(.notBefore(timestamp))
+            #expect(try found == log.offset(forTimestamp: timestamp)?.offset)
+            #expect(timestamp < 1_990 || pieces >= segments / 3)
+        }
+        let (latest, pieces) = try find(.latest)
+        #expect(try latest == log.latestRecord()?.offset && latest == Offset(199))
+        #expect(pieces >= segments / 3)
+        // What goes meanwhile is not missed.
+        var lookup = TimeLookup(.latest)
+        let hasMore = try log.goOn(with: &lookup, segmentsMax: 3)
+        #expect(hasMore)
+        try log.synchronize()
+        _ = try log.moveStart(to: Offset(150))
+        while try log.goOn(with: &lookup, segmentsMax: 3) {}
+        #expect(lookup.found?.offset == Offset(199))
+    }
+
     /// A header is the client's word: what it claims is what is found, and nothing behind it is searched.
     @Test func aBatchThatClaimsALaterTimestamp() throws {
         let log = try openLog(directory, options(segmentBytes: 2000, indexIntervalBytes: 300))

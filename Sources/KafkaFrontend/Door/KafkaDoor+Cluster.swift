@@ -9,7 +9,7 @@ internal import TopicProtocol
 extension KafkaDoor {
     func metadata(_ request: MetadataRequest, _ call: KafkaCall) {
         guard let wanted = request.topics, !(wanted.isEmpty && call.version == 0) else {
-            return answer(call, metadataResponse(request, broker.topicNames.map { (nil, $0, Uuid()) }, call))
+            return answerMetadata(request, broker.topicNames.map { (nil, $0, Uuid()) }, call)
         }
         let named = wanted.unique { topic in topic.name.map(TopicKey.name) ?? .id(topic.topicId) }
         let topics = named.map { topic -> WantedTopic in
@@ -20,7 +20,7 @@ extension KafkaDoor {
         let missing = Set(
             topics.lazy.compactMap(\.name).filter { self.broker.partitions(of: $0) == nil })
         guard mayCreate, !missing.isEmpty else {
-            return answer(call, metadataResponse(request, topics, call))
+            return answerMetadata(request, topics, call)
         }
         // The answer waits until the topics are there, so that a client can go on at once.
         var left = missing.count
@@ -40,7 +40,7 @@ extension KafkaDoor {
                 let known = topics.map { topic -> WantedTopic in
                     (topic.error ?? topic.name.flatMap { errors[$0] }, topic.name, topic.id)
                 }
-                answer(call, metadataResponse(request, known, call))
+                answerMetadata(request, known, call)
             }
         }
     }
@@ -53,9 +53,8 @@ extension KafkaDoor {
     /// No name: there is no topic with this id.
     private typealias WantedTopic = (error: KafkaError?, name: String?, id: Uuid)
 
-    private func metadataResponse(
-        _ request: MetadataRequest, _ topics: [WantedTopic], _ call: KafkaCall
-    ) -> MetadataResponse {
+    /// In pieces: topics may go meanwhile, and are not there any more then.
+    private func answerMetadata(_ request: MetadataRequest, _ topics: [WantedTopic], _ call: KafkaCall) {
         var response = MetadataResponse()
         var broker = MetadataResponse.MetadataResponseBroker()
         broker.nodeId = options.nodeID
@@ -64,11 +63,23 @@ extension KafkaDoor {
         response.brokers = [broker]
         response.clusterId = self.broker.clusterID
         response.controllerId = options.nodeID
-        response.topics = topics.map { topic($0, request, call) }
         if request.includeClusterAuthorizedOperations {
             response.clusterAuthorizedOperations = AuthorizedOperations.cluster
         }
-        return response
+        response.topics.reserveCapacity(topics.count)
+        var next = 0
+        doInPieces(call) { [self] in
+            var left = Self.pieceItems
+            while next < topics.count, left > 0 {
+                let found = topic(topics[next], request, call)
+                next += 1
+                left -= 1 + found.partitions.count
+                response.topics.append(found)
+            }
+            guard next == topics.count else { return true }
+            answer(call, response)
+            return false
+        }
     }
 
     private func topic(

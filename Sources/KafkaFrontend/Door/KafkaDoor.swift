@@ -26,6 +26,8 @@ final class KafkaDoor: KafkaListening {
     /// How long requests are served until the other doors have their turn: one for all topics of a large broker takes
     /// a tenth of a second.
     var turnNanosecondsMax: UInt64 = 5_000_000
+    /// Requests that took longer, with their clients.
+    var unfinished: [(connection: DoorConnection, pieces: Pieces, share: RequestShare?)] = []
     /// That of the request that is being served.
     var share: RequestShare?
     /// Answers of this turn, by event loop.
@@ -70,11 +72,12 @@ final class KafkaDoor: KafkaListening {
     var pollDescriptor: Int32 { queue.descriptor }
     var wakeDescriptor: Int32 { -1 }
     var nextDeadline: UInt64? { parkedFetches.first }
-    func prepareToSleep() -> Bool { commands.isEmpty && queue.prepareToSleep() }
+    func prepareToSleep() -> Bool { commands.isEmpty && unfinished.isEmpty && queue.prepareToSleep() }
     func filesWereDeleted() {}
 
     func poll(now: UInt64) -> Int {
         self.now = now
+        goOnWithUnfinished()
         if commands.isEmpty { queue.take(into: &commands) }
         let count = serveCommands()
         answerOverdueFetches()
@@ -310,12 +313,14 @@ struct KafkaDoorCounters {
     var fetchedBytes = 0
     /// For fetches.
     var partitionsLookedAt = 0
+    /// Of requests that may take long.
+    var pieces = 0
 
     var all: [(name: String, count: Int)] {
         [
             ("connections", connections), ("requests", requests), ("batches", batches),
             ("refusedBatches", refusedBatches), ("fetches", fetches), ("parkedFetches", parkedFetches),
-            ("fetchedBytes", fetchedBytes), ("partitionsLookedAt", partitionsLookedAt),
+            ("fetchedBytes", fetchedBytes), ("partitionsLookedAt", partitionsLookedAt), ("pieces", pieces),
         ]
     }
 }
