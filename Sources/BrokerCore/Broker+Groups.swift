@@ -42,9 +42,9 @@ extension Broker {
     }
 
     /// What groups do in a turn before batches are appended.
-    func advanceGroups(now: UInt64) {
+    func advanceGroups(now: UInt64, heardUntil: UInt64) {
         if let loader { load(loader) }
-        groups.advance(now: now)
+        groups.advance(now: now, heardUntil: heardUntil)
         guard groups.hasWrites, mayWriteGroups else { return }
         for write in groups.takeWrites() {
             do throws(BrokerError) { try stage(write) } catch {

@@ -4,9 +4,9 @@ package import TopicProtocol
 
 /// Topics and partitions, and what it takes until a batch counts: synchronous, without threads or a clock of its own.
 ///
-/// A turn of the owner's loop: the doors stage batches, ``commit(now:)`` appends each partition's with one write and
-/// asks for syncs, ``takeEffects(_:)`` tells the doors what became due. Syncs run on the ``Flusher``'s thread; its
-/// results enter through ``takeFlushResults()``.
+/// A turn of the owner's loop: the doors stage batches, ``commit(now:heardUntil:)`` appends each partition's with one
+/// write and asks for syncs, ``takeEffects(_:)`` tells the doors what became due. Syncs run on the ``Flusher``'s
+/// thread; its results enter through ``takeFlushResults()``.
 /// - Threading: one owner.
 @safe package final class Broker {
     /// When a batch counts as written, where its topic does not say otherwise.
@@ -183,11 +183,14 @@ package import TopicProtocol
     package func refuse(_ origin: ProduceOrigin, _ error: ErrorCode) { acknowledge(origin, error, base: nil) }
 
     /// Appends everything staged, one write per partition, and asks for the syncs that the topics' policies want.
-    /// - Parameter now: Nanoseconds of a monotonic clock.
-    package func commit(now: UInt64) {
+    /// - Parameters:
+    ///   - now: Nanoseconds of a monotonic clock.
+    ///   - heardUntil: All that clients had sent by then was handed over. After a long turn that is not `now`: members
+    ///     of groups whose heartbeats still wait are not silent.
+    package func commit(now: UInt64, heardUntil: UInt64? = nil) {
         self.now = now
         finishChange()
-        advanceGroups(now: now)
+        advanceGroups(now: now, heardUntil: heardUntil ?? now)
         advanceTransactions(now: now)
         beginChanges()
         if !idleProducers.isEmpty { forgetIdleProducers() }
@@ -236,7 +239,7 @@ package import TopicProtocol
         }
     }
 
-    /// Nanoseconds of the clock at which ``commit(now:)`` wants to be called again, if at all.
+    /// Nanoseconds of the clock at which ``commit(now:heardUntil:)`` wants to be called again, if at all.
     package var nextDeadline: UInt64? {
         if mustAdvanceGroups || mustAdvanceTransactions || (changing == nil && !changes.isEmpty)
             || !idleProducers.isEmpty
@@ -372,7 +375,7 @@ package import TopicProtocol
         swap(&taken, &effects)
     }
 
-    /// Readable when ``takeFlushResults()``, ``takeCompacted()`` or ``commit(now:)`` has something.
+    /// Readable when ``takeFlushResults()``, ``takeCompacted()`` or ``commit(now:heardUntil:)`` has something.
     package var wakeDescriptors: [Int32] {
         [flusher.wakeDescriptor, compactor?.wakeDescriptor, directoryThread?.wakeDescriptor].compactMap { $0 }
     }

@@ -36,6 +36,6 @@ package final class Partition {
     /// For logs: `flights-0`.
     var name: String { "\(topic)-\(address.partition)" }
 
-    /// Takes a validated batch; it is appended in ``Broker/commit(now:)``.
+    /// Takes a validated batch; it is appended in ``Broker/commit(now:heardUntil:)``.
     package func stage(_ batch: ProducedBatch) { staged.append(batch) }
 }

@@ -15,7 +15,7 @@ package struct ProduceOrigin: Sendable {
 
 /// A batch that has landed and passed its check.
 ///
-/// - Ownership: the bytes belong to the door and stay untouched until ``Broker/commit(now:)`` returns.
+/// - Ownership: the bytes belong to the door and stay untouched until ``Broker/commit(now:heardUntil:)`` returns.
 @safe package struct ProducedBatch {
     package var bytes: UnsafeMutableRawBufferPointer
     package var origin: ProduceOrigin

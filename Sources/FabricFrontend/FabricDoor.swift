@@ -59,6 +59,9 @@ final class FabricDoor<F: Fabric> {
     private var requestsLeft = 0
     /// Sessions with announced produces that wait for memory or room.
     var stalled: [Session] = []
+    /// Everything had been served that came before; how long there has been more since then.
+    private(set) var heardUntil: UInt64 = 0
+    private var busyNanoseconds: UInt64 = 0
     private var events: [FabricEvent] = []
     private var nextSession: UInt64 = 1
 
@@ -111,6 +114,7 @@ final class FabricDoor<F: Fabric> {
     }
 
     func poll(now: UInt64) -> Int {
+        let before = self.now
         self.now = now
         if now >= throttledUntil { resumeThrottled() }
         if now >= fragmentsDue { giveUpLateFragments() }
@@ -123,7 +127,17 @@ final class FabricDoor<F: Fabric> {
         takeWindows()
         polls &+= 1
         if polls & 0xfff == 0 { dropIdleWindows() }
+        noteHeard(since: before, isQuiet: count == 0)
         return count
+    }
+
+    /// While there is always more, a second of turns is enough to have heard of everybody; what one long turn kept
+    /// waiting counts as one short turn.
+    private func noteHeard(since before: UInt64, isQuiet: Bool) {
+        busyNanoseconds += min(now - min(now, before), 10_000_000)
+        guard isQuiet && backlogged.isEmpty || busyNanoseconds >= 1_000_000_000 else { return }
+        busyNanoseconds = 0
+        heardUntil = now
     }
 
     /// A session waits for its client's quota.

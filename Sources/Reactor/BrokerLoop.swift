@@ -61,7 +61,7 @@ package final class BrokerLoop {
         if readsClock { turnTime = Clock.monotonicNanoseconds() }
         let now = turnTime
         for door in doors { count += door.poll(now: now) }
-        broker.commit(now: now)
+        broker.commit(now: now, heardUntil: doors.reduce(now) { min($0, $1.heardUntil) })
         if broker.isMaintenanceDue(now: now) {
             broker.maintain(now: now, nowMilliseconds: Clock.millisecondsSince1970())
         }

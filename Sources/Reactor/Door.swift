@@ -9,6 +9,9 @@ package protocol Door: AnyObject {
     /// Takes in what has happened; batches that landed are staged with the broker. Returns how much it was.
     /// - Parameter now: Nanoseconds of the monotonic clock: read once a turn, for all.
     func poll(now: UInt64) -> Int
+    /// All that had come before this time was served in ``poll(now:)``, in nanoseconds of the monotonic clock: who was
+    /// silent since then, was; who was not may only have to wait.
+    var heardUntil: UInt64 { get }
     /// Takes back the memory of the batches staged in this turn. The broker has written those that are listed.
     func batchesWritten(_ appended: [AppendedBatch])
     /// Sends answers that took time; those to sessions that are gone are dropped.

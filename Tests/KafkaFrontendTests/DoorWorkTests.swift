@@ -97,6 +97,34 @@ import TopicProtocol
         #expect(found.topics[2].errorCode == .unknownTopicOrPartition)
     }
 
+    /// A member whose heartbeat waits behind requests that take long is not silent.
+    @Test func heartbeatsThatWaitKeepTheirMembers() throws {
+        var groups = DoorBench.quickGroups
+        groups.consumerSessionTimeoutMilliseconds = 500
+        let bench = try DoorBench(groups: groups)
+        try bench.createTopic("t")
+        let (member, others) = (bench.connect(), bench.connect())
+        var beat = ConsumerGroupHeartbeatRequest()
+        (beat.groupId, beat.memberId, beat.memberEpoch) = ("g", "m", 0)
+        (beat.rebalanceTimeoutMs, beat.subscribedTopicNames, beat.topicPartitions) = (60_000, ["t"], [])
+        let joined = try bench.ask(member, 1, beat)
+        #expect(joined.errorCode == .none)
+        bench.turn()
+        bench.door.turnNanosecondsMax = 0
+        var all = MetadataRequest()
+        all.topics = nil
+        for _ in 0..<5 { _ = bench.post(others, 12, all) }
+        beat = ConsumerGroupHeartbeatRequest()
+        (beat.groupId, beat.memberId, beat.memberEpoch) = ("g", "m", joined.memberEpoch)
+        (beat.rebalanceTimeoutMs, beat.subscribedTopicNames, beat.topicPartitions) = (-1, nil, nil)
+        let waiting = bench.post(member, 1, beat)
+        // As if the turn before had taken so long.
+        let end = Clock.monotonicNanoseconds() + 600_000_000
+        while Clock.monotonicNanoseconds() < end {}
+        let answer: ConsumerGroupHeartbeatResponse = try bench.response(to: waiting, 1)
+        #expect(answer.errorCode == .none)
+    }
+
     /// Whoever waits for something else is not looked at.
     @Test func deletedRecordsWakeWhoReadsThem() throws {
         let bench = try DoorBench()

@@ -56,8 +56,8 @@ extension GroupCoordinator {
     func expireMembers(_ group: Group) {
         guard let consumer = group.consumer else { return }
         let late = consumer.ordered.filter { member in
-            consumer.sessionDeadlines[member.id] ?? .max <= now
-                || consumer.revocationDeadlines[member.id] ?? .max <= now
+            consumer.sessionDeadlines[member.id] ?? .max <= heardUntil
+                || consumer.revocationDeadlines[member.id] ?? .max <= heardUntil
         }
         guard !late.isEmpty else { return }
         store(group, remove(late, of: group)) { _ in }

@@ -59,15 +59,15 @@ extension GroupCoordinator {
     /// Does what is due in a group.
     func expire(_ group: Group) {
         group.nextDeadline = .max
-        for (id, deadline) in group.pendingMembers where deadline <= now { _ = group.forgetPending(id) }
+        for (id, deadline) in group.pendingMembers where deadline <= heardUntil { _ = group.forgetPending(id) }
         // One that goes may take others with it.
-        for member in group.ordered where member.deadline <= now && group.members[member.id] === member {
+        for member in group.ordered where member.deadline <= heardUntil && group.members[member.id] === member {
             remove(member, of: group)
         }
         expireMembers(group)
         completeIfAllJoined(group)
-        if group.joinDeadline <= now { gatheringEnded(group) }
-        if group.syncDeadline <= now { leaveUnsyncedBehind(group) }
+        if group.joinDeadline <= heardUntil { gatheringEnded(group) }
+        if group.syncDeadline <= heardUntil { leaveUnsyncedBehind(group) }
         forgetIfUnused(group)
         let members = group.members.values.map(\.deadline) + group.pendingMembers.values
         wake(group, at: members.reduce(min(group.joinDeadline, group.syncDeadline), min))

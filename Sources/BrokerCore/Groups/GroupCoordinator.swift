@@ -25,6 +25,8 @@ final class GroupCoordinator {
     /// Committed offsets are being read from the log: nothing is answered yet.
     var isLoading = true
     private(set) var now: UInt64 = 0
+    /// What deadlines are compared with.
+    private(set) var heardUntil: UInt64 = 0
     private var clock: (monotonic: UInt64, wall: Int64) = (0, 0)
     /// Nothing is due before this.
     private(set) var nextDeadline = UInt64.max
@@ -52,12 +54,14 @@ final class GroupCoordinator {
     var nowMilliseconds: Int64 { clock.wall + Int64((now - min(now, clock.monotonic)) / 1_000_000) }
 
     /// Does what is due.
-    func advance(now: UInt64) {
+    /// - Parameter heardUntil: Requests of later may be on their way: only what was due by then has been missed.
+    func advance(now: UInt64, heardUntil: UInt64 = .max) {
         self.now = now
+        self.heardUntil = min(now, heardUntil)
         patterns.advance()
-        guard now >= nextDeadline else { return }
+        guard self.heardUntil >= nextDeadline else { return }
         nextDeadline = .max
-        let due = groups.values.filter { now >= $0.nextDeadline }.sorted { $0.id < $1.id }
+        let due = groups.values.filter { self.heardUntil >= $0.nextDeadline }.sorted { $0.id < $1.id }
         for group in due { expire(group) }
         nextDeadline = groups.values.reduce(.max) { min($0, $1.nextDeadline) }
     }

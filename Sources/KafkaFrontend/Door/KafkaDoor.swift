@@ -30,6 +30,9 @@ final class KafkaDoor: KafkaListening {
     var unfinished: [(connection: DoorConnection, pieces: Pieces, share: RequestShare?)] = []
     /// That of the request that is being served.
     var share: RequestShare?
+    /// Whatever came in before was served: what has come is taken from the queue together.
+    private(set) var heardUntil: UInt64 = 0
+    private var takenAt: UInt64 = 0
     /// Answers of this turn, by event loop.
     private var outbox: [[KafkaAnswer]] = []
     /// Memory of batches staged in this turn.
@@ -78,8 +81,12 @@ final class KafkaDoor: KafkaListening {
     func poll(now: UInt64) -> Int {
         self.now = now
         goOnWithUnfinished()
-        if commands.isEmpty { queue.take(into: &commands) }
+        if commands.isEmpty {
+            takenAt = now
+            queue.take(into: &commands)
+        }
         let count = serveCommands()
+        if commands.isEmpty { heardUntil = takenAt }
         answerOverdueFetches()
         // Loops send while the reactor writes.
         sendAnswers()
