@@ -46,6 +46,14 @@ extension PartitionLog {
 
     private static var abortedFew: Int { 16 }
 
+    /// How many there are of ``activeProducers``.
+    package var activeProducerCount: Int {
+        get throws(LogError) {
+            try activate()
+            return producers.states.count
+        }
+    }
+
     /// The idempotent producers remembered, in the order of their ids.
     package var activeProducers: [ActiveProducer] {
         get throws(LogError) {

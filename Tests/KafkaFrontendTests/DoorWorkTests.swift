@@ -23,6 +23,8 @@ import TopicProtocol
         return request
     }
 
+    // MARK: Turns
+
     /// Others are served between the pieces of a request for many partitions.
     @Test func manyOffsetsAreListedInPieces() throws {
         let bench = try DoorBench()
@@ -125,6 +127,8 @@ import TopicProtocol
         #expect(answer.errorCode == .none)
     }
 
+    // MARK: Fetches
+
     /// Whoever waits for something else is not looked at.
     @Test func deletedRecordsWakeWhoReadsThem() throws {
         let bench = try DoorBench()
@@ -175,5 +179,36 @@ import TopicProtocol
         for connection in Array(bench.door.connections.keys) { bench.disconnect(connection) }
         bench.turn()
         #expect(bench.door.readerCount == 0 && bench.door.readers.isEmpty)
+    }
+
+    // MARK: Producers
+
+    @Test func anAnswerNamesABoundedNumberOfProducers() throws {
+        let bench = try DoorBench { $0.describedProducersMax = 3 }
+        try bench.createTopic("t", partitions: 4)
+        let client = bench.connect()
+        for (partition, producers) in [(Int32(0), 2), (1, 2), (2, 1), (3, 4)] {
+            for id in 0..<producers {
+                let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 300, alignment: 16)
+                defer { unsafe memory.deallocate() }
+                var builder = unsafe RecordBatchBuilder(buffer: memory)
+                _ = builder.append(key: nil, value: [1], timestampMilliseconds: 1)
+                let count = builder.seal(producerID: Int64(id), epoch: 0, baseSequence: 0)
+                _ = unsafe try bench.produce(client, "t", Array(memory[..<count]), partition: partition)
+            }
+        }
+        func described(_ partitions: [Int32]) throws -> [DescribeProducersResponse.PartitionResponse] {
+            var topic = DescribeProducersRequest.TopicRequest()
+            (topic.name, topic.partitionIndexes) = ("t", partitions)
+            var request = DescribeProducersRequest()
+            request.topics = [topic]
+            return try bench.ask(client, 0, request).topics.flatMap(\.partitions)
+        }
+        let some = try described([0, 1, 2])
+        #expect(some.map(\.errorCode) == [.none, .policyViolation, .none])
+        #expect(some.map(\.activeProducers.count) == [2, 0, 1])
+        #expect(some[1].errorMessage?.contains("fewer partitions") == true)
+        // One that has more is answered alone.
+        #expect(try described([3, 0]).map(\.activeProducers.count) == [4, 0])
     }
 }

@@ -195,29 +195,56 @@ extension KafkaDoor {
     }
 
     func describeProducers(_ request: DescribeProducersRequest, _ call: KafkaCall) {
+        let topics = request.topics.unique(by: \.name)
+        let wanted = topics.enumerated().flatMap { place, topic in
+            topic.partitionIndexes.unique().map { (place: place, partition: $0) }
+        }
         var response = DescribeProducersResponse()
-        response.topics = request.topics.unique(by: \.name).map { topic in
-            let partitions = broker.partitions(of: topic.name)
+        response.topics = topics.map { topic in
             var result = DescribeProducersResponse.TopicResponse()
             result.name = topic.name
-            result.partitions = topic.partitionIndexes.unique().map { index in
-                var found = DescribeProducersResponse.PartitionResponse()
-                found.partitionIndex = index
-                guard let partitions, partitions.indices.contains(Int(index)) else {
-                    found.errorCode = .unknownTopicOrPartition
-                    return found
-                }
-                do throws(LogError) {
-                    found.activeProducers = try partitions[Int(index)].log.activeProducers.map(Self.producer)
-                } catch {
-                    found.errorCode = .kafkaStorageError
-                    found.errorMessage = BrokerError(error).kafkaMessage
-                }
-                return found
-            }
             return result
         }
-        answer(call, response)
+        var (next, left) = (0, options.describedProducersMax)
+        doInPieces(call) { [self] in
+            guard next < wanted.count else {
+                answer(call, response)
+                return false
+            }
+            let one = wanted[next]
+            next += 1
+            let found = producers(of: topics[one.place].name, one.partition, &left)
+            response.topics[one.place].partitions.append(found)
+            return true
+        }
+    }
+
+    /// - Parameter left: How many producers the answer still takes; the first ones of an answer it takes in any case.
+    private func producers(
+        of topic: String, _ index: Int32, _ left: inout Int
+    ) -> DescribeProducersResponse.PartitionResponse {
+        var found = DescribeProducersResponse.PartitionResponse()
+        found.partitionIndex = index
+        guard let partitions = broker.partitions(of: topic), partitions.indices.contains(Int(index)) else {
+            found.errorCode = .unknownTopicOrPartition
+            return found
+        }
+        let log = partitions[Int(index)].log
+        do throws(LogError) {
+            let count = try log.activeProducerCount
+            guard count <= left || left == options.describedProducersMax else {
+                let max = options.describedProducersMax
+                found.errorCode = .policyViolation
+                found.errorMessage = "One answer names \(max) producers: ask about fewer partitions at once."
+                return found
+            }
+            found.activeProducers = try log.activeProducers.map(Self.producer)
+            left -= count
+        } catch {
+            found.errorCode = .kafkaStorageError
+            found.errorMessage = BrokerError(error).kafkaMessage
+        }
+        return found
     }
 
     private static func producer(_ found: ActiveProducer) -> DescribeProducersResponse.ProducerState {

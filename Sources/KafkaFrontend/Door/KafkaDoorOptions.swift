@@ -13,6 +13,8 @@ package struct KafkaDoorOptions: Sendable {
     package var partitionsPerTopic = 1
     /// The longest answer to a fetch, but for a single batch, in bytes (`fetch.max.bytes`).
     package var fetchBytesMax = 55 << 20
+    /// Producers that one answer names, but for those of a single partition. About 40 bytes each.
+    package var describedProducersMax = 100_000
     /// Partitions that connections are remembered to read, of all connections: each takes up to half a KiB.
     package var readersMax = 1_000_000
 
