@@ -139,11 +139,23 @@ extension Broker {
         guard let partition = partition(marker.partition) else {
             return transactions.finish(marker.token, error: .unknownTopicOrPartition)
         }
+        if let error = refusal(of: marker, in: partition) { return transactions.finish(marker.token, error: error) }
         let batch = GroupBatch(
-            EndTransactionMarker(isCommit: marker.isCommit, coordinatorEpoch: marker.coordinatorEpoch),
+            EndTransactionMarker(isCommit: marker.isCommit, coordinatorEpoch: marker.coordinatorEpoch ?? 0),
             of: marker.producer, timestampMilliseconds: transactions.nowMilliseconds)
         if marker.partition.topic == Self.offsetsTopic { markersInFlight[marker.token] = marker }
         stageOwn(batch, token: marker.token, Self.transactionWrite, in: partition)
+    }
+
+    /// Why a marker may not be written that an operator gave, if it may not: a newer coordinator has written one.
+    private func refusal(of marker: MarkerWrite, in partition: Partition) -> ErrorCode? {
+        guard let epoch = marker.coordinatorEpoch else { return nil }
+        do throws(LogError) {
+            let known = try partition.log.coordinatorEpoch(of: marker.producer.producerID)
+            return epoch < known ? .transactionCoordinatorFenced : nil
+        } catch {
+            return BrokerError(error).code
+        }
     }
 
     /// A marker is durable where offsets are: they count now, or never.

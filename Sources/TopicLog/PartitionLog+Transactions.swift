@@ -54,6 +54,12 @@ extension PartitionLog {
         }
     }
 
+    /// The epoch of the coordinator that wrote a producer's last marker; −1 when none has.
+    package func coordinatorEpoch(of producerID: Int64) throws(LogError) -> Int32 {
+        try activate()
+        return producers.states[producerID]?.coordinatorEpoch ?? -1
+    }
+
     /// The idempotent producers remembered, in the order of their ids.
     package var activeProducers: [ActiveProducer] {
         get throws(LogError) {

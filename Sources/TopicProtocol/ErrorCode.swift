@@ -34,6 +34,7 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
     public static let invalidProducerIDMapping = ErrorCode(rawValue: 49)
     public static let invalidTransactionTimeout = ErrorCode(rawValue: 50)
     public static let concurrentTransactions = ErrorCode(rawValue: 51)
+    public static let transactionCoordinatorFenced = ErrorCode(rawValue: 52)
     public static let operationNotAttempted = ErrorCode(rawValue: 55)
     public static let storageError = ErrorCode(rawValue: 56)
     public static let nonEmptyGroup = ErrorCode(rawValue: 68)
@@ -87,6 +88,7 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
         case .invalidProducerIDMapping: "INVALID_PRODUCER_ID_MAPPING"
         case .invalidTransactionTimeout: "INVALID_TRANSACTION_TIMEOUT"
         case .concurrentTransactions: "CONCURRENT_TRANSACTIONS"
+        case .transactionCoordinatorFenced: "TRANSACTION_COORDINATOR_FENCED"
         case .operationNotAttempted: "OPERATION_NOT_ATTEMPTED"
         case .storageError: "KAFKA_STORAGE_ERROR"
         case .nonEmptyGroup: "NON_EMPTY_GROUP"

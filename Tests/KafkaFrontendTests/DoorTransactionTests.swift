@@ -239,4 +239,29 @@ import TopicLog
         #expect(written?.map(\.errorCode) == [.none, .unknownTopicOrPartition])
         #expect(try client.latest(isReadCommitted: true) == 2)
     }
+
+    /// Markers of a coordinator that another one has followed come too late; those of the broker's own never do.
+    @Test func markersOfAnOlderCoordinatorAreRefused() throws {
+        let (bench, client) = try makeBench()
+        let producer = try client.begin()
+        func write(_ coordinatorEpoch: Int32) throws -> KafkaError? {
+            var topic = WriteTxnMarkersRequest.WritableTxnMarkerTopic()
+            (topic.name, topic.partitionIndexes) = ("t", [0])
+            var marker = WriteTxnMarkersRequest.WritableTxnMarker()
+            (marker.producerId, marker.producerEpoch) = (producer.producerID, producer.epoch)
+            (marker.coordinatorEpoch, marker.topics) = (coordinatorEpoch, [topic])
+            var request = WriteTxnMarkersRequest()
+            request.markers = [marker]
+            let written = try bench.ask(client.connection, 1, request).markers.first?.topics.first?.partitions
+            return written?.first?.errorCode
+        }
+        #expect(try write(5) == KafkaError.none)
+        let end = bench.broker.partitions(of: "t")?.first?.log.logEndOffset
+        #expect(try write(4) == .transactionCoordinatorFenced)
+        #expect(bench.broker.partitions(of: "t")?.first?.log.logEndOffset == end)
+        #expect(try write(5) == KafkaError.none)
+        #expect(try client.add(producer) == [.none])
+        #expect(try client.produce(producer, 0) == .none)
+        #expect(try client.end(producer, commit: true) == .none)
+    }
 }

@@ -100,7 +100,7 @@ final class TransactionCoordinator {
 
     /// Has a marker written; `done` is called once.
     func write(
-        _ producer: ProducerEpoch, isCommit: Bool, coordinatorEpoch: Int32 = 0, to partition: TransactionPartition,
+        _ producer: ProducerEpoch, isCommit: Bool, coordinatorEpoch: Int32? = nil, to partition: TransactionPartition,
         _ done: @escaping (ErrorCode) -> Void
     ) {
         lastToken += 1
@@ -240,5 +240,6 @@ struct MarkerWrite {
     let partition: TransactionPartition
     let producer: ProducerEpoch
     let isCommit: Bool
-    let coordinatorEpoch: Int32
+    /// Nil: the broker's own coordinator, which nobody is newer than.
+    let coordinatorEpoch: Int32?
 }
