@@ -56,6 +56,24 @@ import TopicProtocol
         #expect(try bench.ask(client, 6, deletion([(nil, id)])).responses.map(\.errorCode) == [.none])
     }
 
+    @Test func whatIsNamedTwiceIsNotChanged() throws {
+        let bench = try DoorBench()
+        for name in ["t", "u"] { try bench.createTopic(name) }
+        let client = bench.connect()
+        let id = try #require(bench.broker.uuid(of: "t").map { Uuid($0) })
+        let kept = try bench.ask(client, 6, deletion([("t", Uuid()), ("u", Uuid()), (nil, id)])).responses
+        #expect(kept.map(\.errorCode) == [.invalidRequest, .none, .invalidRequest])
+        #expect(bench.broker.topicNames == ["t"])
+        var growth = CreatePartitionsRequest()
+        growth.topics = [Int32(2), 3].map { count in
+            var topic = CreatePartitionsRequest.CreatePartitionsTopic()
+            (topic.name, topic.count) = ("t", count)
+            return topic
+        }
+        #expect(try bench.ask(client, 3, growth).results.map(\.errorCode) == [.invalidRequest, .invalidRequest])
+        #expect(bench.broker.partitions(of: "t")?.count == 1)
+    }
+
     /// More changes than may wait: the client is told to ask again.
     @Test func changesThatFindNoPlaceAreAskedAgain() throws {
         let bench = try DoorBench()

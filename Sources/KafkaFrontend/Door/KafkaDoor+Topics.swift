@@ -9,16 +9,13 @@ internal import TopicProtocol
 extension KafkaDoor {
     func createTopics(_ request: CreateTopicsRequest, _ call: KafkaCall) {
         typealias Result = CreateTopicsResponse.CreatableTopicResult
-        var seen: Set<String> = []
-        let duplicates = Set(request.topics.map(\.name).filter { !seen.insert($0).inserted })
+        let duplicates = Self.duplicates(request.topics.map(\.name))
         gather(request.topics, as: Result.self) { [self] topic, done in
             var result = Result()
             result.name = topic.name
             let creation: TopicCreation
             do throws(BrokerError) {
-                guard !duplicates.contains(topic.name) else {
-                    throw BrokerError(.invalidRequest, "Duplicate topic name.")
-                }
+                guard !duplicates.contains(topic.name) else { throw Self.duplicateName }
                 creation = try self.creation(of: topic)
                 try broker.check(.create(creation))
             } catch {
@@ -55,6 +52,14 @@ extension KafkaDoor {
             answer(call, response)
         }
     }
+
+    /// As in Kafka, of what a request names twice nothing is done.
+    private static func duplicates<Key: Hashable>(_ keys: [Key]) -> Set<Key> {
+        var seen: Set<Key> = []
+        return Set(keys.filter { !seen.insert($0).inserted })
+    }
+
+    private static var duplicateName: BrokerError { BrokerError(.invalidRequest, "Duplicate topic name.") }
 
     private func creation(of topic: CreateTopicsRequest.CreatableTopic) throws(BrokerError) -> TopicCreation {
         if broker.partitions(of: topic.name) != nil {
@@ -122,16 +127,19 @@ extension KafkaDoor {
                 topic.name = name
                 return topic
             }
+        let duplicates = Self.duplicates(wanted.compactMap { topic in topic.name ?? topicName(topic.topicId) })
         gather(wanted, as: Result.self) { [self] topic, done in
             var result = Result()
             result.name = topic.name
             result.topicId = topic.topicId
-            if let error = Self.fault(in: topic) {
+            let name = topic.name ?? topicName(topic.topicId)
+            let isDuplicate = name.map(duplicates.contains) ?? false
+            if let error = Self.fault(in: topic) ?? (isDuplicate ? Self.duplicateName : nil) {
                 result.errorCode = error.kafkaError
                 result.errorMessage = error.kafkaMessage
                 return done(result)
             }
-            guard let name = topic.name ?? topicName(topic.topicId) else {
+            guard let name else {
                 result.errorCode = .unknownTopicId
                 return done(result)
             }
@@ -163,11 +171,13 @@ extension KafkaDoor {
 
     func createPartitions(_ request: CreatePartitionsRequest, _ call: KafkaCall) {
         typealias Result = CreatePartitionsResponse.CreatePartitionsTopicResult
+        let duplicates = Self.duplicates(request.topics.map(\.name))
         gather(request.topics, as: Result.self) { [self] topic, done in
             var result = Result()
             result.name = topic.name
             let creation = TopicCreation(name: topic.name, partitions: Int(topic.count), configs: nil)
             do throws(BrokerError) {
+                guard !duplicates.contains(topic.name) else { throw Self.duplicateName }
                 try checkGrowth(topic)
                 try broker.check(.create(creation))
             } catch {
