@@ -14,12 +14,10 @@ extension FabricDoor {
         }
         switch request {
         case .createTopic(let name, let partitions, let configs):
-            broker.stage(
-                .create(TopicCreation(name, partitions: Int(partitions), configs: configs)), origin(session, id))
-            log.info("creating a topic", metadata: ["topic": "\(name)", "partitions": "\(partitions)"])
-        case .deleteTopic(let name):
-            broker.stage(.delete(name), origin(session, id))
-            log.info("deleting a topic", metadata: ["topic": "\(name)"])
+            stage(
+                .create(TopicCreation(name, partitions: Int(partitions), configs: configs)), session, id,
+                "topic created", ["topic": "\(name)", "partitions": "\(partitions)"])
+        case .deleteTopic(let name): stage(.delete(name), session, id, "topic deleted", ["topic": "\(name)"])
         case .listTopics(let after):
             let list = broker.listTopics(after: after, limit: 256)
             answer(session, id) { list.encode(into: &$0) }

@@ -62,6 +62,8 @@ final class FabricDoor<F: Fabric> {
     /// Everything had been served that came before; how long there has been more since then.
     private(set) var heardUntil: UInt64 = 0
     private var busyNanoseconds: UInt64 = 0
+    /// What is logged when the broker has changed something.
+    var changing: [Change: [(message: Logger.Message, metadata: Logger.Metadata)]] = [:]
     private var events: [FabricEvent] = []
     private var nextSession: UInt64 = 1
 

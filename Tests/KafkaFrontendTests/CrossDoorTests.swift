@@ -42,6 +42,22 @@ import TopicLog
         #expect(values == sizes.map { count in (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31) } })
     }
 
+    /// In the log stands what was done, not what was asked for.
+    @Test func onlyWhatWasDoneIsLogged() async throws {
+        let lines = LogLines()
+        let broker = try TwoDoorBroker(log: lines.logger)
+        let admin = Admin(broker: broker.address)
+        try await admin.createTopic("t")
+        await #expect(throws: ClientError.self) { try await admin.createTopic("t") }
+        await #expect(throws: ClientError.self) { try await admin.deleteTopic("nosuch") }
+        try await admin.deleteTopic("t")
+        admin.close()
+        broker.stop()
+        let changes = lines.all.filter { $0["topic"] != nil }
+        #expect(changes.map { $0["message"] } == ["topic created", "topic deleted"])
+        #expect(changes.allSatisfy { $0["topic"] == "t" })
+    }
+
     /// Over shared memory in, over TCP out: the bytes of the segment's file.
     @Test func sendsKafkaClientsWhatCameOverSharedMemory() async throws {
         let broker = try TwoDoorBroker()
@@ -63,60 +79,5 @@ import TopicLog
         let stored = try Data(contentsOf: URL(fileURLWithPath: broker.path + "/data/t-0/00000000000000000000.log"))
         #expect(records.count > 199 * 100 * 40 && records == Array(stored))
         #expect(answer[45..<49].reduce(0) { $0 << 8 | Int($1) } == records.count)
-    }
-}
-
-/// A broker on a thread of this process with a Kafka listener and shared memory.
-private final class TwoDoorBroker {
-    let path = NSTemporaryDirectory() + "two-doors-\(UInt64.random(in: 0 ... .max))"
-    let address: BrokerAddress
-    let kafkaPort: Int
-    private let stopper: Stopper
-    private let ended = DispatchSemaphore(value: 0)
-
-    init() throws {
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        address = .sharedMemory(path: path + "/s")
-        let ready = DispatchSemaphore(value: 0)
-        let outcome = Mutex<Result<(Stopper, String), any Error>?>(nil)
-        let (ended, path) = (ended, path)
-        let thread = Thread {
-            do {
-                let directory = try LogDirectory.open(path: path + "/data")
-                let broker = Broker(directory: directory, flusher: try Flusher(), doors: 2)
-                var quiet = Logger(label: "broker") { StreamLogHandler.standardError(label: $0) }
-                quiet.logLevel = .critical
-                let shared = try Doors.sharedMemory(
-                    path: path + "/s", number: 0, broker: broker, limits: DoorLimits(),
-                    arenaBytes: Doors.arenaBytesMin, log: quiet)
-                let resources = try NetworkResources()
-                var options = KafkaDoorOptions()
-                (options.advertisedHost, options.advertisedPort) = ("127.0.0.1", 0)
-                let kafka = try KafkaListener.open(
-                    host: "127.0.0.1", port: 0, security: ListenerSecurity(), options: options, number: 1,
-                    broker: broker, resources: resources, log: quiet)
-                let loop = BrokerLoop(broker: broker, doors: [shared, kafka], log: quiet)
-                outcome.withLock { $0 = .success((loop.stopper, kafka.advertised)) }
-                ready.signal()
-                loop.run()
-                resources.shutdown()
-                try broker.close()
-            } catch {
-                outcome.withLock { $0 = .failure(error) }
-                ready.signal()
-            }
-            ended.signal()
-        }
-        thread.start()
-        ready.wait()
-        let advertised: String
-        (stopper, advertised) = try outcome.withLock { $0! }.get()
-        kafkaPort = Int(advertised.split(separator: ":").last ?? "") ?? 0
-    }
-
-    func stop() {
-        stopper.stop()
-        ended.wait()
-        try? FileManager.default.removeItem(atPath: path)
     }
 }
