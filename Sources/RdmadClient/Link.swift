@@ -24,6 +24,8 @@ protocol LinkAgent: AnyObject, Sendable {
     var standbyMillisecondsMax: Int32 { get }
     /// The link was closed: says goodbye to the broker. Called until it returns true, or some seconds long.
     func finish(_ link: any LinkPort, now: UInt64) -> Bool
+    /// What is needed of the broker first is there: from then on a lost connection is no failed attempt any more.
+    var isReady: Bool { get }
     /// The connection is gone; another will be made.
     func disconnected()
     /// No connection will be made any more.
@@ -33,6 +35,7 @@ protocol LinkAgent: AnyObject, Sendable {
 extension LinkAgent {
     func attach(_ link: LinkHandle) {}
     var hasWaiters: Bool { false }
+    var isReady: Bool { true }
     var standbyMillisecondsMax: Int32 { 100 }
     func finish(_ link: any LinkPort, now: UInt64) -> Bool { true }
 }
@@ -40,6 +43,8 @@ extension LinkAgent {
 /// What an agent can do on its connection.
 protocol LinkPort: AnyObject, Sendable {
     var messageBytesMax: Int { get }
+    /// Why there is no connection; nil while there is one.
+    var trouble: ClientError? { get }
     /// A number for a request that the agent posts itself.
     func nextRequestID() -> UInt32
     /// Posts a frame that gets no answer of its own (produces, credits).

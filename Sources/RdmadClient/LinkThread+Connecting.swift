@@ -23,7 +23,7 @@ extension Link {
         connection = nil
         isEstablished = false
         let now = monotonicNanoseconds()
-        let limit = wasEstablished ? patience.reconnectNanoseconds : patience.connectNanoseconds
+        let limit = wasEstablished && agent.isReady ? patience.reconnectNanoseconds : patience.connectNanoseconds
         if isFinal || now - lostSince >= limit { return fail(error) }
         nextAttempt = now + backoffNanoseconds
         backoffNanoseconds = min(backoffNanoseconds * 2, Self.backoffNanosecondsMax)

@@ -158,6 +158,8 @@ final class Link<F: Fabric>: LinkPort, RunnableLink, @unchecked Sendable {
 
     var messageBytesMax: Int { fabric?.limits.messageBytesMax ?? 0 }
 
+    var trouble: ClientError? { isEstablished ? nil : lastFailure }
+
     func nextRequestID() -> UInt32 {
         lastID &+= 1
         return lastID

@@ -27,7 +27,7 @@ extension Producer {
         public var bufferBytes = 32 << 20
         /// Time after which a batch that could not be delivered fails, in seconds, its linger included
         /// (`delivery.timeout.ms`). One that was announced is waited for longer while the broker acknowledges others of
-        /// its partition.
+        /// its partition; the broker gets as long for its answer, but 30 s at most.
         public var deliveryTimeoutSeconds = 120.0
         /// Batches up to this many bytes travel inside their announcement.
         public var eagerBytesMax = 4096

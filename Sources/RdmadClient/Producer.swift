@@ -12,7 +12,10 @@ internal import TopicProtocol
 /// log once. Records with the same key go to the same partition, in the order of the calls.
 ///
 /// A batch that fails says what became of its records by its error's code: ``ClientError/Code/notDelivered`` and
-/// ``ClientError/Code/broker``: they are not in the log; ``ClientError/Code/outcomeUnknown``: they may be.
+/// ``ClientError/Code/broker``: they are not in the log; ``ClientError/Code/outcomeUnknown``: they may be. The producer
+/// goes on behind a batch that was given up, in order and without a record twice, and connects again for as long as it
+/// takes: a broker that is away costs the records that have waited for ``Configuration/deliveryTimeoutSeconds``, no
+/// others. What the broker refuses for good ends the partition, for instance a deleted topic's.
 ///
 /// - Threading: any; calls from one thread keep their order.
 /// - Ownership: close it with ``close()``; records that were not flushed may be lost then.
@@ -39,6 +42,7 @@ public final class Producer: Sendable {
     private let link: LinkHandle
 
     /// Connects and learns about the topic.
+    /// - Throws: when there is no connection within 10 s, or ``Configuration/deliveryTimeoutSeconds`` if that is less.
     public init(
         topic: String, broker: BrokerAddress, configuration: Configuration = Configuration(),
         onAcknowledged: Acknowledgement? = nil
@@ -54,10 +58,10 @@ public final class Producer: Sendable {
             throw ClientError(.limit, "\(error)")
         }
         self.agent = agent
-        let timeout = configuration.deliveryTimeoutSeconds
-        link = Links.open(
-            broker, agent: agent, patience: LinkPatience(connectSeconds: min(timeout, 10), reconnectSeconds: timeout),
-            clientID: configuration.clientID)
+        // Records give up after a while, the producer does not.
+        let patience = LinkPatience(
+            connectSeconds: min(configuration.deliveryTimeoutSeconds, 10), reconnectSeconds: .infinity)
+        link = Links.open(broker, agent: agent, patience: patience, clientID: configuration.clientID)
         switch await withCheckedContinuation({ agent.whenReady($0) }) {
         case .success: break
         case .failure(let error):
@@ -109,15 +113,16 @@ public final class Producer: Sendable {
         agent.waitForSpace(timeoutMilliseconds: timeoutMilliseconds)
     }
 
-    /// Adds a record, waiting for memory if there is none: at most until a batch is acknowledged or fails. Returns
-    /// before the record is acknowledged: see ``flush()``.
+    /// Adds a record, waiting for memory if there is none. Returns before the record is acknowledged: see ``flush()``.
+    /// - Throws: when the record was not added: it can never be sent, or there was no memory for
+    ///   ``Configuration/deliveryTimeoutSeconds`` because the broker is away (``ClientError/Code/timeout``).
     public func send(
         key: [UInt8]? = nil, value: [UInt8]?, headers: [RecordHeader] = [], partition: Int? = nil,
         timestampMilliseconds: Int64? = nil
     ) async throws(ClientError) {
         let options = RecordOptions(headers: headers, partition: partition, timestamp: timestampMilliseconds)
         while try agent.append(key, value, options, waiter: nil) == nil {
-            await withCheckedContinuation { agent.whenSpace($0) }
+            try await agent.waitForSpace()
         }
     }
 
@@ -138,7 +143,7 @@ public final class Producer: Sendable {
                 }
             }
             if let place = try result.get() { return place }
-            await withCheckedContinuation { agent.whenSpace($0) }
+            try await agent.waitForSpace()
         }
     }
 

@@ -12,27 +12,46 @@ extension ProducerAgent {
         let (isKnown, space) = state.withLock { state in
             state.freeSlots += state.orphanedSlots
             state.orphanedSlots = []
+            state.connections += 1
             state.batchBytesMax = welcome.batchBytesMax
             state.inFlightMax = welcome.producesInFlightMax
             state.region = regions[0]
             defer { state.spaceWaiters = [] }
-            return (state.producerID >= 0, state.spaceWaiters)
+            return (state.identity.id >= 0, state.spaceWaiters)
         }
         for waiter in space { waiter.resume() }
         // Without acknowledgements nothing is sent twice, and so nothing needs to be told apart.
         if isKnown || configuration.acks == .none { return describe(link) }
         link.ask(.allocateProducerID) { [self] result in
             do throws(ClientError) {
-                let (id, epoch) = try parseBody(try result.get()) { reader throws(FrameError) in
-                    (try reader.integer(Int64.self), try reader.integer(Int16.self))
-                }
-                state.withLock { ($0.producerID, $0.producerEpoch) = (id, epoch) }
+                let identity = try Self.identity(result)
+                state.withLock { $0.identity = identity }
                 describe(link)
             } catch {
-                if error.code != .connection { link.fail(error) }
+                leave(link, error)
             }
         }
     }
+
+    static func identity(_ answer: Result<[UInt8], ClientError>) throws(ClientError) -> ProducerIdentity {
+        try parseBody(try answer.get()) { reader throws(FrameError) in
+            ProducerIdentity(id: try reader.integer(), epoch: try reader.integer())
+        }
+    }
+
+    /// The connection is of no use: another one is made, if that may help.
+    private func leave(_ link: any LinkPort, _ error: ClientError) {
+        switch error.code {
+        // It is gone already.
+        case .connection: break
+        // What has worked before may do so again.
+        case .timeout where isReady, .broker where isReady && error.broker.isRetriable: link.drop(error)
+        // A missing topic, for instance.
+        default: link.fail(error)
+        }
+    }
+
+    var isReady: Bool { state.withLock { !$0.partitions.isEmpty } }
 
     private func describe(_ link: any LinkPort) {
         link.ask(.describeTopic(name: topic, firstPartition: 0)) { [self] result in
@@ -42,8 +61,7 @@ extension ProducerAgent {
                 }
                 try adopt(topic)
             } catch {
-                // A lost connection is made again; a missing topic is not.
-                if error.code != .connection { link.fail(error) }
+                leave(link, error)
             }
         }
     }
@@ -58,7 +76,7 @@ extension ProducerAgent {
                 .broker, "topic \(topic) has \(count) partitions now, it had \(known): it is another topic")
         }
         let ready = state.withLock { state in
-            state.partitions += Array(repeating: ProducerPartition(), count: count - known)
+            state.grow(to: count)
             if known == 0 { state.nextChoice = Int.random(in: 0..<count) }
             state.topicID = description.topicID
             state.topicBytesMax =
@@ -81,8 +99,7 @@ extension ProducerAgent {
                 state.withLock { state in
                     // Another topic of the same name is not this one, whose batches will be refused.
                     guard state.topicID == description.topicID else { return }
-                    let more = max(0, Int(description.partitionCount) - state.partitions.count)
-                    state.partitions += Array(repeating: ProducerPartition(), count: more)
+                    state.grow(to: Int(description.partitionCount))
                 }
             }
         }
@@ -98,22 +115,27 @@ extension ProducerAgent {
     func turn(_ link: any LinkPort, now: UInt64) -> UInt64? {
         hasNews.store(false, ordering: .sequentiallyConsistent)
         nextTurn = .max
+        turnTime = now
+        needsIdentity = false
         var fates: [Fate] = []
-        var (isStuck, isHurried) = (false, false)
+        var (isStuck, isHurried, tired) = (false, false, [SpaceWaiter]())
         state.withLock { state in
             isHurried = state.isStarved
             state.isStarved = false
             for index in state.partitions.indices {
                 sealIfDue(index, isHurried ? .max : now, &state)
-                fates += expire(index, now, &state)
+                fates += expire(index, now, link, &state)
                 if isSilent(index, now, &state) { isStuck = true }
-                retryIfDue(index, now, &state)
+                fates += retryIfDue(index, now, &state)
             }
+            tired = takeTiredWaiters(now, &state)
         }
         compress()
         fates += state.withLock { state in holdsBack(isHurried, now, state) ? [] : announce(link, &state) }
         if !fates.isEmpty { conclude(fates) }
+        for waiter in tired { waiter.resume(.noConnection(link.trouble)) }
         refresh(link, now: now)
+        if needsIdentity { askForIdentity(link) }
         if isStuck { link.drop(ClientError(.timeout, "the broker acknowledged nothing in \(deliveryTimeout)")) }
         return nextTurn == .max ? nil : nextTurn
     }
@@ -137,8 +159,8 @@ extension ProducerAgent {
 
     /// How long a broker may answer nothing while a batch is overdue, in nanoseconds (Kafka's request.timeout.ms).
     private static var silenceNanoseconds: UInt64 { 30_000_000_000 }
-    private var deliveryNanoseconds: UInt64 { LinkPatience.nanoseconds(configuration.deliveryTimeoutSeconds) }
-    private var deliveryTimeout: String { "\(configuration.deliveryTimeoutSeconds) s" }
+    var deliveryNanoseconds: UInt64 { LinkPatience.nanoseconds(configuration.deliveryTimeoutSeconds) }
+    var deliveryTimeout: String { "\(configuration.deliveryTimeoutSeconds) s" }
 
     /// Seals a partition's batch whose linger is over.
     private func sealIfDue(_ index: Int, _ now: UInt64, _ state: inout State) {
@@ -161,67 +183,6 @@ extension ProducerAgent {
         guard count < min(configuration.batchesInFlightMax, slotCount / 4), now < due else { return false }
         nextTurn = min(nextTurn, due)
         return true
-    }
-
-    /// Takes batches out that have waited too long.
-    ///
-    /// What was never announced has no place in the sequence yet: it goes, and the others follow. Behind one that was
-    /// announced nothing can follow, for nobody knows whether it is in the log: the partition fails. Batches in flight
-    /// are taken out once their connection is gone, and those announced before stay behind them.
-    private func expire(_ index: Int, _ now: UInt64, _ state: inout State) -> [Fate] {
-        var expired: [Fate] = []
-        // The broker may still be reading what was announced to it.
-        func lose(_ batch: ProducerBatch, _ why: ClientError) {
-            expired.append(
-                Fate(
-                    batch: batch, result: .failure(fate(of: batch, why)), slot: batch.wasAnnounced ? .orphaned : .free))
-        }
-        let why = ClientError(.timeout, "not delivered in \(deliveryTimeout)")
-        if !state.partitions[index].inFlight.isEmpty {
-            let first = state.partitions[index].sealed.firstIndex { !$0.wasAnnounced } ?? .max
-            while first < state.partitions[index].sealed.count,
-                now >= state.partitions[index].sealed[first].created + deliveryNanoseconds
-            {
-                lose(state.partitions[index].sealed.remove(at: first), why)
-            }
-        } else {
-            expireAll(index, now, why, &state, lose)
-        }
-        state.concluding += expired.map(\.batch)
-        return expired
-    }
-
-    /// The same of a partition that has nothing in flight.
-    private func expireAll(
-        _ index: Int, _ now: UInt64, _ why: ClientError, _ state: inout State,
-        _ lose: (ProducerBatch, ClientError) -> Void
-    ) {
-        while let oldest = state.partitions[index].firstWaiting, now >= oldest.created + deliveryNanoseconds {
-            if oldest.wasAnnounced {
-                let cause = state.partitions[index].lastRefusal.map { "; the broker's last answer was \($0)" } ?? ""
-                let failure = ClientError(
-                    .outcomeUnknown,
-                    "partition \(index) of \(topic) gave up: a batch was not acknowledged in \(deliveryTimeout)\(cause)"
-                )
-                state.partitions[index].failure = failure
-                for batch in state.partitions[index].takeUnannounced() { lose(batch, failure) }
-            } else {
-                lose(oldest, why)
-                state.partitions[index].sealed.removeFirst()
-            }
-        }
-    }
-
-    /// Puts refused batches back in front once their wait is over and nothing else is in flight.
-    private func retryIfDue(_ index: Int, _ now: UInt64, _ state: inout State) {
-        let partition = state.partitions[index]
-        guard !partition.refused.isEmpty, partition.inFlight.isEmpty else { return }
-        guard now >= partition.retryAt else {
-            nextTurn = min(nextTurn, partition.retryAt)
-            return
-        }
-        state.partitions[index].sealed.insert(contentsOf: partition.refused, at: 0)
-        state.partitions[index].refused = []
     }
 
     /// Compresses what can be announced now: outside of the lock, for it takes a while. Callers only append to what is
@@ -254,7 +215,9 @@ extension ProducerAgent {
         let first = state.nextPartition
         for step in 0..<count {
             let index = (first + step) % count
-            guard state.partitions[index].refused.isEmpty, !state.partitions[index].sealed.isEmpty else { continue }
+            guard state.partitions[index].refused.isEmpty, !state.partitions[index].hasGap,
+                !state.partitions[index].sealed.isEmpty
+            else { continue }
             guard announce(index, link, topicID, region, &gone, &state) else {
                 // No more room: this one begins next time, or the one behind it if it has had its turn.
                 state.nextPartition = state.partitions[index].inFlight.isEmpty ? index : (index + 1) % count
@@ -294,21 +257,24 @@ extension ProducerAgent {
             guard link.post(request, id: id) == .posted else { return false }
             sent += 1
             state.byRequest[id] = batch
-            if batch.announcements == 0 {
+            if !batch.hasPlace {
+                batch.hasPlace = true
                 state.partitions[index].nextSequence = RecordBatchHeader.sequence(
                     state.partitions[index].nextSequence, advancedBy: Int32(batch.builder.recordCount))
             }
-            batch.announcements += 1
+            batch.unansweredOn = state.connections
             if configuration.acks == .none {
                 gone.append(Fate(batch: batch, result: .success(-1), slot: .reading))
             } else {
+                // However long it has waited, the broker gets its time to answer.
+                if state.partitions[index].inFlight.isEmpty { state.partitions[index].answeredAt = turnTime }
                 state.partitions[index].inFlight.append(batch)
             }
         }
         return true
     }
 
-    /// Gives a batch that is about to be announced for the first time its place in the sequence, its header and its
+    /// Gives a batch that is about to be announced for the first time, or with another identity, its header and its
     /// checksum.
     private func finish(_ batch: ProducerBatch, _ state: State) {
         guard batch.byteCount == 0 else { return }
@@ -316,7 +282,8 @@ extension ProducerAgent {
             configuration.acks == .none
             ? batch.builder.seal()
             : batch.builder.seal(
-                producerID: state.producerID, epoch: state.producerEpoch,
+                producerID: state.partitions[batch.partition].identity.id,
+                epoch: state.partitions[batch.partition].identity.epoch,
                 baseSequence: state.partitions[batch.partition].nextSequence)
     }
 }

@@ -6,7 +6,7 @@ internal import TopicProtocol
 // On the link's thread: what became of announced batches.
 extension ProducerAgent {
     /// How long a partition waits after a refusal, in nanoseconds (Kafka's retry.backoff.ms).
-    private static var retryNanoseconds: UInt64 { 100_000_000 }
+    static var retryNanoseconds: UInt64 { 100_000_000 }
 
     func received(_ acks: [ProduceAck]) {
         if configuration.acks == .none { return release(acks) }
@@ -34,7 +34,7 @@ extension ProducerAgent {
     /// What a batch's error says of its records.
     func fate(of batch: ProducerBatch, _ cause: ClientError) -> ClientError {
         let (code, text): (ClientError.Code, String) =
-            batch.wasAnnounced
+            batch.isUncertain
             ? (.outcomeUnknown, "its records may or may not be in the log")
             : (.notDelivered, "its records are not in the log")
         return ClientError(
@@ -49,8 +49,10 @@ extension ProducerAgent {
         let index = batch.partition
         state.partitions[index].inFlight.removeAll { $0 === batch }
         state.partitions[index].isAnswered = true
+        batch.unansweredOn = nil
         if ack.error == .none {
             state.partitions[index].lastRefusal = nil
+            state.partitions[index].isUnproven = false
             state.concluding.append(batch)
             return Fate(batch: batch, result: .success(ack.baseOffset))
         }
@@ -59,13 +61,20 @@ extension ProducerAgent {
             state.concluding.append(batch)
             return Fate(batch: batch, result: .failure(refusal(of: batch, failure)))
         }
-        // Behind a refused batch the next ones are out of order: not their fault.
-        let isFollower = ack.error == .outOfOrderSequence && !state.partitions[index].refused.isEmpty
-        if ack.error.isRetriable || isFollower {
-            if !isFollower { state.partitions[index].lastRefusal = ack.error }
+        let isOutOfOrder = ack.error == .outOfOrderSequence
+        if ack.error.isRetriable || isOutOfOrder {
+            // Behind a refused batch the next ones are out of order: not their fault.
+            let isFirst = state.partitions[index].hasNothingBefore(batch)
+            if isOutOfOrder, isFirst { state.partitions[index].hasGap = true }
+            if !isOutOfOrder || isFirst { state.partitions[index].lastRefusal = ack.error }
+            // What was not appended now may have been half.
+            if !isOutOfOrder { batch.isUncertain = true }
             state.partitions[index].refused.append(batch)
             state.partitions[index].refused.sort { $0.number < $1.number }
-            state.partitions[index].retryAt = monotonicNanoseconds() + Self.retryNanoseconds
+            // A new sequence need not wait, unless that did not help just now.
+            if !state.partitions[index].hasGap || state.partitions[index].isUnproven {
+                state.partitions[index].retryAt = monotonicNanoseconds() + Self.retryNanoseconds
+            }
             return nil
         }
         let why = ClientError.refused(
@@ -83,25 +92,24 @@ extension ProducerAgent {
                 + "connection was made: \(state.longestBatch.setting)"
         case .corruptMessage: "the batch did not reach the broker as it was"
         case .unknownTopicOrPartition: "the topic was deleted"
-        case .outOfOrderSequence: "a batch before this one is missing in the log"
         case .invalidProducerEpoch: "a newer instance of this producer has taken over"
         default: ""
         }
     }
 
-    /// A refusal is the last word on a batch that was announced once. An earlier announcement, on another connection,
-    /// may have come through.
+    /// A refusal is the last word on a batch, unless an earlier announcement, on another connection for instance, may
+    /// have come through.
     private func refusal(of batch: ProducerBatch, _ why: ClientError) -> ClientError {
-        batch.announcements > 1 ? fate(of: batch, why) : why
+        batch.isUncertain ? fate(of: batch, why) : why
     }
 
-    /// Batches behind one that failed for good, and not announced, fail too.
+    /// Batches behind one that failed for good, and not in flight, fail too.
     private func takeFollowers(_ state: inout State) -> [Fate] {
         var fates: [Fate] = []
         for index in state.partitions.indices {
             guard let why = state.partitions[index].failure else { continue }
             for batch in state.partitions[index].takeUnannounced() {
-                fates.append(Fate(batch: batch, result: .failure(fate(of: batch, why))))
+                fates.append(givenUp(batch, why, state))
                 state.concluding.append(batch)
             }
         }
@@ -169,6 +177,7 @@ extension ProducerAgent {
 
     func disconnected() {
         metadataAt = .max
+        isAskingForIdentity = false
         state.withLock { state in
             // Nothing of what was not waited for is sent again.
             if configuration.acks == .none { state.orphanedSlots += state.byRequest.values.map(\.slot) }
@@ -177,10 +186,12 @@ extension ProducerAgent {
             state.byRequest = [:]
             for index in state.partitions.indices {
                 // Unanswered ones first: they stand earlier in the sequence than what was never announced.
+                for batch in state.partitions[index].inFlight { batch.isUncertain = true }
                 var again = state.partitions[index].inFlight + state.partitions[index].refused
                 again.sort { $0.number < $1.number }
                 state.partitions[index].inFlight = []
                 state.partitions[index].refused = []
+                state.partitions[index].hasGap = false
                 state.partitions[index].sealed.insert(contentsOf: again, at: 0)
             }
         }
@@ -194,6 +205,7 @@ extension ProducerAgent {
             state.byRequest = [:]
             var batches: [ProducerBatch] = []
             for index in state.partitions.indices {
+                for batch in state.partitions[index].inFlight { batch.isUncertain = true }
                 batches += state.partitions[index].inFlight + state.partitions[index].takeUnannounced()
                 state.partitions[index].inFlight = []
             }

@@ -3,19 +3,54 @@ internal import Glibc
 internal import RDMATransport
 internal import Synchronization
 
-/// Told that there is memory for records, or that there never will be.
+/// Told that there is memory for records, or that there will be none for now.
 final class SpaceWaiter: Sendable {
-    private let signal: @Sendable () -> Void
+    enum Outcome: Sendable {
+        /// There may be memory, or an error that says why there never will be.
+        case retry
+        /// It has waited for long, and there is no connection that could give memory back.
+        case noConnection(ClientError?)
+    }
 
-    init(_ signal: @escaping @Sendable () -> Void) { self.signal = signal }
+    /// When it has waited for long, on the monotonic clock.
+    let tiredAt: UInt64
+    private let signal: @Sendable (Outcome) -> Void
 
-    func resume() { signal() }
+    init(tiredAt: UInt64 = .max, _ signal: @escaping @Sendable (Outcome) -> Void) {
+        self.tiredAt = tiredAt
+        self.signal = signal
+    }
+
+    func resume(_ outcome: Outcome = .retry) { signal(outcome) }
 }
 
 // Callers that wait for memory.
 extension ProducerAgent {
-    func whenSpace(_ continuation: CheckedContinuation<Void, Never>) {
-        if !enqueue(SpaceWaiter { continuation.resume() }) { continuation.resume() }
+    /// Returns when it is worth another try.
+    /// - Throws: when the broker has been away for the delivery time-out, and what it was told of fills the memory.
+    func waitForSpace() async throws(ClientError) {
+        let tiredAt = monotonicNanoseconds() + deliveryNanoseconds
+        let outcome: SpaceWaiter.Outcome = await withCheckedContinuation { continuation in
+            let waiter = SpaceWaiter(tiredAt: tiredAt) { continuation.resume(returning: $0) }
+            if !enqueue(waiter) { waiter.resume() }
+        }
+        switch outcome {
+        case .retry: return
+        case .noConnection(let trouble):
+            let cause = trouble.map { ": \($0)" } ?? ""
+            throw ClientError(
+                .timeout,
+                "no memory for a record in \(deliveryTimeout), all of it (buffer.memory) waits for the broker\(cause)")
+        }
+    }
+
+    /// Takes out who has waited for long while there is no connection. One that stands gives memory back, be it slowly.
+    func takeTiredWaiters(_ now: UInt64, _ state: inout State) -> [SpaceWaiter] {
+        guard !state.spaceWaiters.isEmpty, state.topicID == nil else { return [] }
+        let tired = state.spaceWaiters.filter { now >= $0.tiredAt }
+        state.spaceWaiters.removeAll { now >= $0.tiredAt }
+        for waiter in state.spaceWaiters { nextTurn = min(nextTurn, waiter.tiredAt) }
+        return tired
     }
 
     /// False: there is memory already.
@@ -55,7 +90,7 @@ extension ProducerAgent {
     /// Until the link's thread has memory for this one.
     private func sleep(until end: UInt64, _ now: UInt64) {
         let event = WaitEvent()
-        let waiter = SpaceWaiter { LinkHandle.signal(event.descriptor) }
+        let waiter = SpaceWaiter { _ in LinkHandle.signal(event.descriptor) }
         guard enqueue(waiter) else { return }
         var entry = pollfd(fd: event.descriptor, events: Int16(POLLIN), revents: 0)
         // Without a descriptor nobody can tell: it looks again soon.

@@ -26,10 +26,15 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     let state: Mutex<State>
     /// Something changed since the link's last turn.
     let hasNews = Atomic(false)
+    /// On the link's thread: when this turn began.
+    var turnTime: UInt64 = 0
     /// On the link's thread: when the next turn is due at the latest.
     var nextTurn: UInt64 = .max
     /// On the link's thread: when the topic is asked about again, which may have grown.
     var metadataAt: UInt64 = .max
+    /// On the link's thread: a partition has used up its epochs, or the broker was asked for another producer id.
+    var needsIdentity = false
+    var isAskingForIdentity = false
     /// On the link's thread. Nil: batches are sent as they are.
     let compressor: Compressor?
 
@@ -44,8 +49,10 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         var concluding: [ProducerBatch] = []
         /// Where records without a key go until that batch is full; or the next one, round robin.
         var nextChoice = 0
-        var producerID: Int64 = -1
-        var producerEpoch: Int16 = 0
+        /// What new partitions begin with, and those that have used up their epochs.
+        var identity = ProducerIdentity()
+        /// Counts the connections.
+        var connections = 0
         /// The broker's limit, and the topic's.
         var batchBytesMax = Int.max
         var topicBytesMax = Int.max
@@ -68,6 +75,12 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         var spaceWaiters: [SpaceWaiter] = []
         /// Callers that wait for room on their own threads: nothing waits for company then.
         var blocked = 0
+
+        /// A topic grows, but never shrinks.
+        mutating func grow(to count: Int) {
+            let more = max(0, count - partitions.count)
+            partitions += Array(repeating: ProducerPartition(identity: identity), count: more)
+        }
 
         /// The longest batch that the broker takes for this topic, and whose limit that is.
         var longestBatch: (bytes: Int, setting: String) {

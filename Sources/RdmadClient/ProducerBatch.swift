@@ -28,9 +28,12 @@ final class ProducerBatch: @unchecked Sendable {
     var byteCount = 0
     /// The compressor has seen it; its records may be as they were.
     var isCompressed = false
-    /// How often a broker was told of it.
-    var announcements = 0
-    var wasAnnounced: Bool { announcements > 0 }
+    /// It has its place in the sequence: it was announced with the identity that its partition has now.
+    var hasPlace = false
+    /// It may be in the log: a broker was told of it and never answered, or the answer left that open.
+    var isUncertain = false
+    /// The connection whose broker was told of it and has not answered: it may be reading the memory.
+    var unansweredOn: Int?
     /// Those who wait for one record, with its place in the batch.
     var waiters: [(index: Int, waiter: Waiter)] = []
     /// Those who wait for the whole batch.
@@ -42,6 +45,20 @@ final class ProducerBatch: @unchecked Sendable {
         self.builder = builder
         self.created = created
     }
+
+    /// Takes its place in the sequence away, with its header. No broker is reading it, or has it.
+    func loseItsPlace() {
+        guard byteCount > 0 else { return }
+        builder.unseal()
+        (byteCount, hasPlace) = (0, false)
+    }
+}
+
+/// Who the broker takes the batches of a partition to come from. Sequences count from 0 under each of them.
+struct ProducerIdentity: Equatable {
+    var id: Int64 = -1
+    /// Of two with the same id, the partition takes nothing of the lower one any more.
+    var epoch: Int16 = 0
 }
 
 /// One call of flush: how many batches it still waits for. Guarded by the producer's lock.
@@ -73,15 +90,24 @@ struct ProducerPartition: @unchecked Sendable {
     /// Refused for now: announced again, in sequence, once nothing of the partition is in flight.
     var refused: [ProducerBatch] = []
     var retryAt: UInt64 = 0
-    /// A batch was acknowledged or refused since the link's last turn, and when one was, by the turns' clock.
+    /// A batch was acknowledged or refused since the link's last turn, and when one was, or the first was announced, by
+    /// the turns' clock.
     var isAnswered = false
     var answeredAt: UInt64 = 0
     /// Why the broker refused a batch last.
     var lastRefusal: ErrorCode?
+    var identity: ProducerIdentity
     var nextSequence: Int32 = 0
     var nextNumber: UInt64 = 0
-    /// A batch failed for good: the ones behind it can never follow.
+    /// The broker misses a batch before the first refused one: the sequence begins anew, with another identity, once
+    /// nothing is in flight; also when those that were refused have expired.
+    var hasGap = false
+    /// Nothing was acknowledged of the sequence yet that began anew.
+    var isUnproven = false
+    /// The broker takes nothing for this partition any more.
     var failure: ClientError?
+
+    init(identity: ProducerIdentity) { self.identity = identity }
 
     /// When the broker counts as silent: the oldest batch in flight is due, and others were not answered for long
     /// either. Nil: nothing is in flight.
@@ -91,6 +117,15 @@ struct ProducerPartition: @unchecked Sendable {
 
     /// The first batch that has not been announced, or not on the connection of now: it may expire.
     var firstWaiting: ProducerBatch? { refused.first ?? sealed.first }
+
+    mutating func removeFirstWaiting() {
+        if refused.isEmpty { sealed.removeFirst() } else { refused.removeFirst() }
+    }
+
+    /// Whether no batch with an earlier place waits for an answer, or was refused.
+    func hasNothingBefore(_ batch: ProducerBatch) -> Bool {
+        !inFlight.contains { $0.number < batch.number } && !refused.contains { $0.number < batch.number }
+    }
 
     /// Opens a batch.
     mutating func begin(_ batch: ProducerBatch, milliseconds: Int64) {

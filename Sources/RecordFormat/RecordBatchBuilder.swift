@@ -144,6 +144,10 @@ package struct RecordBatchBuilder {
         return sizeInBytes
     }
 
+    /// Takes the seal off: `seal` may give the same records another producer, epoch or sequence. The buffer must not be
+    /// on its way to anybody.
+    package mutating func unseal() { isSealed = false }
+
     /// Begins an empty batch in the same buffer. What was in it must have been sent.
     package mutating func reset() {
         header = RecordBatchHeader()

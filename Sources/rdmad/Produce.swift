@@ -15,7 +15,7 @@ struct Produce: AsyncParsableCommand {
 
             Ends with 0 only when the broker has acknowledged every record (with --acks 0: when it was told of every
             record). On a lost connection it connects again and sends what was not acknowledged; nothing is written
-            twice.
+            twice. A record that could not be delivered in time (--delivery-timeout) ends it: no further lines are read.
             """)
 
     @OptionGroup var broker: BrokerOptions
@@ -54,10 +54,11 @@ struct Produce: AsyncParsableCommand {
         var lines = try LineReader(path: file)
         let acks = try acksLog.map { try AcksLog(path: $0) }
         let batches = Atomic(0)
+        let hasFailed = Atomic(false)
         let producer = try await Producer(
             topic: topic, broker: try broker.address, configuration: try options.configuration(),
             onAcknowledged: { partition, offset, count, error in
-                guard error == nil else { return }
+                guard error == nil else { return hasFailed.store(true, ordering: .relaxed) }
                 batches.add(1, ordering: .relaxed)
                 acks?.write("\(partition) \(offset) \(count)\n")
             })
@@ -72,7 +73,7 @@ struct Produce: AsyncParsableCommand {
         // A record that found no memory: copied, because waiting cannot happen while the line is looked at.
         var waiting: (key: [UInt8]?, value: [UInt8]?)?
         do {
-            while unsafe try lines.next({ line in
+            while !hasFailed.load(ordering: .relaxed), unsafe try lines.next({ line in
                 unsafe try splitter.split(line) { key, value in
                     meter.count(bytes: unsafe (key?.count ?? 0) + (value?.count ?? 0))
                     if unsafe try !producer.trySend(

@@ -59,6 +59,15 @@ import Testing
         #expect(broker.stop() == 0)
     }
 
+    /// Six times away for about as long as records wait.
+    @Test func aProducerOutlivesItsBroker() async throws {
+        let broker = try TestBroker()
+        let seed = UInt64.random(in: 0 ... .max)
+        print("seed \(seed)")
+        try await outages(broker, rounds: 6, seed: seed)
+        #expect(broker.stop() == 0)
+    }
+
     @Test func aCutConnectionLosesNothingAndDoublesNothing() async throws {
         let broker = try TestBroker()
         let isLong = ProcessInfo.processInfo.environment["RDMAD_TEST_LONG"] == "1"

@@ -2,6 +2,7 @@ import BrokerTestSupport
 import Foundation
 import RecordFormat
 import Testing
+import TransportTestSupport
 
 /// `rdmad produce` and `rdmad consume`, as a person types them.
 @Suite struct DataCommandTests {
@@ -34,6 +35,33 @@ import Testing
             #expect(long.status == 1 && long.error.contains("at most 32 bytes"), "\(long)")
             #expect(try rdmad(broker, "\(command) t -X no.such=1").status == 64)
         }
+    }
+
+    /// A broker that goes away for good ends it once its records have waited for long enough, also when there is memory
+    /// for four small batches only.
+    @Test(.timeLimit(.minutes(2)), arguments: [[], ["-X", "batch.size=1024", "-X", "buffer.memory=4096"]])
+    func produceEndsWithoutItsBroker(memory: [String]) throws {
+        let broker = try TestBroker()
+        #expect(try rdmad(broker, "topic create t").status == 0)
+        let (input, complaint) = (try makePipe(), try makePipe())
+        defer { for end in [input.read, complaint.read] { close(end) } }
+        let acks = "\(broker.directory.path)/acks"
+        let program = ChildProcess.programs.appendingPathComponent("rdmad").path
+        let child = try ChildProcess(
+            [program, "produce", "t", "--delivery-timeout", "1", "--acks-log", acks] + memory,
+            environment: ["RDMAD_BROKER": broker.url], input: input.read, error: complaint.write)
+        close(complaint.write)
+        func send(_ text: String) { _ = unsafe text.withCString { unsafe write(input.write, $0, text.utf8.count) } }
+        send("first\n")
+        while (try? String(contentsOfFile: acks, encoding: .utf8))?.isEmpty != false {
+            try #require(child.isRunning)
+            usleep(2000)
+        }
+        broker.kill()
+        send(String(repeating: "a line that nobody takes\n", count: 1000))
+        close(input.write)
+        let error = readToEnd(complaint.read)
+        #expect(child.wait() == 1 && error.contains("nobody listens at"), "\(error)")
     }
 
     /// `rdmad log dump` looks into compressed batches, in the format of kafka-dump-log, and says what is damaged in

@@ -12,11 +12,13 @@ import TopicProtocol
         var partition: Int
         var sequence: Int32
         var isEager: Bool
+        var identity = ProducerIdentity()
         var address: UInt64 = 0
         var byteCount = 0
     }
 
     var messageBytesMax = 8184
+    var trouble: ClientError?
     /// Posts that still find room.
     var room = Int.max
     var produces: [Produce] = []
@@ -46,6 +48,7 @@ import TopicProtocol
             produces.append(
                 Produce(
                     id: id, partition: Int(partition.partition), sequence: header.baseSequence, isEager: true,
+                    identity: ProducerIdentity(id: header.producerID, epoch: header.producerEpoch),
                     byteCount: bytes.count))
         case .produce(let partition, let byteCount, _, let address):
             produces.append(

@@ -71,6 +71,38 @@ import Testing
         }
     }
 
+    /// A broker that is away for longer than the delivery time-out costs the records that waited for it, no others.
+    @Test func aProducerOutlivesItsBrokersAbsence() async throws {
+        let broker = try InProcessBroker()
+        try await broker.createTopic("t")
+        var configuration = Producer.Configuration()
+        configuration.deliveryTimeoutSeconds = 1
+        let producer = try await Producer(topic: "t", broker: broker.address, configuration: configuration)
+        defer { producer.close() }
+        var expected: [String] = []
+        for round in 0..<2 {
+            for number in 0..<100 {
+                expected.append("\(round) \(number)")
+                try await producer.send(value: Array("\(round) \(number)".utf8))
+            }
+            try await producer.flush()
+            broker.stop()
+            for number in 0..<100 { try await producer.send(value: Array("lost \(number)".utf8)) }
+            let error = await #expect(throws: ClientError.self) { try await producer.flush() }
+            #expect(error?.code == .notDelivered || error?.code == .outcomeUnknown)
+            #expect(error?.description.contains("nobody listens at") == true)
+            try broker.start()
+            // The link looks again within a second, which is longer than this producer's records wait.
+            while (try? await producer.sendAndWait(value: Array("again".utf8))) == nil {}
+        }
+        _ = try await producer.sendAndWait(value: Array("end".utf8))
+        let consumer = try await Consumer(topic: "t", broker: broker.address)
+        defer { consumer.close() }
+        var values: [String] = []
+        while values.last != "end" { values += try EndToEndTests.read(consumer, 1).map(\.value) }
+        #expect(values.dropLast().filter { $0 != "again" } == expected)
+    }
+
     @Test func aBombEndsInAnError() async throws {
         let broker = try InProcessBroker()
         try await broker.createTopic("t")
