@@ -38,7 +38,7 @@ public final class Producer: Sendable {
     /// Partitions of the topic, as far as this producer knows: those that are added are found with the next connection,
     /// and after ``Configuration/metadataMaxAgeMilliseconds``.
     public var partitionCount: Int { agent.state.withLock { $0.partitions.count } }
-    private let agent: ProducerAgent
+    let agent: ProducerAgent
     private let link: LinkHandle
 
     /// Connects and learns about the topic.
@@ -114,44 +114,38 @@ public final class Producer: Sendable {
     }
 
     /// Adds a record, waiting for memory if there is none. Returns before the record is acknowledged: see ``flush()``.
-    /// - Throws: when the record was not added: it can never be sent, or there was no memory for
-    ///   ``Configuration/deliveryTimeoutSeconds`` because the broker is away (``ClientError/Code/timeout``).
+    /// - Throws: when the record was not added: ``ClientError`` when it can never be sent, or there was no memory for
+    ///   ``Configuration/deliveryTimeoutSeconds`` because the broker is away (``ClientError/Code/timeout``);
+    ///   `CancellationError` when the task is cancelled while it waits. One that need not wait adds its record.
     public func send(
         key: [UInt8]? = nil, value: [UInt8]?, headers: [RecordHeader] = [], partition: Int? = nil,
         timestampMilliseconds: Int64? = nil
-    ) async throws(ClientError) {
+    ) async throws {
         let options = RecordOptions(headers: headers, partition: partition, timestamp: timestampMilliseconds)
-        while try agent.append(key, value, options, waiter: nil) == nil {
-            try await agent.waitForSpace()
-        }
+        while try agent.append(key, value, options, waiter: nil) == nil { try await agent.waitForSpace() }
     }
 
     /// Adds a record and waits until it is delivered, as ``Acks`` says.
+    /// - Throws: ``ClientError`` as its code says; `CancellationError` when the task is cancelled: was it before the
+    ///   call, or while there was no memory, the record was not added; later on it is on its way, and may still be
+    ///   delivered.
     public func sendAndWait(
         key: [UInt8]? = nil, value: [UInt8]?, headers: [RecordHeader] = [], partition: Int? = nil,
         timestampMilliseconds: Int64? = nil
-    ) async throws(ClientError) -> RecordMetadata {
+    ) async throws -> RecordMetadata {
+        try Task.checkCancellation()
         let options = RecordOptions(headers: headers, partition: partition, timestamp: timestampMilliseconds)
-        while true {
-            let result: ProducerBatch.Outcome = await withCheckedContinuation { continuation in
-                let waiter = ProducerBatch.Waiter(continuation)
-                do throws(ClientError) {
-                    let place = try agent.append(key, value, options, waiter: waiter)
-                    if place == nil { waiter.resume(returning: .success(nil)) }
-                } catch {
-                    waiter.resume(returning: .failure(error))
-                }
-            }
-            if let place = try result.get() { return place }
-            try await agent.waitForSpace()
-        }
+        let waiter = ProducerBatch.Waiter()
+        while try agent.append(key, value, options, waiter: waiter) == nil { try await agent.waitForSpace() }
+        guard let place = try await waiter.value(ifCancelled: .success(nil)).get() else { throw CancellationError() }
+        return place
     }
 
     /// Sends every open batch now and waits until all records added before are delivered.
-    /// - Throws: the first error of any batch that no earlier flush has reported.
-    public func flush() async throws(ClientError) {
-        let error: ClientError? = await withCheckedContinuation { agent.flush($0) }
-        if let error { throw error }
+    /// - Throws: ``ClientError``, the first one of any batch that no earlier flush has reported; `CancellationError`
+    ///   when the task is cancelled: the records stay on their way, and the next flush reports their errors.
+    public func flush() async throws {
+        if let error = try await agent.flush() { throw error }
     }
 
     /// Cuts the connection, as a broken cable would; another one is made at once. For tests.

@@ -137,7 +137,7 @@ extension ProducerAgent {
             return (takeSpaceWaiters(&state), flushed)
         }
         for waiter in space { waiter.resume() }
-        for flush in flushed { flush.continuation.resume(returning: flush.error) }
+        for flush in flushed { flush.answer.give(.some(flush.error)) }
     }
 
     private func tell(_ fate: Fate) {
@@ -148,10 +148,8 @@ extension ProducerAgent {
         case .failure(let error): onAcknowledged?(batch.partition, -1, count, error)
         }
         for (index, waiter) in batch.waiters {
-            waiter.resume(
-                returning: fate.result.map {
-                    .init(partition: batch.partition, offset: $0 < 0 ? -1 : $0 + Int64(index))
-                })
+            waiter.give(
+                fate.result.map { .init(partition: batch.partition, offset: $0 < 0 ? -1 : $0 + Int64(index)) })
         }
     }
 

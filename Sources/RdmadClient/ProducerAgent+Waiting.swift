@@ -10,6 +10,8 @@ final class SpaceWaiter: Sendable {
         case retry
         /// It has waited for long, and there is no connection that could give memory back.
         case noConnection(ClientError?)
+        /// Its task was cancelled.
+        case cancelled
     }
 
     /// When it has waited for long, on the monotonic clock.
@@ -24,18 +26,47 @@ final class SpaceWaiter: Sendable {
     func resume(_ outcome: Outcome = .retry) { signal(outcome) }
 }
 
-// Callers that wait for memory.
+// Callers that wait: for memory, and for what was added before.
 extension ProducerAgent {
-    /// Returns when it is worth another try.
-    /// - Throws: when the broker has been away for the delivery time-out, and what it was told of fills the memory.
-    func waitForSpace() async throws(ClientError) {
-        let tiredAt = monotonicNanoseconds() + deliveryNanoseconds
-        let outcome: SpaceWaiter.Outcome = await withCheckedContinuation { continuation in
-            let waiter = SpaceWaiter(tiredAt: tiredAt) { continuation.resume(returning: $0) }
-            if !enqueue(waiter) { waiter.resume() }
+    /// Sends what is open and answers when all that was added before has met its fate, with the first error.
+    /// - Throws: `CancellationError` when the task is cancelled. What has failed by then is left to the next one.
+    func flush() async throws -> ClientError? {
+        let (flush, isDone) = state.withLock { state -> (ProducerFlush, Bool) in
+            for index in state.partitions.indices { seal(index, &state) }
+            let batches = state.unconcluded
+            let flush = ProducerFlush(
+                remaining: batches.count, error: state.firstError ?? (batches.isEmpty ? state.failure : nil))
+            state.firstError = nil
+            for batch in batches { batch.flushes.append(flush) }
+            state.awaited += batches.count
+            return (flush, batches.isEmpty)
         }
-        switch outcome {
+        if isDone { return flush.error }
+        callLink()
+        if let error = await flush.answer.value(ifCancelled: nil) { return error }
+        state.withLock { state in
+            state.firstError = state.firstError ?? flush.error
+            for batch in state.unconcluded {
+                let count = batch.flushes.count
+                batch.flushes.removeAll { $0 === flush }
+                state.awaited -= count - batch.flushes.count
+            }
+        }
+        throw CancellationError()
+    }
+
+    /// Returns when it is worth another try.
+    /// - Throws: `CancellationError` when the task is cancelled; ``ClientError`` when the broker has been away for the
+    ///   delivery time-out, and what it was told of fills the memory.
+    func waitForSpace() async throws {
+        let answer = Answer<SpaceWaiter.Outcome>()
+        let waiter = SpaceWaiter(tiredAt: monotonicNanoseconds() + deliveryNanoseconds) { answer.give($0) }
+        guard enqueue(waiter) else { return }
+        switch await answer.value(ifCancelled: .cancelled) {
         case .retry: return
+        case .cancelled:
+            state.withLock { state in state.spaceWaiters.removeAll { $0 === waiter } }
+            throw CancellationError()
         case .noConnection(let trouble):
             let cause = trouble.map { ": \($0)" } ?? ""
             throw ClientError(

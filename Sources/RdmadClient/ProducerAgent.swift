@@ -82,6 +82,9 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
             partitions += Array(repeating: ProducerPartition(identity: identity), count: more)
         }
 
+        /// Batches that are not open, and whose fate is not told yet.
+        var unconcluded: [ProducerBatch] { partitions.flatMap { $0.inFlight + $0.refused + $0.sealed } + concluding }
+
         /// The longest batch that the broker takes for this topic, and whose limit that is.
         var longestBatch: (bytes: Int, setting: String) {
             topicBytesMax < batchBytesMax
@@ -119,21 +122,6 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
             return nil
         }
         if let now { continuation.resume(returning: now) }
-    }
-
-    /// Sends what is open and answers when all that was added before has met its fate, with the first error.
-    func flush(_ continuation: CheckedContinuation<ClientError?, Never>) {
-        let answer = state.withLock { state -> ClientError?? in
-            for index in state.partitions.indices { seal(index, &state) }
-            let batches = state.partitions.flatMap { $0.inFlight + $0.refused + $0.sealed } + state.concluding
-            defer { state.firstError = nil }
-            guard !batches.isEmpty else { return .some(state.firstError ?? state.failure) }
-            let flush = ProducerFlush(remaining: batches.count, error: state.firstError, continuation)
-            for batch in batches { batch.flushes.append(flush) }
-            state.awaited += batches.count
-            return nil
-        }
-        if let answer { continuation.resume(returning: answer) } else { callLink() }
     }
 
     /// Has the link take a turn: what it has not seen keeps it from sleeping.

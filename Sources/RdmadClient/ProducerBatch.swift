@@ -6,15 +6,9 @@ final class ProducerBatch: @unchecked Sendable {
     // Unchecked: inside the lock, and after its end in one place only.
     typealias Outcome = Result<Producer.RecordMetadata?, ClientError>
 
-    /// Told where its record ended up; nil when there was no memory for it. An object, because an optional continuation
-    /// is copied by its type's metadata, for every record.
-    final class Waiter: Sendable {
-        private let continuation: CheckedContinuation<Outcome, Never>
-
-        init(_ continuation: CheckedContinuation<Outcome, Never>) { self.continuation = continuation }
-
-        func resume(returning outcome: Outcome) { continuation.resume(returning: outcome) }
-    }
+    /// Told where its record ended up; nil when its task was cancelled. An object, because an optional continuation is
+    /// copied by its type's metadata, for every record.
+    typealias Waiter = Answer<Outcome>
 
     let slot: Int
     let partition: Int
@@ -63,16 +57,16 @@ struct ProducerIdentity: Equatable {
 
 /// One call of flush: how many batches it still waits for. Guarded by the producer's lock.
 final class ProducerFlush: @unchecked Sendable {
-    // Unchecked: inside the lock, but for the continuation, which is resumed once.
+    // Unchecked: inside the lock, but for the answer.
     var remaining: Int
     /// The first of them that failed.
     var error: ClientError?
-    let continuation: CheckedContinuation<ClientError?, Never>
+    /// With the error, if there is one; nil when its task was cancelled.
+    let answer = Answer<ClientError??>()
 
-    init(remaining: Int, error: ClientError?, _ continuation: CheckedContinuation<ClientError?, Never>) {
+    init(remaining: Int, error: ClientError?) {
         self.remaining = remaining
         self.error = error
-        self.continuation = continuation
     }
 }
 

@@ -81,10 +81,10 @@ import TransportTestSupport
             topic: "full", broker: try broker.address, configuration: configuration,
             onAcknowledged: { _, _, count, error in if error == nil { acknowledged.add(count) } })
         var failure: ClientError?
-        do throws(ClientError) {
+        do {
             for number in 0..<6000 { try await producer.send(value: filler(1000, number)) }
             try await producer.flush()
-        } catch { failure = error }
+        } catch let error as ClientError { failure = error }
         producer.close()
         let text = try #require(failure).description
         #expect(text.contains("STORAGE_ERROR"), "\(text)")

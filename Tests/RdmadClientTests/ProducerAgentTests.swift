@@ -352,8 +352,9 @@ import TopicProtocol
         #expect(harness.port.produces.isEmpty)
         let error: ClientError? = try await withCheckedThrowingContinuation { result in
             Task {
-                let error: ClientError? = await withCheckedContinuation { harness.agent.flush($0) }
-                result.resume(returning: error)
+                do {
+                    result.resume(returning: try await harness.agent.flush())
+                } catch { result.resume(throwing: error) }
             }
             while !harness.agent.hasWork { usleep(200) }
             harness.turn(after: 0)
@@ -369,10 +370,7 @@ import TopicProtocol
     @Test func flushReportsTheErrorOnce() async throws {
         let harness = try ProducerHarness()
         harness.acknowledge(try harness.announce(1)[0], .invalidRecord)
-        let errors = [
-            await withCheckedContinuation { harness.agent.flush($0) },
-            await withCheckedContinuation { harness.agent.flush($0) },
-        ]
+        let errors = [try await harness.agent.flush(), try await harness.agent.flush()]
         #expect(errors.map { $0?.broker } == [.invalidRecord, nil])
     }
 }

@@ -1,6 +1,7 @@
 import Glibc
 import Synchronization
 import Testing
+import TopicProtocol
 
 @testable import RdmadClient
 
@@ -57,13 +58,13 @@ import Testing
     @Test func whoWaitsGetsItAtOnce() async throws {
         let harness = try harness { $0.bufferBytes = 8 * $0.batchBytes }
         try fill(harness, 1)
-        async let failure = withCheckedContinuation { harness.agent.flush($0) }
+        async let failure = harness.agent.flush()
         while !harness.agent.hasWaiters { await Task.yield() }
         harness.turn(after: 0)
         let flushed = harness.port.takeProduces()
         #expect(flushed.count == 1)
         for produce in flushed { harness.acknowledge(produce) }
-        #expect(await failure == nil)
+        #expect(try await failure == nil)
         // Memory for eight: a quarter is company enough.
         try fill(harness, 1)
         harness.turn(after: 0)
@@ -78,6 +79,75 @@ import Testing
         try fill(harness, 1)
         harness.turn(after: 0)
         #expect(harness.port.produces.count == 1)
+    }
+
+    // MARK: Tasks that are cancelled while they wait
+
+    @Test func aCancelledWaitForMemoryLeavesNothing() async throws {
+        let harness = try ProducerHarness { $0.bufferBytes = $0.batchBytes }
+        let sent = try harness.announce(1)
+        #expect(try !harness.send("no memory"))
+        let waiting = Task { [agent = harness.agent] in try await agent.waitForSpace() }
+        while harness.agent.state.withLock({ $0.spaceWaiters.isEmpty }) { await Task.yield() }
+        waiting.cancel()
+        await #expect(throws: CancellationError.self) { try await waiting.value }
+        #expect(harness.agent.state.withLock { $0.spaceWaiters.isEmpty })
+        // Cancelled before it waits, too.
+        let late = Task { [agent = harness.agent] in
+            while !Task.isCancelled { await Task.yield() }
+            try await agent.waitForSpace()
+        }
+        late.cancel()
+        await #expect(throws: CancellationError.self) { try await late.value }
+        harness.acknowledge(sent[0])
+        #expect(harness.outcomes.list.count == 1)
+        // With memory nobody waits, and nobody looks.
+        try await harness.agent.waitForSpace()
+    }
+
+    @Test func aCancelledFlushLeavesItsErrorsToTheNext() async throws {
+        let harness = try ProducerHarness(partitions: 2)
+        let (first, second) = (try harness.announce(1, partition: 0), try harness.announce(1, partition: 1))
+        let flush = Task { [agent = harness.agent] in try await agent.flush() }
+        while !harness.agent.hasWaiters { await Task.yield() }
+        harness.acknowledge(first[0], .invalidRecord)
+        flush.cancel()
+        await #expect(throws: CancellationError.self) { try await flush.value }
+        #expect(!harness.agent.hasWaiters)
+        harness.acknowledge(second[0])
+        #expect(try await harness.agent.flush()?.broker == .invalidRecord)
+        #expect(try await harness.agent.flush() == nil)
+    }
+
+    /// Against a broker that is away: nobody waits for its delivery time-out, and what was on its way arrives.
+    @Test func cancelledTasksReturnAtOnce() async throws {
+        let broker = try InProcessBroker()
+        let producer = try await smallProducer(broker, isObserved: false)
+        defer { producer.close() }
+        broker.stop()
+        let waiting = Task { try await producer.sendAndWait(value: Array("on its way".utf8)) }
+        while !producer.agent.hasWaiters { await Task.yield() }
+        waiting.cancel()
+        await #expect(throws: CancellationError.self) { try await waiting.value }
+        let flush = Task { try await producer.flush() }
+        flush.cancel()
+        await #expect(throws: CancellationError.self) { try await flush.value }
+        let late = Task {
+            while !Task.isCancelled { await Task.yield() }
+            return try await producer.sendAndWait(value: Array("never".utf8))
+        }
+        late.cancel()
+        await #expect(throws: CancellationError.self) { try await late.value }
+        while try producer.trySend(value: [UInt8](repeating: 1, count: 1000)) {}
+        let sending = Task { try await producer.send(value: [UInt8](repeating: 2, count: 1000)) }
+        while producer.agent.state.withLock({ $0.spaceWaiters.isEmpty }) { await Task.yield() }
+        sending.cancel()
+        await #expect(throws: CancellationError.self) { try await sending.value }
+        try broker.start()
+        try await producer.flush()
+        let values = try await ProducerEndToEndTests.read("t", broker.address, 2).map { $0.value ?? "" }
+        #expect(values.first == "on its way")
+        #expect(!values.contains { $0 == "never" || $0.utf8.first == 2 })
     }
 
     /// - Parameter isObserved: Its acknowledgements are; then callers do not run the link.
