@@ -40,8 +40,8 @@ extension Producer {
         public var compressionLevels: [CompressionType: Int] = [:]
         /// Which partition a record goes to (`partitioner.class`, `partitioner.ignore.keys`).
         public var partitioner = Partitioner.murmur2
-        /// How often, in milliseconds, the topic is asked about: it may have more partitions by then
-        /// (`metadata.max.age.ms`).
+        /// How often, in milliseconds, the topic is asked about: it may have more partitions by then, or another
+        /// `max.message.bytes` (`metadata.max.age.ms`).
         public var metadataMaxAgeMilliseconds = 300_000
         /// Whom the broker counts quotas for (`client.id`): at most 32 bytes; empty for nobody in particular.
         public var clientID = ""

@@ -79,15 +79,14 @@ extension ProducerAgent {
             state.grow(to: count)
             if known == 0 { state.nextChoice = Int.random(in: 0..<count) }
             state.topicID = description.topicID
-            state.topicBytesMax =
-                description.configs.first { $0.name == "max.message.bytes" }.flatMap { Int($0.value) } ?? .max
+            state.learn(description.configs)
             defer { state.readyWaiter = nil }
             return state.readyWaiter
         }
         ready?.resume(returning: .success(count))
     }
 
-    /// Asks now and then whether the topic has grown.
+    /// Asks now and then whether the topic has grown, or has another limit.
     private func refresh(_ link: any LinkPort, now: UInt64) {
         if now >= metadataAt {
             metadataAt = now + metadataAgeNanoseconds
@@ -100,6 +99,7 @@ extension ProducerAgent {
                     // Another topic of the same name is not this one, whose batches will be refused.
                     guard state.topicID == description.topicID else { return }
                     state.grow(to: Int(description.partitionCount))
+                    state.learn(description.configs)
                 }
             }
         }

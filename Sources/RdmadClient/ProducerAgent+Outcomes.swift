@@ -88,8 +88,8 @@ extension ProducerAgent {
     private static func reason(_ error: ErrorCode, _ batch: ProducerBatch, _ state: State) -> String {
         switch error {
         case .messageTooLarge:
-            "a batch of \(batch.byteCount) bytes is too large, the longest had \(state.longestBatch.bytes) when the "
-                + "connection was made: \(state.longestBatch.setting)"
+            "a batch of \(batch.byteCount) bytes is too large, the longest had \(state.longestBatch.bytes) when "
+                + "the topic was last asked about: \(state.longestBatch.setting)"
         case .corruptMessage: "the batch did not reach the broker as it was"
         case .unknownTopicOrPartition: "the topic was deleted"
         case .invalidProducerEpoch: "a newer instance of this producer has taken over"

@@ -30,7 +30,7 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
     var turnTime: UInt64 = 0
     /// On the link's thread: when the next turn is due at the latest.
     var nextTurn: UInt64 = .max
-    /// On the link's thread: when the topic is asked about again, which may have grown.
+    /// On the link's thread: when the topic is asked about again, which may have grown, or have another limit.
     var metadataAt: UInt64 = .max
     /// On the link's thread: a partition has used up its epochs, or the broker was asked for another producer id.
     var needsIdentity = false
@@ -80,6 +80,11 @@ final class ProducerAgent: LinkAgent, @unchecked Sendable {
         mutating func grow(to count: Int) {
             let more = max(0, count - partitions.count)
             partitions += Array(repeating: ProducerPartition(identity: identity), count: more)
+        }
+
+        /// What a topic has of its own.
+        mutating func learn(_ configs: [TopicConfig]) {
+            topicBytesMax = configs.first { $0.name == "max.message.bytes" }.flatMap { Int($0.value) } ?? .max
         }
 
         /// Batches that are not open, and whose fate is not told yet.

@@ -60,6 +60,22 @@ import TopicProtocol
         #expect(try Self.read(consumer, 1).map(\.partition) == [2])
     }
 
+    @Test func aTopicsLimitIsRaised() async throws {
+        let broker = try InProcessBroker()
+        let admin = Admin(broker: broker.address)
+        defer { admin.close() }
+        try await admin.createTopic("t", partitions: 1, configs: ["max.message.bytes": "2000"])
+        var configuration = Producer.Configuration()
+        configuration.metadataMaxAgeMilliseconds = 50
+        let producer = try await Producer(topic: "t", broker: broker.address, configuration: configuration)
+        defer { producer.close() }
+        let value = [UInt8](repeating: 1, count: 3000)
+        let error = await #expect(throws: ClientError.self) { try await producer.send(value: value) }
+        #expect(error?.code == .limit)
+        try await admin.alterConfigs("t", set: ["max.message.bytes": "4000"])
+        while (try? await producer.sendAndWait(value: value)) == nil { try await Task.sleep(for: .milliseconds(10)) }
+    }
+
     @Test func fourPartitionsByKeyInOrder() async throws {
         let broker = try InProcessBroker()
         try await broker.createTopic("flights", partitions: 4)

@@ -106,7 +106,7 @@ import TopicProtocol
         let error = #expect(throws: ClientError.self) { try harness.send("later") }
         #expect(error?.broker == .messageTooLarge)
         // The acknowledgement has no room for a text.
-        #expect(error?.description.contains("the longest had 1048576 when") == true)
+        #expect(error?.description.contains("the longest had 1048576 when the topic") == true)
         #expect(error?.description.contains("message.max.bytes, 'rdmad serve --max-message-bytes'") == true)
         try harness.send("another partition", partition: 1)
     }

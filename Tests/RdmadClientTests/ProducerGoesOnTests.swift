@@ -226,6 +226,31 @@ import TopicProtocol
         #expect(port.failure?.code == .timeout)
     }
 
+    /// A topic's limit is changed while the connection stands: the batches that are opened from then on keep to it.
+    @Test func aTopicsLimitIsAskedForAgain() throws {
+        let harness = try ProducerHarness { $0.metadataMaxAgeMilliseconds = 60_000 }
+        let text = String(repeating: "x", count: 3000)
+        for (time, configs, fits) in [
+            (61, [TopicConfig(name: "max.message.bytes", value: "2000")], false),
+            (122, [TopicConfig(name: "max.message.bytes", value: "4000")], true), (183, [], true),
+        ] {
+            harness.turn(after: Double(time))
+            #expect(harness.port.asked.count == 1)
+            harness.port.answer {
+                TopicDescription(
+                    topicID: 3, partitionCount: 1, firstPartition: .max, partitions: [], configs: configs
+                )
+                .encode(into: &$0)
+            }
+            if fits {
+                #expect(try harness.send(text))
+            } else {
+                let error = #expect(throws: ClientError.self) { try harness.send(text) }
+                #expect(error?.description.contains("of 2000 bytes: the limit is the topic's") == true)
+            }
+        }
+    }
+
     /// All memory may wait for a broker that never comes back.
     @Test func aWaitForMemoryEndsWithoutAConnection() async throws {
         let harness = try afterAnUnknownOutcome { $0.bufferBytes = $0.batchBytes }
