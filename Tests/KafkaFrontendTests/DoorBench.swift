@@ -25,11 +25,12 @@ final class DoorBench {
 
     init(
         flush: FlushPolicy = .none, quotas: QuotaLimits = QuotaLimits(), groups: GroupOptions = DoorBench.quickGroups,
-        log doorLog: Logger? = nil, _ change: (inout KafkaDoorOptions) -> Void = { _ in }
+        segmentBytes: Int? = nil, log doorLog: Logger? = nil, _ change: (inout KafkaDoorOptions) -> Void = { _ in }
     ) throws {
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         var log = LogOptions()
         log.flushPolicy = flush
+        if let segmentBytes { log.segmentBytes = segmentBytes }
         let directory = try LogDirectory.open(path: path + "/data", options: log)
         broker = Broker(directory: directory, flusher: try Flusher(), doors: 1, quotas: quotas, groups: groups)
         var quiet = Logger(label: "broker") { StreamLogHandler.standardError(label: $0) }

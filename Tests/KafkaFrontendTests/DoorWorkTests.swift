@@ -48,9 +48,8 @@ import TopicProtocol
 
     /// Each segment may have to be opened and read.
     @Test func segmentsAreLookedAtInPieces() throws {
-        let bench = try DoorBench()
-        let small = TopicConfig(name: "segment.bytes", value: "1024")
-        try bench.broker.perform(.create(TopicCreation("t", partitions: 2, configs: [small])))
+        let bench = try DoorBench(segmentBytes: 1_024)
+        try bench.createTopic("t", partitions: 2)
         let client = bench.connect()
         for _ in 0..<60 { _ = try bench.produce(client, "t", makeBatch(valueBytes: 900)) }
         bench.door.turnNanosecondsMax = 0
