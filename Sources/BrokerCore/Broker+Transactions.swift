@@ -90,10 +90,10 @@ extension Broker {
     // MARK: Writing
 
     /// What transactions do in a turn before batches are appended.
-    func advanceTransactions(now: UInt64) {
+    func advanceTransactions(now: UInt64, heardUntil: UInt64) {
         // The offsets that markers are about are in memory before.
         if let transactionsLoader, !groups.isLoading { load(transactionsLoader) }
-        transactions.advance(now: now)
+        transactions.advance(now: now, heardUntil: heardUntil)
         guard transactions.hasWrites, mayWriteTransactions else { return }
         for write in transactions.takeWrites() {
             do throws(BrokerError) { try stage(write) } catch {

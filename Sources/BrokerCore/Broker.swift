@@ -191,7 +191,7 @@ package import TopicProtocol
         self.now = now
         finishChange()
         advanceGroups(now: now, heardUntil: heardUntil ?? now)
-        advanceTransactions(now: now)
+        advanceTransactions(now: now, heardUntil: heardUntil ?? now)
         beginChanges()
         if !idleProducers.isEmpty { forgetIdleProducers() }
         for partition in staged { append(partition) }

@@ -1,3 +1,4 @@
+import Reactor
 import Synchronization
 import Testing
 
@@ -26,5 +27,22 @@ import Testing
         let share = account.take(1_000)
         #expect(!account.hasRoom { {} })
         withExtendedLifetime(share) {}
+    }
+
+    /// While somebody waits, and for a second after that, nobody has been heard who did not wait.
+    @Test func whoIsNotReadIsNotSilent() {
+        let account = RequestAccount(bytesMax: 100)
+        let begin = Clock.monotonicNanoseconds()
+        #expect(account.heardUntil(now: begin) == begin)
+        var share: RequestShare? = account.take(100)
+        #expect(account.heardUntil(now: begin) == begin && share != nil)
+        #expect(!account.hasRoom { {} })
+        let late = begin + 60_000_000_000
+        let since = account.heardUntil(now: late)
+        #expect((begin...Clock.monotonicNanoseconds()).contains(since))
+        share = nil
+        let now = Clock.monotonicNanoseconds()
+        #expect(account.heardUntil(now: now) == since)
+        #expect(account.heardUntil(now: late) == late && account.heardUntil(now: now) == now)
     }
 }

@@ -44,12 +44,13 @@ final class TransactionCoordinator {
     var nowMilliseconds: Int64 { clock.wall + Int64((now - min(now, clock.monotonic)) / 1_000_000) }
 
     /// Aborts what has run for too long, and tries again what failed.
-    func advance(now: UInt64) {
+    /// - Parameter heardUntil: Requests of later may be on their way: what was due by then has run for too long.
+    func advance(now: UInt64, heardUntil: UInt64 = .max) {
         self.now = now
         guard now >= nextDeadline, !isLoading else { return }
         for transaction in transactions.values.filter({ now >= $0.nextDeadline }).sorted(by: { $0.id < $1.id }) {
             if now >= transaction.retryAt { retryMarkers(of: transaction) }
-            if now >= transaction.deadline { expire(transaction) }
+            if min(now, heardUntil) >= transaction.deadline { expire(transaction) }
         }
         nextDeadline = transactions.values.reduce(.max) { min($0, $1.nextDeadline) }
     }

@@ -86,7 +86,7 @@ final class KafkaDoor: KafkaListening {
             queue.take(into: &commands)
         }
         let count = serveCommands()
-        if commands.isEmpty { heardUntil = takenAt }
+        if commands.isEmpty { heardUntil = queue.heardUntil(takenAt: takenAt) }
         answerOverdueFetches()
         // Loops send while the reactor writes.
         sendAnswers()

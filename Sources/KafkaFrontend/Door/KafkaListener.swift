@@ -14,7 +14,7 @@ package enum KafkaListener {
         host: String, port: Int, security: ListenerSecurity, options: KafkaDoorOptions, number: Int, broker: Broker,
         resources: NetworkResources, log: Logger
     ) throws -> any KafkaListening {
-        let queue = CommandQueue()
+        let queue = CommandQueue(resources.queued)
         let network = try KafkaNetwork(
             host: host, port: port, security: security, queue: queue, resources: resources, log: log)
         var options = options

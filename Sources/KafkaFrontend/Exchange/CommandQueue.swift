@@ -10,12 +10,16 @@ final class CommandQueue: Sendable {
     /// Readable while something was added since ``prepareToSleep()``.
     let descriptor = clinux_eventfd()
     private let state = Mutex(State())
+    /// Whether connections are read that have sent something.
+    private let requests: RequestAccount?
 
     private struct State {
         var commands: [KafkaCommand] = []
         /// The reactor is about to sleep, or sleeps.
         var isSleeping = false
     }
+
+    init(_ requests: RequestAccount? = nil) { self.requests = requests }
 
     deinit { close(descriptor) }
 
@@ -35,6 +39,9 @@ final class CommandQueue: Sendable {
     func take(into commands: inout [KafkaCommand]) {
         state.withLock { swap(&$0.commands, &commands) }
     }
+
+    /// All that clients had sent by then was handed over, when ``take(into:)`` took all there was at `takenAt`.
+    func heardUntil(takenAt: UInt64) -> UInt64 { requests?.heardUntil(now: takenAt) ?? takenAt }
 
     /// Whether there is nothing: then the next ``add(_:)`` makes the descriptor readable.
     func prepareToSleep() -> Bool {

@@ -43,6 +43,12 @@ final class FrameReceiver {
         case needsMemory(Int)
     }
 
+    /// A request that is to be handled next, or to get memory.
+    struct Next {
+        let count: Int
+        let isProduce: Bool
+    }
+
     init(pool: FramePool, scratch: ScratchBuffer, counters: NetworkCounters, requestBytesMax: Int) {
         self.pool = pool
         self.scratch = scratch
@@ -88,6 +94,20 @@ final class FrameReceiver {
     func begin(_ memory: FrameMemory) {
         guard let count = announced.take() else { preconditionFailure("memory for no request") }
         arriving = Arriving(memory: memory, count: count)
+    }
+
+    /// What ``step(_:)`` would come to: nil when more has to be received before anything is handled, to memory that is
+    /// there. It may move what arrives there, but takes nothing off that is a request's.
+    func next(_ rest: inout UnsafeRawBufferPointer) throws(WireError) -> Next? {
+        guard arriving != nil else {
+            guard let count = unsafe try length(&rest), unsafe !rest.isEmpty else { return nil }
+            return Next(count: count, isProduce: unsafe isKept(rest))
+        }
+        if !isWhole, unsafe !rest.isEmpty { unsafe copy(&rest) }
+        guard let whole = arriving, isWhole else { return nil }
+        return Next(
+            count: whole.count,
+            isProduce: unsafe isKept(UnsafeRawBufferPointer(start: whole.memory.base, count: whole.count)))
     }
 
     /// Takes the next request off `rest`, or as much as there is of it.
@@ -173,7 +193,7 @@ final class FrameReceiver {
 
     /// Produce requests are handed on with their memory; all others are read at once.
     private func isKept(_ request: UnsafeRawBufferPointer) -> Bool {
-        unsafe !hasBareTokens && request[0] == 0 && request[1] == UInt8(ApiKey.produce.rawValue)
+        unsafe !hasBareTokens && request.count > 1 && request[0] == 0 && request[1] == UInt8(ApiKey.produce.rawValue)
     }
 
     private static func cut(_ count: Int, off rest: inout UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {

@@ -18,23 +18,25 @@ extension KafkaConnection {
         if api == .saslAuthenticate { return try takeAuthenticate(request) }
         guard authentication.isOver else { return refuse("\(api.name) before the client has said who it is") }
         let body: KafkaCommand.Body
-        var taken = RequestAccount.bytes(ofRequest: bytes.count)
+        let share: RequestShare
         switch api {
         case .produce:
             guard let frame else { preconditionFailure("Produce requests are received into memory that stays") }
             let produce = try request.body(ProduceRequest.self)
             let batches = unsafe ProduceBatches.check(
                 produce, version: header.apiVersion, in: bytes, bytesMax: loop.limits.batchBytesMax)
-            taken = RequestAccount.bytes(ofBatches: batches.count)
+            share = loop.queuedBatches.take(RequestAccount.bytes(ofBatches: batches.count))
             body = .produce(produce, clientID: clientID, batches: batches, memory: frame)
         case .fetch:
             guard isAllowed(api, bytes.count, NetworkConfiguration.fetchRequestBytesMax) else { return }
+            share = loop.queued.take(RequestAccount.bytes(ofRequest: bytes.count))
             body = .fetch(Self.withoutRest(try request.body(FetchRequest.self)), clientID: clientID)
         default:
             guard isAllowed(api, bytes.count, NetworkConfiguration.otherRequestBytesMax) else { return }
+            share = loop.queued.take(RequestAccount.bytes(ofRequest: bytes.count))
             body = .request(try request.anyBody(api), clientID: clientID)
         }
-        hand(body, version: header.apiVersion, correlationID: header.correlationId, bytes: taken)
+        hand(body, version: header.apiVersion, correlationID: header.correlationId, share: share)
     }
 
     /// Whether a request is short enough; the connection ends where it is not. Its memory goes back at once, and what

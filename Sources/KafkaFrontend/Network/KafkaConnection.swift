@@ -31,8 +31,12 @@ final class KafkaConnection: ChannelDuplexHandler {
     /// The channel asked for more to be read, and was put off.
     private var hasPendingRead = false
     private var waitsForMemory = false
-    /// Too many requests of all connections wait for the reactor.
+    /// Too many requests of all connections wait for the reactor: the next one is not handled. If it is short, it is
+    /// when all before it are answered.
     private var waitsForRoom = false
+    private var nextIsShort = false
+    /// Where this connection is called when there is room.
+    private var awaited: RequestLane = []
     private var isSettling = false
     private var mustSettleAgain = false
     /// It has had its turn, and goes on in another one.
@@ -173,8 +177,9 @@ final class KafkaConnection: ChannelDuplexHandler {
     /// - Parameter last: The last of them that has memory: `rest` may lie in it.
     /// - Returns: whether all was taken in that there is.
     private func handle(_ rest: inout UnsafeRawBufferPointer, _ last: inout ReceivedFrame?) -> Handled {
-        while canTakeRequest, hasRoom() {
+        while canTakeRequest {
             do throws(WireError) {
+                if let next = unsafe try receiver.next(&rest), !hasRoom(for: next) { break }
                 switch unsafe try receiver.step(&rest) {
                 case .incomplete: return .all
                 case .passing(let request): unsafe try handle(request, nil)
@@ -191,14 +196,24 @@ final class KafkaConnection: ChannelDuplexHandler {
         return .notAll
     }
 
-    private func hasRoom() -> Bool {
-        waitsForRoom = !loop.queued.hasRoom {
-            { [loop, number] in loop.eventLoop.execute { loop.roomIsThere(for: number) } }
+    private func hasRoom(for next: FrameReceiver.Next) -> Bool {
+        nextIsShort = next.count <= RequestAccount.shortRequestBytes && !next.isProduce
+        if nextIsShort, ring.isEmpty { return true }
+        let lane: RequestLane = next.isProduce ? .batches : .requests
+        let account = next.isProduce ? loop.queuedBatches : loop.queued
+        if awaited.contains(lane) {
+            waitsForRoom = account.isFull
+        } else {
+            waitsForRoom = !account.hasRoom {
+                { [loop, number] in loop.eventLoop.execute { loop.roomIsThere(for: number, lane) } }
+            }
+            if waitsForRoom { awaited.insert(lane) }
         }
         return !waitsForRoom
     }
 
-    func roomIsThere() {
+    func roomIsThere(_ lane: RequestLane) {
+        awaited.remove(lane)
         waitsForRoom = false
         settle()
     }
@@ -219,8 +234,8 @@ final class KafkaConnection: ChannelDuplexHandler {
     }
 
     /// Hands a request to the reactor.
-    /// - Parameter bytes: What it takes until it is served.
-    func hand(_ body: KafkaCommand.Body, version: Int16, correlationID: Int32, bytes: Int) {
+    /// - Parameter share: What it takes until it is served.
+    func hand(_ body: KafkaCommand.Body, version: Int16, correlationID: Int32, share: RequestShare) {
         if !isOpened {
             isOpened = true
             let peer = KafkaCommand.Peer(loop: loop.index, host: host, principal: principal)
@@ -228,8 +243,7 @@ final class KafkaConnection: ChannelDuplexHandler {
         }
         let request = ring.add(version: version, correlationID: correlationID)
         loop.add(
-            KafkaCommand(
-                connection: number, number: request, version: version, body: body, share: loop.queued.take(bytes)))
+            KafkaCommand(connection: number, number: request, version: version, body: body, share: share))
     }
 
     // MARK: Answers
@@ -273,6 +287,7 @@ final class KafkaConnection: ChannelDuplexHandler {
             rounds += 1
             mustSettleAgain = false
             send()
+            if waitsForRoom, nextIsShort, ring.isEmpty { waitsForRoom = false }
             if receiver.hasMore, canTakeRequest { takeKept() }
             mustGoOn = !isClosing && (mustSettleAgain || ring.isReady && !writer.isFull)
         }
@@ -388,6 +403,12 @@ final class KafkaConnection: ChannelDuplexHandler {
             "kafka connection timed out", ["peer": "\(host)", "client": "\(clientID.logged)", "why": "\(reason)"])
         close()
     }
+}
+
+/// The accounts that a request may wait for.
+struct RequestLane: OptionSet {
+    let rawValue: UInt8
+    static let requests = RequestLane(rawValue: 1), batches = RequestLane(rawValue: 2)
 }
 
 extension TimeAmount {

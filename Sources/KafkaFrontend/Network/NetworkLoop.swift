@@ -9,6 +9,7 @@ final class NetworkLoop: @unchecked Sendable {
     let eventLoop: any EventLoop
     let pool: FramePool
     let queued: RequestAccount
+    let queuedBatches: RequestAccount
     let unread: HeldBytes
     let kept: HeldBytes
     let limits: NetworkConfiguration
@@ -33,6 +34,7 @@ final class NetworkLoop: @unchecked Sendable {
         self.eventLoop = eventLoop
         pool = resources.pool
         queued = resources.queued
+        queuedBatches = resources.queuedBatches
         unread = resources.unread
         kept = resources.kept
         limits = resources.configuration
@@ -103,7 +105,7 @@ final class NetworkLoop: @unchecked Sendable {
         connection.settle()
     }
 
-    func roomIsThere(for number: UInt64) { connections[number]?.roomIsThere() }
+    func roomIsThere(for number: UInt64, _ lane: RequestLane) { connections[number]?.roomIsThere(lane) }
 
     // MARK: Rest
 

@@ -10,6 +10,8 @@ package final class NetworkResources: Sendable {
     let pool: FramePool
     /// What requests come to that the reactor has not served yet.
     let queued: RequestAccount
+    /// The same of Produce requests, beside their frames: nothing that takes long stands before them.
+    let queuedBatches: RequestAccount
     /// Answers that clients do not take.
     let unread: HeldBytes
     /// What connections have sent and is not handled yet, without what is in the pool.
@@ -35,6 +37,7 @@ package final class NetworkResources: Sendable {
             numberOfThreads: configuration.threads > 0 ? configuration.threads : cores)
         pool = FramePool(bytesMax: configuration.queuedBytesMax)
         queued = RequestAccount(bytesMax: configuration.queuedBytesMax)
+        queuedBatches = RequestAccount(bytesMax: configuration.queuedBytesMax)
         unread = HeldBytes(
             "answers that are not taken (queued.max.response.bytes)", bytesMax: configuration.queuedAnswerBytesMax)
         kept = HeldBytes("what was sent before the end", bytesMax: configuration.keptBytesMax)

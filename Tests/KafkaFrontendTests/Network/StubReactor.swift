@@ -11,6 +11,8 @@ final class StubReactor: Sendable {
     let resources: NetworkResources
     private let queue: CommandQueue
     private let isStopped = Atomic<Bool>(false)
+    /// It takes nothing: what is handed over waits.
+    let isPaused = Atomic<Bool>(false)
     private let hasEnded = DispatchSemaphore(value: 0)
     private let seen = Mutex<[KafkaCommand]>([])
 
@@ -77,7 +79,7 @@ final class StubReactor: Sendable {
                 var entry = pollfd(fd: queue.descriptor, events: Int16(POLLIN), revents: 0)
                 _ = unsafe poll(&entry, 1, 20)
             }
-            queue.take(into: &commands)
+            if !isPaused.load(ordering: .relaxed) { queue.take(into: &commands) }
             for command in commands {
                 if case .opened(let peer) = command.body { loops[command.connection] = peer.loop }
                 if isKeeping { seen.withLock { $0.append(command) } }
