@@ -19,6 +19,8 @@ final class DoorBench {
     private let queue = CommandQueue()
     private let sink = TestSink()
     private let loop: BrokerLoop
+    /// Where each request counts one.
+    var account: RequestAccount?
     private var lastConnection: UInt64 = 0
     private var lastNumber: UInt32 = 0
     private var answers: [KafkaAnswer] = []
@@ -76,7 +78,8 @@ final class DoorBench {
     func disconnect(_ connection: UInt64) { send(connection, 0, .closed) }
 
     private func send(_ connection: UInt64, _ version: Int16, _ body: KafkaCommand.Body) {
-        queue.add([KafkaCommand(connection: connection, number: lastNumber, version: version, body: body)])
+        let share = account?.take(1)
+        queue.add([KafkaCommand(connection: connection, number: lastNumber, version: version, body: body, share: share)])
     }
 
     // MARK: Requests

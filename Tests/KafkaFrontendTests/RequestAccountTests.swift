@@ -1,6 +1,8 @@
+import KafkaProtocol
 import Reactor
 import Synchronization
 import Testing
+import TopicLog
 
 @testable import KafkaFrontend
 
@@ -44,5 +46,25 @@ import Testing
         let now = Clock.monotonicNanoseconds()
         #expect(account.heardUntil(now: now) == since)
         #expect(account.heardUntil(now: late) == late && account.heardUntil(now: now) == now)
+    }
+
+    /// What waits for the disk is held until it is answered.
+    @Test func aCommitThatWaitsIsCounted() throws {
+        let bench = try DoorBench(flush: .group)
+        let account = RequestAccount(bytesMax: 100)
+        bench.account = account
+        try bench.createTopic("t")
+        let client = bench.connect()
+        // A sync may be done within the turn, but hardly all.
+        var held = 0
+        for offset in 1...20 as ClosedRange<Int64> {
+            let asked = bench.post(client, 2, commit("g", "t", 0, offset: offset))
+            bench.turn()
+            held += account.bytes
+            let answer: OffsetCommitResponse = try bench.response(to: asked, 2)
+            #expect(answer.topics[0].partitions[0].errorCode == .none)
+            #expect(account.bytes == 0)
+        }
+        #expect(held > 0)
     }
 }

@@ -19,7 +19,9 @@ extension KafkaDoor {
                         leaderEpoch: partition.committedLeaderEpoch, metadata: partition.committedMetadata ?? "")
                 })
         }
-        ask(.commit(caller, topics), call) { [self] answered in
+        // It may be long, and waits for the disk.
+        ask(.commit(caller, topics), call) { [self, share] answered in
+            defer { withExtendedLifetime(share) {} }
             let errors = Self.errors(answered)
             var response = OffsetCommitResponse()
             var index = 0

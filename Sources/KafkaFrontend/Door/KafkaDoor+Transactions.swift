@@ -77,7 +77,8 @@ extension KafkaDoor {
             group: request.groupId, generation: request.generationId, memberID: request.memberId,
             instanceID: request.groupInstanceId.flatMap(nonEmpty))
         let producer = ProducerEpoch(producerID: request.producerId, epoch: request.producerEpoch)
-        let then = { [self] (found: GroupAnswer) in
+        let then = { [self, share] (found: GroupAnswer) in
+            defer { withExtendedLifetime(share) {} }
             let errors = Self.errors(found)
             var response = TxnOffsetCommitResponse()
             var index = 0
