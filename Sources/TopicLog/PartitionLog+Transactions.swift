@@ -54,7 +54,7 @@ extension PartitionLog {
         }
     }
 
-    /// The epoch of the coordinator that wrote a producer's last marker; −1 when none has.
+    /// The newest epoch of the coordinators that wrote a producer's markers; −1 when none has.
     package func coordinatorEpoch(of producerID: Int64) throws(LogError) -> Int32 {
         try activate()
         return producers.states[producerID]?.coordinatorEpoch ?? -1

@@ -17,7 +17,7 @@ struct ProducerState {
     private(set) var lastTimestamp: Int64 = -1
     /// Where the transaction begins that no marker has ended here.
     var transactionStart: Offset?
-    /// Of the coordinator that wrote the last marker; -1 for none.
+    /// The newest of the coordinators that wrote markers; -1 for none.
     var coordinatorEpoch: Int32 = -1
     /// When it was first seen to have appended nothing since the look before, in milliseconds; -1 when it has.
     var idleSince: Int64 = -1

@@ -160,7 +160,8 @@ struct ProducerTable {
         let lastOffset = baseOffset.advanced(by: Int64(header.lastOffsetDelta))
         if header.isControl {
             state.transactionStart = nil
-            if let marker { state.coordinatorEpoch = marker.coordinatorEpoch }
+            // This broker's own coordinator has no epochs: what was fenced stays so.
+            if let marker { state.coordinatorEpoch = max(state.coordinatorEpoch, marker.coordinatorEpoch) }
             guard let start = ongoing.end(id) else { return nil }
             return EndedTransaction(
                 transaction: AbortedTransaction(

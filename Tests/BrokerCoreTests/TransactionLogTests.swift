@@ -265,6 +265,31 @@ import TopicProtocol
         try bench.close()
     }
 
+    /// Also behind a marker of the broker's own coordinator, whose epoch is the oldest.
+    @Test func anOlderCoordinatorStaysFenced() throws {
+        var bench = try TransactionBroker()
+        let producer = try bench.begin("x")
+        #expect(try bench.add("x", producer, [0]) == ErrorCode.none)
+        #expect(try bench.produce(producer, 0) == ErrorCode.none)
+        func mark(_ epoch: Int32) throws -> [ErrorCode] {
+            let markers = TransactionMarkers(
+                producer, isCommit: false, coordinatorEpoch: epoch,
+                partitions: [TransactionPartition(topic: "t", partition: 0)])
+            guard case .errors(let errors) = try bench.ask(.writeMarkers([markers])).body else { return [] }
+            return errors
+        }
+        #expect(try mark(3) == [.none])
+        #expect(try bench.end("x", producer, commit: true) == ErrorCode.none)
+        #expect(try mark(2) == [.transactionCoordinatorFenced])
+        for isClean in [false, true] {
+            bench = try bench.restarted(isClean: isClean)
+            #expect(try mark(2) == [.transactionCoordinatorFenced])
+            #expect(try bench.partition(0).log.activeProducers.map(\.coordinatorEpoch) == [3])
+        }
+        #expect(try mark(3) == [.none])
+        try bench.close()
+    }
+
     /// A stop between any two turns, with the process gone or closed in order: what was decided stays so, and what was
     /// not is still to be decided.
     @Test(arguments: zip([true, false], [false, true]))
