@@ -184,7 +184,7 @@ import TopicProtocol
 
     @Test func anAnswerNamesABoundedNumberOfProducers() throws {
         let bench = try DoorBench { $0.describedProducersMax = 3 }
-        try bench.createTopic("t", partitions: 4)
+        try bench.createTopic("t", partitions: 5)
         let client = bench.connect()
         for (partition, producers) in [(Int32(0), 2), (1, 2), (2, 1), (3, 4)] {
             for id in 0..<producers {
@@ -209,5 +209,8 @@ import TopicProtocol
         #expect(some[1].errorMessage?.contains("fewer partitions") == true)
         // One that has more is answered alone.
         #expect(try described([3, 0]).map(\.activeProducers.count) == [4, 0])
+        // Those that have none are answered in any case.
+        #expect(try described([3, 4, 0]).map(\.errorCode) == [.none, .none, .policyViolation])
+        #expect(try described([0, 2, 4]).map(\.errorCode) == [.none, .none, .none])
     }
 }

@@ -233,14 +233,14 @@ extension KafkaDoor {
         let log = partitions[Int(index)].log
         do throws(LogError) {
             let count = try log.activeProducerCount
-            guard count <= left || left == options.describedProducersMax else {
+            guard count == 0 || count <= left || left == options.describedProducersMax else {
                 let max = options.describedProducersMax
                 found.errorCode = .policyViolation
                 found.errorMessage = "One answer names \(max) producers: ask about fewer partitions at once."
                 return found
             }
             found.activeProducers = try log.activeProducers.map(Self.producer)
-            left -= count
+            left = max(0, left - count)
         } catch {
             found.errorCode = .kafkaStorageError
             found.errorMessage = BrokerError(error).kafkaMessage
