@@ -85,10 +85,9 @@ extension Broker {
         case -2: found = (partition.log.logStartOffset, -1)
         default:
             var going = lookup ?? TimeLookup(timestamp == -3 ? .latest : .notBefore(timestamp))
+            defer { lookup = going }
             do throws(LogError) {
-                let hasMore = try partition.log.goOn(with: &going, segmentsMax: segmentsMax)
-                lookup = going
-                if hasMore { return nil }
+                if try partition.log.goOn(with: &going, segmentsMax: segmentsMax) { return nil }
             } catch {
                 throw BrokerError(error)
             }

@@ -34,6 +34,7 @@ extension PartitionLog {
             guard segment.sizeInBytes > 0, segment.endOffset > max(logStartOffset, lookup.next) else { continue }
             guard left > 0 else { return true }
             left -= 1
+            lookup.segmentsLookedAt += 1
             lookup.next = segment.endOffset
             switch lookup.wanted {
             case .notBefore(let timestamp):
@@ -173,6 +174,7 @@ package struct TimeLookup {
     /// The latest timestamp so far, and the segment that has it.
     var latest: (base: Offset, timestamp: Int64)?
     package internal(set) var found: (offset: Offset, timestamp: Int64)?
+    package internal(set) var segmentsLookedAt = 0
 
     package init(_ wanted: Wanted) { self.wanted = wanted }
 }

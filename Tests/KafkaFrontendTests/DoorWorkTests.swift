@@ -10,16 +10,20 @@ import TopicProtocol
 
 /// How much of the reactor one client takes: counted, and not timed.
 @Suite struct DoorWorkTests {
-    private func listing(_ partitions: Range<Int32>, timestamp: Int64) -> ListOffsetsRequest {
-        var topic = ListOffsetsRequest.ListOffsetsTopic()
-        topic.name = "t"
-        topic.partitions = partitions.map { index in
-            var partition = ListOffsetsRequest.ListOffsetsPartition()
-            (partition.partitionIndex, partition.timestamp) = (index, timestamp)
-            return partition
-        }
+    private func listing(
+        _ partitions: Range<Int32>, of topics: [String] = ["t"], timestamp: Int64
+    ) -> ListOffsetsRequest {
         var request = ListOffsetsRequest()
-        request.topics = [topic]
+        request.topics = topics.map { name in
+            var topic = ListOffsetsRequest.ListOffsetsTopic()
+            topic.name = name
+            topic.partitions = partitions.map { index in
+                var partition = ListOffsetsRequest.ListOffsetsPartition()
+                (partition.partitionIndex, partition.timestamp) = (index, timestamp)
+                return partition
+            }
+            return topic
+        }
         return request
     }
 
@@ -63,6 +67,23 @@ import TopicProtocol
         #expect(latest.topics.first?.partitions.map(\.timestamp) == [1_000, -1])
         let none = try bench.ask(client, 7, listing(0..<1, timestamp: 2_000))
         #expect(none.topics.first?.partitions.map(\.offset) == [-1])
+    }
+
+    /// Also where each of many partitions has few of them.
+    @Test func segmentsOfAllPartitionsAreCounted() throws {
+        let bench = try DoorBench(segmentBytes: 1_024)
+        let (client, names) = (bench.connect(), ["a", "b", "c"])
+        for name in names {
+            try bench.createTopic(name, partitions: 8)
+            for partition in 0..<8 as Range<Int32> {
+                for _ in 0..<2 { _ = try bench.produce(client, name, makeBatch(valueBytes: 900), partition: partition) }
+            }
+        }
+        let before = bench.door.counters.pieces
+        let found = try bench.ask(client, 7, listing(0..<8, of: names, timestamp: 2_000))
+        #expect(bench.door.counters.pieces - before == 3 * 8 * 2 / KafkaDoor.pieceSegments)
+        #expect(found.topics.map(\.name) == names)
+        for topic in found.topics { #expect(topic.partitions.map(\.offset) == Array(repeating: -1, count: 8)) }
     }
 
     /// Nothing is done for who has gone.

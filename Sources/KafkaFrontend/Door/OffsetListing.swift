@@ -16,6 +16,8 @@ final class OffsetListing {
     private var seenPartitions: Set<Int32> = []
     /// That partition's, where segments are to be looked at.
     private var lookup: TimeLookup?
+    /// How many segments this piece may still look at.
+    private var segmentsLeft = 0
 
     init(_ request: ListOffsetsRequest, _ broker: Broker) {
         self.request = request
@@ -25,6 +27,7 @@ final class OffsetListing {
     /// Does a piece of the work. Returns whether there is more.
     func goOn() -> Bool {
         var left = KafkaDoor.pieceItems
+        segmentsLeft = KafkaDoor.pieceSegments
         while topic < request.topics.count {
             let wanted = request.topics[topic]
             if place == 0, lookup == nil, seenTopics.insert(wanted.name).inserted {
@@ -36,7 +39,7 @@ final class OffsetListing {
                 place = wanted.partitions.count
             }
             while place < wanted.partitions.count {
-                guard left > 0 else { return true }
+                guard left > 0, segmentsLeft > 0 else { return true }
                 left -= 1
                 let one = wanted.partitions[place]
                 if lookup != nil || seenPartitions.insert(one.partitionIndex).inserted {
@@ -47,7 +50,7 @@ final class OffsetListing {
             }
             (topic, place) = (topic + 1, 0)
             left -= 1
-            if left <= 0 { return topic < request.topics.count }
+            if left <= 0 || segmentsLeft <= 0 { return topic < request.topics.count }
         }
         return false
     }
@@ -75,11 +78,13 @@ final class OffsetListing {
             return found
         }
         var lookup = before
+        let looked = lookup?.segmentsLookedAt ?? 0
+        defer { segmentsLeft -= (lookup?.segmentsLookedAt ?? 0) - looked }
         do throws(BrokerError) {
             guard
                 let listed = try broker.listOffsets(
                     partition.address, timestamp: wanted.timestamp, isReadCommitted: request.isolationLevel == 1,
-                    &lookup, segmentsMax: KafkaDoor.pieceSegments)
+                    &lookup, segmentsMax: segmentsLeft)
             else {
                 self.lookup = lookup
                 return nil
