@@ -86,6 +86,21 @@ import TopicProtocol
         for topic in found.topics { #expect(topic.partitions.map(\.offset) == Array(repeating: -1, count: 8)) }
     }
 
+    /// What was seen of a log says nothing of another one with its name.
+    @Test func aTopicThatIsMadeAgainIsLookedAtAnew() throws {
+        let bench = try DoorBench(segmentBytes: 1_024)
+        try bench.createTopic("t")
+        let client = bench.connect()
+        for _ in 0..<20 { _ = try bench.produce(client, "t", makeBatch(valueBytes: 900)) }
+        let going = OffsetListing(listing(0..<1, timestamp: 1_001), bench.broker)
+        #expect(going.goOn())
+        try bench.broker.perform(.delete("t"))
+        try bench.createTopic("t")
+        _ = try bench.produce(client, "t", makeBatch(records: 2))
+        while going.goOn() {}
+        #expect(going.response.topics.first?.partitions.map(\.offset) == [1])
+    }
+
     /// Nothing is done for who has gone.
     @Test func whoIsGoneIsNotServed() throws {
         let bench = try DoorBench()

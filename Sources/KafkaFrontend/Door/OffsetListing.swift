@@ -14,8 +14,8 @@ final class OffsetListing {
     private var place = 0
     private var seenTopics: Set<String> = []
     private var seenPartitions: Set<Int32> = []
-    /// That partition's, where segments are to be looked at.
-    private var lookup: TimeLookup?
+    /// That partition's, where segments are to be looked at. A topic may have been made again since.
+    private var going: (partition: PartitionAddress, lookup: TimeLookup)?
     /// How many segments this piece may still look at.
     private var segmentsLeft = 0
 
@@ -30,19 +30,19 @@ final class OffsetListing {
         segmentsLeft = KafkaDoor.pieceSegments
         while topic < request.topics.count {
             let wanted = request.topics[topic]
-            if place == 0, lookup == nil, seenTopics.insert(wanted.name).inserted {
+            if place == 0, going == nil, seenTopics.insert(wanted.name).inserted {
                 var result = ListOffsetsResponse.ListOffsetsTopicResponse()
                 result.name = wanted.name
                 response.topics.append(result)
                 seenPartitions = []
-            } else if place == 0, lookup == nil {
+            } else if place == 0, going == nil {
                 place = wanted.partitions.count
             }
             while place < wanted.partitions.count {
                 guard left > 0, segmentsLeft > 0 else { return true }
                 left -= 1
                 let one = wanted.partitions[place]
-                if lookup != nil || seenPartitions.insert(one.partitionIndex).inserted {
+                if going != nil || seenPartitions.insert(one.partitionIndex).inserted {
                     guard let found = list(one, of: wanted.name) else { return true }
                     response.topics[response.topics.count - 1].partitions.append(found)
                 }
@@ -61,8 +61,8 @@ final class OffsetListing {
     ) -> ListOffsetsResponse.ListOffsetsPartitionResponse? {
         var found = ListOffsetsResponse.ListOffsetsPartitionResponse()
         found.partitionIndex = wanted.partitionIndex
-        let before = lookup
-        lookup = nil
+        let before = going
+        going = nil
         guard let partitions = broker.partitions(of: topic), partitions.indices.contains(Int(wanted.partitionIndex))
         else {
             found.errorCode = .unknownTopicOrPartition
@@ -77,7 +77,7 @@ final class OffsetListing {
             found.errorCode = .unsupportedVersion
             return found
         }
-        var lookup = before
+        var lookup = before?.partition == partition.address ? before?.lookup : nil
         let looked = lookup?.segmentsLookedAt ?? 0
         defer { segmentsLeft -= (lookup?.segmentsLookedAt ?? 0) - looked }
         do throws(BrokerError) {
@@ -86,7 +86,7 @@ final class OffsetListing {
                     partition.address, timestamp: wanted.timestamp, isReadCommitted: request.isolationLevel == 1,
                     &lookup, segmentsMax: segmentsLeft)
             else {
-                self.lookup = lookup
+                going = lookup.map { (partition.address, $0) }
                 return nil
             }
             found.offset = listed.offset
