@@ -101,6 +101,64 @@ import TopicProtocol
         #expect(going.response.topics.first?.partitions.map(\.offset) == [1])
     }
 
+    /// A connection with many requests that take long gets no more than one with one of them.
+    @Test func connectionsTakeTurns() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t", partitions: 300)
+        bench.door.turnNanosecondsMax = 0
+        let (client, other) = (bench.connect(), bench.connect())
+        _ = bench.isAnswered(0)
+        let before = bench.door.counters.pieces
+        let many = (0..<16).map { _ in bench.post(client, 7, listing(0..<300, timestamp: -1)) }
+        let one = bench.post(other, 7, listing(0..<300, timestamp: -1))
+        var (answered, turns): ([UInt32], Int) = ([], 0)
+        while !answered.contains(one) && turns < 1_000 {
+            bench.turn()
+            turns += 1
+            answered += bench.takeNumbers()
+            // Only the first request of each begins when it is taken in.
+            #expect(bench.door.counters.pieces - before <= turns + 1)
+        }
+        // Taken in in the 17th turn, it has five pieces, and as many are the other connection's.
+        #expect(turns <= 17 + 2 * 5)
+        #expect(answered.dropLast() == many.prefix(answered.count - 1) && answered.count <= 6)
+        while answered.count < 17 && turns < 1_000 {
+            bench.turn()
+            turns += 1
+            answered += bench.takeNumbers()
+        }
+        #expect(answered.filter { $0 != one } == many)
+        #expect(bench.door.prepareToSleep())
+    }
+
+    /// A turn has so much time for requests that may take long, however many connections ask: the rest only queue up.
+    @Test func aTurnBeginsWhatItHasTimeFor() throws {
+        let bench = try DoorBench()
+        let calls = (0..<5).map { _ in bench.connect() }.map { id in
+            _ = bench.isAnswered(0)
+            return KafkaCall(connection: bench.door.connections[id]!, number: 1, version: 7, clientID: "")
+        }
+        bench.door.turnNanosecondsMax = 1
+        var pieces = [0, 0, 0, 0, 0]
+        for (index, call) in calls.enumerated() {
+            bench.door.doInPieces(call) {
+                pieces[index] += 1
+                let now = Clock.monotonicNanoseconds()
+                while Clock.monotonicNanoseconds() == now {}
+                return pieces[index] < 3
+            }
+        }
+        #expect(pieces == [1, 0, 0, 0, 0])
+        for turn in 1...14 {
+            bench.turn()
+            #expect(pieces.reduce(0, +) == 1 + turn)
+            #expect(pieces.max()! - pieces.min()! <= 2)
+        }
+        #expect(pieces == [3, 3, 3, 3, 3])
+        bench.turn()
+        #expect(bench.door.prepareToSleep())
+    }
+
     /// Nothing is done for who has gone.
     @Test func whoIsGoneIsNotServed() throws {
         let bench = try DoorBench()

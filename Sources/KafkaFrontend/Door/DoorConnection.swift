@@ -14,6 +14,8 @@ final class DoorConnection {
     var parked: WaitingFetch?
     /// Whether the parked fetch is to be looked at in this turn.
     var isTouched = false
+    /// What is left to do for its requests that take long, in their order.
+    var unfinished: [(pieces: Pieces, share: RequestShare?)] = []
     /// The byte rates of the client id that it used last.
     private var account: (clientID: String, quota: ClientQuota?)?
 

@@ -8,29 +8,42 @@ extension KafkaDoor {
     /// How much of a request is one piece: so many partitions or topics that are in memory, or segments of files.
     static let pieceItems = 64, pieceSegments = 16
 
-    /// Does what a request wants: at once if a turn is enough for it, else over several.
+    /// Does what a request wants: at once if the turn has time for it, else over several. A connection's requests are
+    /// done one after the other.
     func doInPieces(_ call: KafkaCall, _ pieces: @escaping Pieces) {
-        if goOn(pieces) { unfinished.append((call.connection, pieces, share)) }
-    }
-
-    /// Goes on with one of those that were not finished; then it is another one's turn. For clients that are gone
-    /// nothing is done.
-    func goOnWithUnfinished() {
-        while let (connection, pieces, share) = unfinished.first {
-            unfinished.removeFirst()
-            guard connections[connection.id] === connection else { continue }
-            if goOn(pieces) { unfinished.append((connection, pieces, share)) }
-            return
+        let connection = call.connection
+        guard connections[connection.id] === connection else { return }
+        if connection.unfinished.isEmpty {
+            let hasTime = pieceNanoseconds == 0 || pieceNanoseconds < turnNanosecondsMax
+            if hasTime, !begin(pieces) { return }
+            unfinished.append(connection)
         }
+        connection.unfinished.append((pieces, share))
     }
 
-    /// Returns whether there is more to do.
-    private func goOn(_ pieces: Pieces) -> Bool {
+    /// Goes on with those that were not finished, for a while: a piece for each connection in turn. For clients that
+    /// are gone nothing is done.
+    func goOnWithUnfinished() {
+        guard !unfinished.isEmpty else { return }
         let start = Clock.monotonicNanoseconds()
         repeat {
+            let connection = unfinished.removeFirst()
+            guard let next = connection.unfinished.first else { continue }
             counters.pieces += 1
-            if !pieces() { return false }
-        } while Clock.monotonicNanoseconds() - start < turnNanosecondsMax
+            if !next.pieces() { connection.unfinished.removeFirst() }
+            if !connection.unfinished.isEmpty { unfinished.append(connection) }
+        } while !unfinished.isEmpty && Clock.monotonicNanoseconds() - start < turnNanosecondsMax
+    }
+
+    /// Does so much of a request as the turn has time for. Returns whether there is more to do.
+    private func begin(_ pieces: Pieces) -> Bool {
+        let (start, before) = (Clock.monotonicNanoseconds(), pieceNanoseconds)
+        repeat {
+            counters.pieces += 1
+            let hasMore = pieces()
+            pieceNanoseconds = before + Clock.monotonicNanoseconds() - start
+            if !hasMore { return false }
+        } while pieceNanoseconds < turnNanosecondsMax
         return true
     }
 }

@@ -26,8 +26,10 @@ final class KafkaDoor: KafkaListening {
     /// How long requests are served until the other doors have their turn: one for all topics of a large broker takes
     /// a tenth of a second.
     var turnNanosecondsMax: UInt64 = 5_000_000
-    /// Requests that took longer, with their clients.
-    var unfinished: [(connection: DoorConnection, pieces: Pieces, share: RequestShare?)] = []
+    /// Those with requests that took longer, in the order of their turns.
+    var unfinished: [DoorConnection] = []
+    /// How long this turn's requests took that may be served in pieces.
+    var pieceNanoseconds: UInt64 = 0
     /// That of the request that is being served.
     var share: RequestShare?
     /// Whatever came in before was served: what has come is taken from the queue together.
@@ -81,6 +83,7 @@ final class KafkaDoor: KafkaListening {
     func poll(now: UInt64) -> Int {
         self.now = now
         goOnWithUnfinished()
+        pieceNanoseconds = 0
         if commands.isEmpty {
             takenAt = now
             queue.take(into: &commands)
@@ -144,7 +147,9 @@ final class KafkaDoor: KafkaListening {
             begin = start
             take(command)
             count += 1
-            if count < commands.count, Clock.monotonicNanoseconds() - start >= turnNanosecondsMax { break }
+            // Where pieces have had their time, those behind only queue up: what is quick need not wait for them.
+            let taken = Clock.monotonicNanoseconds() - start - min(pieceNanoseconds, turnNanosecondsMax)
+            if count < commands.count, taken >= turnNanosecondsMax { break }
         }
         // At once: they hold the memory of their frames.
         if count == commands.count { commands.removeAll(keepingCapacity: true) } else { commands.removeFirst(count) }
@@ -177,6 +182,7 @@ final class KafkaDoor: KafkaListening {
     private func forget(_ connection: DoorConnection) {
         connections[connection.id] = nil
         connection.parked = nil
+        connection.unfinished = []
         dropReaders(of: connection)
     }
 
