@@ -334,8 +334,8 @@ package import TopicProtocol
         var requests: [FlushRequest] = []
         for partition in unsynced where !partition.isFlushing && !partition.isDeleted {
             let log = partition.log
-            let rolled = log.options.flushPolicy == .none ? log.takeRolledTicket() : nil
-            guard let ticket = rolled ?? log.takeFlushTicket() else { continue }
+            let isNone = log.options.flushPolicy == .none
+            guard let ticket = isNone ? log.takeRolledTicket() : log.takeFlushTicket() else { continue }
             partition.isFlushing = true
             flushing[nextFlush] = (partition, ticket)
             requests.append(FlushRequest(token: nextFlush, ticket: ticket))

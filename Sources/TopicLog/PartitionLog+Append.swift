@@ -96,8 +96,9 @@ extension PartitionLog {
     func roll() -> LogError? {
         do throws(LogError) {
             let old = segments[segments.count - 1]
-            // Until a ticket has covered it, its descriptor is needed.
-            old.isDirty = true
+            // What no ticket has covered needs its descriptor; no ticket will be taken for what is durable already.
+            let isDurable = old.endOffset <= durableOffset
+            if !isDurable { old.isDirty = true }
             // Once there is a next segment, nobody looks into this one for them again.
             try old.saveAborted()
             let new = try Segment.create(
@@ -105,8 +106,11 @@ extension PartitionLog {
             old.releaseIndexes()
             try? writeSnapshot()
             segments.append(new)
-            new.isDirty = true
-            unsynced.append(old)
+            if !isDurable {
+                // The next ticket has both files.
+                new.isDirty = true
+                unsynced.append(old)
+            }
             statistics.rolls += 1
             return nil
         } catch {

@@ -60,6 +60,16 @@ import TopicProtocol
         if policy == "none" { #expect(partition.log.durableOffset < Offset(21)) }
     }
 
+    /// A sync that became due under another policy is not made up for.
+    @Test func noneSyncsNothingThatIsAppendedTo() throws {
+        let bench = try Bench()
+        let partition = try bench.create("t", "interval:1")
+        #expect(bench.produce(partition, now: 1) == 1)
+        try bench.broker.alterConfigs("t", [ConfigChange(name: "flush.policy", value: "none")])
+        _ = bench.turn(now: 1_000_001)
+        #expect(!partition.isFlushing && partition.log.durableOffset == .zero && bench.broker.nextDeadline == nil)
+    }
+
     /// What a topic does not say, the broker does; both survive a restart.
     @Test func topicsSayOtherwise() throws {
         let bench = try Bench(.none)

@@ -88,6 +88,30 @@ import Testing
         #expect(try data.deleteExpired(nowMilliseconds: 9000).count == 1)
     }
 
+    /// What was durable when it was closed has no sync to wait for: nobody holds it once it is deleted.
+    @Test func whatWasDurableIsLetGoOf() throws {
+        let directory = TemporaryDirectory()
+        let data = try Self.open(directory.path) { $0.retentionMilliseconds = 1500 }
+        let log = try Self.fill(data, batches: 1)
+        try log.synchronize()
+        weak let file = log.segments[0].file
+        let synced = Counter()
+        let count: @Sendable (String, String) -> Int32 = { operation, path in
+            if operation == "syncing directory", path == directory.path + "/t-0" { _ = synced.next() }
+            return 0
+        }
+        let removed = try FaultPlan.$current.withValue(count) { try data.deleteExpired(nowMilliseconds: 9000).count }
+        #expect(removed == 1 && synced.now == 1, "the new segment's name")
+        #expect(!log.hasUnsyncedSegments && file == nil && log.takeFlushTicket() == nil)
+        // The empty one may be closed, too.
+        let active = try #require(log.segments.last)
+        #expect(log.segments.count == 1 && !active.isDirty)
+        active.closeFile()
+        #expect(log.append(KeyedBatch([("k", "2")], timestamp: 9000)) == appended(2, 2) && active.isDirty)
+        try log.synchronize()
+        #expect(log.durableOffset == Offset(3) && !active.isDirty)
+    }
+
     @Test func deleteRecords() throws {
         let directory = TemporaryDirectory()
         let data = try Self.open(directory.path)
