@@ -241,8 +241,9 @@ package import TopicProtocol
 
     /// Nanoseconds of the clock at which ``commit(now:heardUntil:)`` wants to be called again, if at all.
     package var nextDeadline: UInt64? {
+        // What wants to be synced is gone from the list after every commit, whether there was something to sync or not.
         if mustAdvanceGroups || mustAdvanceTransactions || (changing == nil && !changes.isEmpty)
-            || !idleProducers.isEmpty
+            || !idleProducers.isEmpty || !unsynced.isEmpty
         {
             return now
         }

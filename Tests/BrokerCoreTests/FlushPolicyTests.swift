@@ -60,6 +60,25 @@ import TopicProtocol
         if policy == "none" { #expect(partition.log.durableOffset < Offset(21)) }
     }
 
+    /// What rolls while a sync is out is synced by the next turn, which comes at once.
+    @Test func theNextTurnSyncsWhatRolledMeanwhile() throws {
+        let bench = try Bench(segmentBytes: 200)
+        let partition = try bench.create("t", "none")
+        for number in 1...7 { _ = bench.produce(partition, now: UInt64(number)) }
+        #expect(partition.isFlushing && bench.broker.nextDeadline == nil, "its result wakes the broker")
+        var turns = 0
+        for _ in 0..<5_000 where partition.log.hasUnsyncedSegments {
+            usleep(1000)
+            bench.broker.takeFlushResults()
+            guard bench.broker.nextDeadline != nil else { continue }
+            #expect(bench.broker.nextDeadline == UInt64(7 + turns))
+            turns += 1
+            _ = bench.turn(now: UInt64(7 + turns))
+            #expect(bench.broker.nextDeadline == nil)
+        }
+        #expect(!partition.log.hasUnsyncedSegments && turns == 1)
+    }
+
     /// A sync that became due under another policy is not made up for.
     @Test func noneSyncsNothingThatIsAppendedTo() throws {
         let bench = try Bench()
