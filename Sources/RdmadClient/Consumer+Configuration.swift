@@ -11,11 +11,13 @@ extension Consumer {
         /// `isolation.level`.
         public var isolationLevel = IsolationLevel.readUncommitted
         /// `auto.offset.reset`: where to go on when the offset to be read is not in the log, mostly because it was
-        /// deleted before it was read. In a group also where to begin where it has committed nothing, not `from`.
+        /// deleted before it was read. In a group also where to begin where it has committed nothing, not `from`. What
+        /// was received is read first.
         ///
-        /// nil: in a group `from` says it. Otherwise a partition that was being read goes on where its reading was to
-        /// begin, and with the earliest record when that was an offset; an offset that is not there at the start, or
-        /// after a seek, is the error OFFSET_OUT_OF_RANGE.
+        /// nil: in a group `from` says it. Otherwise a partition whose records were deleted while it was being read
+        /// goes on where its reading was to begin, and with the earliest record when that was an offset. An offset that
+        /// is not there at the start, or after a seek, is the error OFFSET_OUT_OF_RANGE, and so is one that the log has
+        /// not reached: a broker has lost records, or the topic is another one of that name.
         public var offsetReset: OffsetReset?
         /// Told of a partition that goes on elsewhere, as ``offsetReset`` says, and of the offset that was to be read
         /// next. Runs on the thread of the connection: it must be short, and call nothing of the consumer.

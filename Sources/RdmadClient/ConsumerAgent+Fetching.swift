@@ -7,6 +7,7 @@ extension ConsumerAgent {
     private enum Step {
         case subscribe(FetchedPartition, PartitionAddress, epoch: Int, offset: Int64?, start: Consumer.Position)
         case unsubscribe(FetchedPartition, PartitionAddress)
+        case goOn(FetchedPartition, PartitionAddress, epoch: Int, offset: Int64?, start: Consumer.Position)
     }
 
     /// Whether the broker may be asked for data now.
@@ -31,6 +32,8 @@ extension ConsumerAgent {
                     streams[address] = nil
                     settle(partition, .idle)
                 }
+            case .goOn(let partition, let address, let epoch, let offset, let start):
+                goOn(link, partition, address, epoch, offset, start)
             }
         }
     }
@@ -45,6 +48,12 @@ extension ConsumerAgent {
         let address = PartitionAddress(topicID: id, partition: UInt32(partition.name.partition))
         switch partition.phase {
         case .idle where partition.isWanted:
+            if partition.isOutOfRange {
+                guard !state.queue.contains(where: { $0.partition === partition }), let start = reset(of: partition)
+                else { return nil }
+                partition.phase = .subscribing(epoch: partition.epoch)
+                return .goOn(partition, address, epoch: partition.epoch, offset: partition.fetched, start: start)
+            }
             partition.phase = .subscribing(epoch: partition.epoch)
             return .subscribe(
                 partition, address, epoch: partition.epoch, offset: partition.fetched, start: partition.start)
@@ -74,7 +83,7 @@ extension ConsumerAgent {
         case (nil, .latest): from = -1
         case (nil, .offset(let offset)): from = offset
         case (nil, .timestamp(let time)):
-            return findOffset(link, address, time) { [self] result in
+            return findOffset(link, address, max(time, 0)) { [self] result in
                 switch result {
                 case .success(let offset):
                     subscribe(link, partition, address, epoch, offset, start)
@@ -124,29 +133,28 @@ extension ConsumerAgent {
     /// Goes on with a partition whose place in the log is gone, or, in a group, that is gone itself: false when there
     /// is nothing to go on with.
     private func startAgain(_ partition: FetchedPartition, _ error: ErrorCode) -> Bool {
-        let (goesOn, offset) = state.withLock { state -> (Bool, Int64?) in
+        state.withLock { state in
             switch error {
             case .offsetOutOfRange:
-                guard let start = reset(of: partition) else { return (false, nil) }
-                let offset = partition.position
-                Self.change(&state, partition) { $0.restart(from: start) }
-                return (true, offset)
+                guard reset(of: partition) != nil else { return false }
+                partition.isOutOfRange = true
+                return true
             case .unknownTopicOrPartition:
                 // The leader will see it.
-                guard case .group = interest else { return (false, nil) }
+                guard case .group = interest else { return false }
                 Self.change(&state, partition) { $0.isActive = false }
-                return (true, nil)
-            default: return (false, nil)
+                return true
+            default: return false
             }
         }
-        if let offset { configuration.onOffsetReset?(partition.name, offset) }
-        return goesOn
     }
 
     /// Where to go on with a partition whose offset is not in the log; nil for nowhere. Under the lock.
     private func reset(of partition: FetchedPartition) -> Consumer.Position? {
         if let reset = configuration.offsetReset { return reset.position }
         guard case .group(_, let start) = interest else {
+            // The broker has just found it by its time: it was deleted meanwhile.
+            guard partition.fetched != nil else { return partition.start }
             guard partition.isFound else { return nil }
             if case .offset = partition.start { return .earliest }
             return partition.start
@@ -154,6 +162,45 @@ extension ConsumerAgent {
         // It is not there either.
         if case .offset(let offset) = start, offset == partition.fetched { return nil }
         return start
+    }
+
+    /// Goes on elsewhere with a partition whose offset is not in the log.
+    ///
+    /// Without a setting or a group that says where, only when the log now begins behind it. In a log that ends before
+    /// it, which has lost records or is another one, all that was read would come again.
+    private func goOn(
+        _ link: any LinkPort, _ partition: FetchedPartition, _ address: PartitionAddress, _ epoch: Int,
+        _ offset: Int64?, _ start: Consumer.Position
+    ) {
+        guard membership == nil, configuration.offsetReset == nil, let offset else {
+            return begin(link, partition, address, epoch, insteadOf: offset, start)
+        }
+        findOffset(link, address, -2) { [self] result in
+            if case .failure(let error) = result, error.code == .connection { return }
+            if case .success(let first) = result, first > offset {
+                return begin(link, partition, address, epoch, insteadOf: offset, start)
+            }
+            let isStale = state.withLock { _ in partition.epoch != epoch || !partition.isWanted }
+            if isStale { return settle(partition, .idle) }
+            failed(Self.why(partition.name, .offsetOutOfRange, offset: offset))
+        }
+    }
+
+    private func begin(
+        _ link: any LinkPort, _ partition: FetchedPartition, _ address: PartitionAddress, _ epoch: Int,
+        insteadOf offset: Int64?, _ start: Consumer.Position
+    ) {
+        let new = state.withLock { _ -> (epoch: Int, offset: Int64?)? in
+            guard partition.epoch == epoch, partition.isWanted else { return nil }
+            partition.restart(from: start)
+            partition.phase = .subscribing(epoch: partition.epoch)
+            return (partition.epoch, partition.fetched)
+        }
+        // A seek or a pause has come between.
+        guard let new else { return settle(partition, .idle) }
+        if let offset { configuration.onOffsetReset?(partition.name, offset) }
+        streams[address] = partition
+        subscribe(link, partition, address, new.epoch, new.offset, start)
     }
 
     // MARK: What comes

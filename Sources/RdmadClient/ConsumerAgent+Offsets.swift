@@ -128,12 +128,12 @@ extension ConsumerAgent {
         return committer.inFlight == 0 && state.withLock { $0.commits.isEmpty }
     }
 
-    /// The offset of the first record of at least a time, or −1: the end.
+    /// The offset of the first record of at least a time, or −1: the end. Time −2: the log's start.
     func findOffset(
         _ link: any LinkPort, _ address: PartitionAddress, _ time: Int64,
         _ done: @escaping (Result<Int64, ClientError>) -> Void
     ) {
-        link.ask(.admin(.listOffsets(address, timestamp: max(time, 0), configuration.isolationLevel.number))) {
+        link.ask(.admin(.listOffsets(address, timestamp: time, configuration.isolationLevel.number))) {
             result in
             done(
                 Result { () throws(ClientError) in

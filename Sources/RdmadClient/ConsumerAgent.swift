@@ -97,12 +97,17 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
         if let now { continuation.resume(returning: now) }
     }
 
-    private func take(_ state: inout State) -> Result<ConsumedBatches?, ClientError>? {
+    /// - Parameter wakes: Set when the link's thread has something to do then.
+    private func take(_ state: inout State, _ wakes: inout Bool) -> Result<ConsumedBatches?, ClientError>? {
         if membership != nil { state.askedAt = monotonicNanoseconds() }
         if state.isClosed { return .success(nil) }
         guard !state.queue.isEmpty else { return state.failure.map { .failure($0) } }
         let (batches, partition) = state.queue.removeFirst()
         Self.handOut(batches, of: partition)
+        if partition.isOutOfRange, !state.queue.contains(where: { $0.partition === partition }) {
+            state.needsReconciling = true
+            wakes = true
+        }
         return .success(batches)
     }
 
@@ -116,12 +121,14 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
     }
 
     func whenAvailable(_ continuation: CheckedContinuation<Result<ConsumedBatches?, ClientError>, Never>) {
+        var wakes = false
         let now = state.withLock { state in
-            let now = take(&state)
+            let now = take(&state, &wakes)
             precondition(state.waiter == nil, "one reader at a time")
             if now == nil { state.waiter = continuation }
             return now
         }
+        if wakes { link.wake() }
         if let now { continuation.resume(returning: now) } else { link.ensureRun() }
     }
 
@@ -140,11 +147,13 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
         // clock anyway.
         var isFirst = true
         while true {
+            var wakes = false
             let now = state.withLock { state in
-                let now = take(&state)
+                let now = take(&state, &wakes)
                 state.isPolling = now == nil
                 return now
             }
+            if wakes { link.wake() }
             if let now { return try now.get() }
             if isFirst, runLink(until: &limit) {
                 isFirst = false

@@ -29,6 +29,8 @@ final class FetchedPartition: @unchecked Sendable {
     var phase = Phase.idle
     /// Whether the broker has found the place in the log where reading was last to begin.
     var isFound = false
+    /// The log has nothing at `fetched`: it goes on elsewhere once the reader has what was received.
+    var isOutOfRange = false
     /// Counted as one that the consumer's start waits for.
     var isStarted = false
 
@@ -59,7 +61,7 @@ final class FetchedPartition: @unchecked Sendable {
         epoch += 1
         self.start = start
         (position, fetched, progress) = (nil, nil, nil)
-        isFound = false
+        (isFound, isOutOfRange) = (false, false)
         if case .offset(let offset) = start { begin(at: offset) }
     }
 
@@ -71,5 +73,8 @@ final class FetchedPartition: @unchecked Sendable {
     }
 
     /// Forgets what was fetched and not handed out.
-    func rewind() { fetched = position }
+    func rewind() {
+        fetched = position
+        isOutOfRange = false
+    }
 }
