@@ -20,7 +20,7 @@ extension Consumer {
         /// not reached: a broker has lost records, or the topic is another one of that name.
         public var offsetReset: OffsetReset?
         /// Told of a partition that goes on elsewhere, as ``offsetReset`` says, and of the offset that was to be read
-        /// next. Runs on the thread of the connection: it must be short, and call nothing of the consumer.
+        /// next. Runs on a task of its own, one call after another; reading goes on meanwhile.
         public var onOffsetReset: (@Sendable (_ partition: TopicPartition, _ offset: Int64) -> Void)?
         /// Check every batch's CRC-32C.
         public var checksCRCs = true

@@ -198,9 +198,18 @@ extension ConsumerAgent {
         }
         // A seek or a pause has come between.
         guard let new else { return settle(partition, .idle) }
-        if let offset { configuration.onOffsetReset?(partition.name, offset) }
+        if let offset { tell(partition.name, offset) }
         streams[address] = partition
         subscribe(link, partition, address, new.epoch, new.offset, start)
+    }
+
+    /// Tells the application of a reset. It may want a lock that the one who runs the link holds: not in its turn.
+    private func tell(_ name: TopicPartition, _ offset: Int64) {
+        guard let handler = configuration.onOffsetReset else { return }
+        toldOfReset = Task { [toldOfReset] in
+            await toldOfReset?.value
+            handler(name, offset)
+        }
     }
 
     // MARK: What comes

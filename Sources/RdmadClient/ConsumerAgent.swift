@@ -28,6 +28,9 @@ final class ConsumerAgent: LinkAgent, @unchecked Sendable {
     /// When topics are asked about again, which may have grown.
     var metadataAt = UInt64.max
 
+    /// The last call of `onOffsetReset`: the next one follows it.
+    var toldOfReset: Task<Void, Never>?
+
     private(set) var membership: GroupMembership?
     var committer = OffsetCommitter()
 

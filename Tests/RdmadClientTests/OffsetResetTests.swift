@@ -58,6 +58,7 @@ import TopicProtocol
         }
         let subscribed = broker.subscribe()
         if subscribed.isEmpty { #expect(throws: ClientError.self) { try broker.poll() } }
+        await broker.agent.toldOfReset?.value
         return asked + subscribed + resets.list
     }
 
@@ -128,6 +129,25 @@ import TopicProtocol
         broker.turn()
         #expect(found(50) && broker.subscribe() == ["1-0@50"])
         #expect(broker.port.failure == nil)
+    }
+
+    /// The application's code never runs in the turn of whoever runs the link, and hears of resets in their order.
+    @Test func tellsOnATaskOfItsOwn() async throws {
+        let resets = Resets()
+        let broker = Harness(.partitions([Harness.t(0): .earliest])) {
+            $0.offsetReset = .earliest
+            $0.onOffsetReset = resets.add
+        }
+        broker.connect()
+        broker.subscribe()
+        for round in 0..<20 as Range<Int64> {
+            broker.write(Harness.t(0), round..<round + 1)
+            _ = try broker.poll()
+            Self.ended(broker, at: round + 1)
+            broker.subscribe()
+        }
+        #expect(!resets.isOwn)
+        #expect(await resets.first(20) == (1...20).map { "t-0 \($0)" })
     }
 
     @Test func settings() throws {
