@@ -152,7 +152,8 @@ extension Consumer {
         case earliest
         /// With the next record that is produced.
         case latest
-        /// Nowhere: it is the error OFFSET_OUT_OF_RANGE.
+        /// Nowhere: it is the error OFFSET_OUT_OF_RANGE. A member of a group that has committed nothing for a partition
+        /// fails, too, unless ``Configuration/onRebalance`` seeks in it.
         case fail = "none"
 
         var position: Position? {

@@ -31,6 +31,8 @@ final class FetchedPartition: @unchecked Sendable {
     var isFound = false
     /// The log has nothing at `fetched`: it goes on elsewhere once the reader has what was received.
     var isOutOfRange = false
+    /// The group has committed nothing, and there is no setting that says where to begin then.
+    var lacksOffset = false
     /// Counted as one that the consumer's start waits for.
     var isStarted = false
 
@@ -61,7 +63,7 @@ final class FetchedPartition: @unchecked Sendable {
         epoch += 1
         self.start = start
         (position, fetched, progress) = (nil, nil, nil)
-        (isFound, isOutOfRange) = (false, false)
+        (isFound, isOutOfRange, lacksOffset) = (false, false, false)
         if case .offset(let offset) = start { begin(at: offset) }
     }
 

@@ -93,6 +93,20 @@ import TopicProtocol
         #expect(broker.port.asked.isEmpty)
     }
 
+    /// `auto.offset.reset=none`, as Kafka's NoOffsetForPartitionException.
+    @Test func whoGoesNowhereElseNeedsACommit() throws {
+        let fails = Self.joined([0, 1], committed: [0: 5]) { $0.offsetReset = .fail }
+        let error = #expect(throws: ClientError.self) { try fails.poll() }
+        #expect(error?.broker == .offsetOutOfRange && error?.description.contains("t-1") == true)
+        let reads = Self.member { $0.offsetReset = .fail }
+        Self.enter(reads, generation: 1, [0, 1])
+        // The application says where.
+        try reads.agent.change(Harness.t(1)) { $0.restart(from: .latest) }
+        Self.begin(reads, committed: [0: 5])
+        #expect(reads.subscribe() == ["1-0@5", "1-1@-1"])
+        #expect(try reads.poll() == nil)
+    }
+
     @Test func theLeaderPlans() throws {
         let broker = Self.member()
         let mine = ConsumerProtocol.Subscription(topics: ["t"]).encoded()

@@ -45,6 +45,7 @@ extension GroupMembership {
                         isStarting = false
                         let still = mine.filter { unstarted[$0] == asked[$0] }
                         for partition in still { unstarted[partition] = nil }
+                        if let error = agent.missingOffset(still) { return agent.failed(error) }
                         agent.setActive(still, true)
                     }
                 }
@@ -123,6 +124,7 @@ extension ConsumerAgent {
                 } else {
                     state.partitions[name] = FetchedPartition(name, start: start, isActive: false)
                 }
+                state.partitions[name]!.lacksOffset = configuration.offsetReset == .fail
             }
         }
     }
@@ -134,6 +136,17 @@ extension ConsumerAgent {
             partition.restart(from: .offset(offset))
             partition.committed = offset
         }
+    }
+
+    /// Why some of them cannot be read: nothing was committed, and the application has not said where to begin.
+    func missingOffset(_ names: [TopicPartition]) -> ClientError? {
+        let missing = state.withLock { state in names.first { state.partitions[$0]?.lacksOffset == true } }
+        guard let missing else { return nil }
+        let group = configuration.groupID!
+        return ClientError(
+            .broker,
+            "group \(group) has committed no offset of \(missing), and offsetReset (auto.offset.reset) is none: "
+                + "commit one, seek in onRebalance, or set earliest or latest", broker: .offsetOutOfRange)
     }
 
     func setActive(_ names: [TopicPartition], _ isActive: Bool) { change(names) { $0.isActive = isActive } }
