@@ -96,4 +96,21 @@ import TopicProtocol
         all[1].pattern = "x.*"
         #expect(bench.beat(all[1]) == .groupMaxSizeReached)
     }
+
+    /// Members may want other topics beside what the same pattern matches.
+    @Test func onePatternWithManyListsOfTopicsIsOne() {
+        var options = GroupOptions()
+        options.groupPatternsMax = 2
+        let bench = GroupBench(options)
+        let all = (0..<5).map { ConsumerGroupClient("m\($0)", topics: ["u\($0)"], pattern: "t.*") }
+        for member in all { #expect(bench.beat(member) == ErrorCode.none) }
+        all[1].pattern = "u.*"
+        #expect(bench.beat(all[1]) == ErrorCode.none)
+        // Others still have the one that it would leave.
+        all[2].pattern = "v.*"
+        #expect(bench.beat(all[2]) == .groupMaxSizeReached)
+        // Nobody else has this one.
+        all[1].pattern = "v.*"
+        #expect(bench.beat(all[1]) == ErrorCode.none)
+    }
 }

@@ -13,8 +13,9 @@ struct GroupSubscriptions {
         }
     }
 
-    /// Members by their wish.
+    /// Members by their wish, and by their pattern.
     private var counts: [Wish: Int] = [:]
+    private var patternCounts: [String: Int] = [:]
     /// Wishes came or went since they were looked up.
     private var isChanged = false
     private var topicsVersion: UInt64?
@@ -26,8 +27,8 @@ struct GroupSubscriptions {
     /// Of the same: their names, ids and partitions (FNV-1a).
     private(set) var hash: Int64 = 0
 
-    /// Wishes with patterns.
-    private(set) var patternCount = 0
+    /// Patterns that differ.
+    var patternCount: Int { patternCounts.count }
 
     mutating func replace(_ old: ConsumerMember?, by new: ConsumerMember?) {
         if let old, let new, old.topics == new.topics, old.pattern == new.pattern { return }
@@ -36,17 +37,22 @@ struct GroupSubscriptions {
     }
 
     private mutating func count(_ wish: Wish, _ sign: Int) {
-        let before = counts[wish] ?? 0
-        counts[wish] = before + sign == 0 ? nil : before + sign
-        guard before == 0 || before + sign == 0 else { return }
-        isChanged = true
-        if wish.pattern != nil { patternCount += sign }
+        if let pattern = wish.pattern { Self.add(sign, to: pattern, in: &patternCounts) }
+        if Self.add(sign, to: wish, in: &counts) { isChanged = true }
+    }
+
+    /// Returns whether the key came or went.
+    @discardableResult
+    private static func add<Key>(_ sign: Int, to key: Key, in counts: inout [Key: Int]) -> Bool {
+        let before = counts[key] ?? 0
+        counts[key] = before + sign == 0 ? nil : before + sign
+        return before == 0 || before + sign == 0
     }
 
     /// Whether one member more or with another wish brings a pattern more than there are.
     func bringsPattern(_ new: ConsumerMember, inPlaceOf old: ConsumerMember?) -> Bool {
-        guard new.pattern != nil, counts[Wish(new)] == nil else { return false }
-        return old?.pattern == nil || counts[Wish(old!)] != 1
+        guard let pattern = new.pattern, patternCounts[pattern] == nil else { return false }
+        return old?.pattern.map { patternCounts[$0] != 1 } ?? true
     }
 
     /// Looks up what has changed. Returns whether anything has.
@@ -60,7 +66,7 @@ struct GroupSubscriptions {
         topicsVersion = topics.topicsVersion
         let before = matches
         matches = [:]
-        for text in Set(counts.keys.compactMap(\.pattern)) {
+        for text in patternCounts.keys {
             guard let found = before[text]?.found ?? patterns.matches(text, in: topics) else { continue }
             matches[text] = (found, found.version)
         }
