@@ -109,14 +109,39 @@ extension GroupCoordinator {
     // MARK: Assignment
 
     /// Looks whether the group's members or topics are others than those of its epoch; if so it has a new one.
+    ///
+    /// What a pattern matches may be known some turns later only, as after a restart. A target for a part of it would
+    /// take partitions from members that get them back: all stays as it is until the whole is known.
     func refresh(_ group: Group, isChanged: Bool) -> [GroupRecord] {
         let consumer = group.consumer!
         guard consumer.subscriptions.lookUp(in: topics, by: patterns) || isChanged else { return [] }
+        guard consumer.subscriptions.isWhole else { return postpone(group) }
         let hash = consumer.subscriptions.hash
-        guard isChanged || hash != consumer.metadataHash else { return [] }
+        guard isChanged || hash != consumer.metadataHash else {
+            group.countConsumer()
+            return []
+        }
         consumer.epoch += 1
         consumer.metadataHash = hash
         return [.consumer(group.id, .group(.init(epoch: consumer.epoch, metadataHash: hash)))]
+    }
+
+    /// Members changed, and the next epoch is to come: its hash, which differs from that of any topics, says so after a
+    /// restart, too.
+    private func postpone(_ group: Group) -> [GroupRecord] {
+        let consumer = group.consumer!
+        var records: [ConsumerGroupRecord] = []
+        if consumer.targetEpoch == 0 {
+            // Members have an epoch, the first one, and nothing in it.
+            consumer.epoch = max(consumer.epoch, 1)
+            consumer.targetEpoch = consumer.epoch
+            records.append(.target(consumer.epoch))
+        } else if consumer.metadataHash == 0 {
+            return []
+        }
+        consumer.metadataHash = 0
+        records.insert(.group(.init(epoch: consumer.epoch, metadataHash: 0)), at: 0)
+        return records.map { .consumer(group.id, $0) }
     }
 
     /// Shares the partitions out for the group's epoch.

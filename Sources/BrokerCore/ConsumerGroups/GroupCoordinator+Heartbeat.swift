@@ -89,7 +89,7 @@ extension GroupCoordinator {
         consumer.set(member)
         let wantsOthers = old == nil || old!.topics != member.topics || old!.pattern != member.pattern
         records += refresh(group, isChanged: wantsOthers)
-        if consumer.epoch > consumer.targetEpoch { records += computeTarget(group) }
+        if consumer.epoch > consumer.targetEpoch, consumer.subscriptions.isWhole { records += computeTarget(group) }
         let next = member.reconciled(
             to: consumer.target[member.id] ?? PartitionSet(), epoch: consumer.targetEpoch, owned: request.owned,
             isFree: consumer.isFree)

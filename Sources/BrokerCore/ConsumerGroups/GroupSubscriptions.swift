@@ -26,6 +26,8 @@ struct GroupSubscriptions {
     private(set) var partitions: [TopicUUID: Int] = [:]
     /// Of the same: their names, ids and partitions (FNV-1a).
     private(set) var hash: Int64 = 0
+    /// Each pattern has met all topics once. While one has not, what was found before stands.
+    private(set) var isWhole = true
 
     /// Patterns that differ.
     var patternCount: Int { patternCounts.count }
@@ -55,21 +57,24 @@ struct GroupSubscriptions {
         return old?.pattern.map { patternCounts[$0] != 1 } ?? true
     }
 
-    /// Looks up what has changed. Returns whether anything has.
+    /// Looks up what has changed. Returns whether something else was found; it was not as long as it is not
+    /// ``isWhole``.
     mutating func lookUp(in topics: any GroupTopics, by patterns: TopicPatterns) -> Bool {
         if !matches.isEmpty { patterns.update(topics) }
         guard
             isChanged || topicsVersion != topics.topicsVersion
                 || matches.values.contains(where: { $0.version != $0.found.version })
         else { return false }
-        isChanged = false
-        topicsVersion = topics.topicsVersion
         let before = matches
         matches = [:]
         for text in patternCounts.keys {
             guard let found = before[text]?.found ?? patterns.matches(text, in: topics) else { continue }
             matches[text] = (found, found.version)
         }
+        isWhole = matches.values.allSatisfy(\.found.isWhole)
+        isChanged = !isWhole
+        guard isWhole else { return false }
+        topicsVersion = topics.topicsVersion
         var known: [String: (id: TopicUUID, partitions: Int)?] = [:]
         topicsByWish = [:]
         for wish in counts.keys {
@@ -122,6 +127,6 @@ struct GroupSubscriptions {
     /// Roughly what was found takes in memory.
     var byteCount: Int {
         topicsByWish.values.reduce(64 * partitions.count) { $0 + 32 * $1.count }
-            + matches.values.reduce(0) { $0 + 16 * $1.found.names.count }
+            + matches.values.reduce(0) { $0 + $1.found.byteCount }
     }
 }

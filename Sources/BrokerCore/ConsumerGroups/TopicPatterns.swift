@@ -1,57 +1,82 @@
 /// The topics that patterns match, for all groups: each pattern meets each topic once.
 ///
 /// What is new meets the rest at once, up to ``stepsMax`` steps in a turn; what would take longer goes on in the next
-/// ones. As in Kafka, a group hears of what was found later at its next heartbeat.
+/// ones, by turns in slices, so that no pattern waits for all that another one costs. As in Kafka, a group hears of
+/// what was found later at its next heartbeat.
 final class TopicPatterns {
     /// What one pattern matches.
     final class Matches {
         private let pattern: TopicPattern
+        /// Order of arrival.
+        fileprivate let number: UInt64
         /// As they were found.
         fileprivate(set) var names: [String] = []
-        /// Another one whenever names come or go.
-        fileprivate(set) var version: UInt64 = 0
-        /// Topics that it has not met yet.
-        private var unmet: ArraySlice<String>
+        /// It has met all topics once: until then nobody can tell what it matches.
+        private(set) var isWhole = false
+        /// Another one whenever names come or go, once it is whole.
+        private(set) var version: UInt64 = 0
+        /// It has met the topics before this place in the order of all.
+        fileprivate var place = 0
+        fileprivate var isQueued = false
+        /// How many names there may come to be before it is whole.
+        private var expected: Int
 
-        fileprivate init(_ pattern: TopicPattern, _ unmet: [String]) {
+        fileprivate init(_ pattern: TopicPattern, number: UInt64, expected: Int) {
             self.pattern = pattern
-            self.unmet = unmet[...]
+            self.number = number
+            self.expected = expected
         }
-
-        fileprivate var isComplete: Bool { unmet.isEmpty }
 
         /// Meets topics while there are steps left. Returns how many it met.
-        fileprivate func go(on stepsLeft: inout Int) -> Int {
-            let before = (unmet: unmet.count, names: names.count)
-            while stepsLeft > 0, let name = unmet.popFirst() {
+        fileprivate func meet(_ topics: [String?], _ stepsLeft: inout Int) -> Int {
+            let before = names.count
+            var meetings = 0
+            while stepsLeft > 0, place < topics.count {
+                place += 1
+                guard let name = topics[place - 1] else { continue }
+                meetings += 1
                 if pattern.matches(name, &stepsLeft) { names.append(name) }
             }
-            if names.count != before.names { version += 1 }
-            return before.unmet - unmet.count
+            if isWhole {
+                if names.count != before { version += 1 }
+            } else if place == topics.count {
+                isWhole = true
+                version += 1
+                expected = 0
+            }
+            return meetings
         }
 
-        fileprivate func change(added: [String], removed: Set<String>) {
-            unmet = isComplete ? added[...] : (unmet.filter { !removed.contains($0) } + added)[...]
-            guard !removed.isEmpty else { return }
-            let count = names.count
+        fileprivate func forget(_ removed: Set<String>) {
+            let before = names.count
             names.removeAll(where: removed.contains)
-            if names.count != count { version += 1 }
+            if isWhole, names.count != before { version += 1 }
         }
+
+        /// Of names that it matches, or may come to match: their share of the memory, roughly.
+        var byteCount: Int { 16 * max(names.count, expected) }
     }
 
-    /// What patterns may cost in a turn: about ten milliseconds. A usual pattern takes a few steps for each topic.
-    static let stepsMax = 1_000_000
+    /// What patterns may cost in a turn: about two milliseconds. A usual pattern takes a few steps for each topic.
+    static let stepsMax = 200_000
+    /// What one may cost before the next one has its turn.
+    static let sliceMax = 50_000
     /// Patterns that are kept without a look at who still wants them.
     private static let unsweptMin = 64
+    /// Places of topics that are gone are kept up to so many more than those of topics that there are.
+    private static let gapsMax = 64
 
     /// How often a pattern has met a topic.
     private(set) var meetings = 0
     private var all: [String: Matches] = [:]
-    /// Those that have topics yet to meet.
-    private var incomplete: [String] = []
+    private var lastNumber: UInt64 = 0
+    /// Those that have topics yet to meet, by whose turn it is.
+    private var incomplete: ArraySlice<String> = []
     private var stepsLeft = TopicPatterns.stepsMax
     private var sweepAt = TopicPatterns.unsweptMin
-    private var names: Set<String> = []
+    /// All topics in order of arrival, one list for all patterns; nil for one that is gone.
+    private var order: [String?] = []
+    private var places: [String: Int] = [:]
     private var topicsVersion: UInt64?
 
     /// What a pattern matches; whoever wants to know again keeps it. Nil for what is no pattern.
@@ -61,9 +86,10 @@ final class TopicPatterns {
         guard let pattern = try? TopicPattern(text) else { return nil }
         if topicsVersion != topics.topicsVersion { list(topics) }
         if all.count >= sweepAt { sweep() }
-        let matches = Matches(pattern, Array(names))
+        lastNumber += 1
+        let matches = Matches(pattern, number: lastNumber, expected: places.count)
         all[text] = matches
-        incomplete.append(text)
+        queue(text, matches)
         goOn()
         return matches
     }
@@ -77,13 +103,31 @@ final class TopicPatterns {
 
     private func list(_ topics: any GroupTopics) {
         topicsVersion = topics.topicsVersion
-        let now = Set(topics.patternTopics)
-        let (added, removed) = (now.subtracting(names), names.subtracting(now))
-        names = now
-        guard !added.isEmpty || !removed.isEmpty else { return }
-        for matches in all.values { matches.change(added: Array(added), removed: removed) }
-        incomplete = all.filter { !$0.value.isComplete }.keys.sorted()
+        let listed = topics.patternTopics
+        let removed = Set(places.keys).subtracting(listed)
+        for name in removed { order[places.removeValue(forKey: name)!] = nil }
+        if !removed.isEmpty { for matches in all.values { matches.forget(removed) } }
+        let before = order.count
+        for name in listed where places[name] == nil {
+            places[name] = order.count
+            order.append(name)
+        }
+        if order.count != before {
+            for (text, matches) in all.sorted(by: { $0.value.number < $1.value.number }) { queue(text, matches) }
+        }
+        if order.count > 2 * places.count + Self.gapsMax { closeGaps() }
         goOn()
+    }
+
+    private func closeGaps() {
+        var count = 0
+        let moved = order.map { name in
+            defer { count += name == nil ? 0 : 1 }
+            return count
+        }
+        for matches in all.values { matches.place = matches.place < moved.count ? moved[matches.place] : count }
+        order.removeAll { $0 == nil }
+        for (place, name) in order.enumerated() { places[name!] = place }
     }
 
     /// Whether there is work for another turn.
@@ -95,15 +139,28 @@ final class TopicPatterns {
         goOn()
     }
 
+    private func queue(_ text: String, _ matches: Matches) {
+        guard !matches.isQueued else { return }
+        matches.isQueued = true
+        incomplete.append(text)
+    }
+
     private func goOn() {
-        while stepsLeft > 0, let text = incomplete.first {
-            guard let matches = all[text] else {
-                incomplete.removeFirst()
+        while stepsLeft > 0, let text = incomplete.popFirst() {
+            // Nobody waits for what no group wants any more.
+            guard all[text] != nil, !isKnownUniquelyReferenced(&all[text]!) else {
+                all[text] = nil
                 continue
             }
-            meetings += matches.go(on: &stepsLeft)
-            if matches.isComplete { incomplete.removeFirst() }
+            let matches = all[text]!
+            let slice = min(stepsLeft, Self.sliceMax)
+            var left = slice
+            meetings += matches.meet(order, &left)
+            stepsLeft -= slice - left
+            matches.isQueued = false
+            if matches.place < order.count { queue(text, matches) }
         }
+        if incomplete.isEmpty { incomplete = [] }
     }
 
     /// Forgets patterns that no group wants any more.
