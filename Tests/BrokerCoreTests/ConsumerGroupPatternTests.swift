@@ -172,4 +172,24 @@ import TopicProtocol
         #expect(one.owned.count == 30 && names.allSatisfy { one.owned.contains(bench.id(of: $0), 0) })
         #expect(bench.coordinator.patterns.matches(slow, in: bench.world)?.names.sorted() == names.sorted())
     }
+
+    /// Each pattern of a group counts for what it takes, once.
+    @Test func patternsCountForMemory() {
+        let each = TopicPatterns.bytesEach
+        let bench = GroupBench()
+        let usage = bench.coordinator.usage
+        var before = 0
+        let costs = ["t", "u", "t"].enumerated().map { number, pattern in
+            bench.beat(consumers("\(number)", pattern: pattern)[0])
+            defer { before = usage.bytes }
+            return usage.bytes - before
+        }
+        #expect(costs[0] > each && costs[1] > each && costs[2] < each)
+        var options = GroupOptions()
+        options.totalBytesMax = 3 * each
+        let small = GroupBench(options)
+        let errors = (0..<4).map { small.beat(consumers("\($0)", pattern: "t\($0)")[0]) }
+        #expect(errors == [ErrorCode.none, ErrorCode.none, .limitReached, .limitReached])
+        #expect(small.beat(consumers("x", pattern: "t0")[0]) == ErrorCode.none)
+    }
 }

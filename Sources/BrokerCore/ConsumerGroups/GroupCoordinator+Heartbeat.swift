@@ -179,10 +179,8 @@ extension GroupCoordinator {
             throw BrokerError(
                 .groupMaxSizeReached, "group \(group) has \(options.groupSizeMax) members (group.max.size)")
         }
-        guard
-            consumer.subscriptions.patternCount < options.groupPatternsMax
-                || !consumer.subscriptions.bringsPattern(member, inPlaceOf: old)
-        else {
+        let bringsPattern = consumer.subscriptions.bringsPattern(member, inPlaceOf: old)
+        guard consumer.subscriptions.patternCount < options.groupPatternsMax || !bringsPattern else {
             throw BrokerError(
                 .groupMaxSizeReached,
                 "group \(group) has members with \(options.groupPatternsMax) regular expressions, no more may differ: "
@@ -195,7 +193,7 @@ extension GroupCoordinator {
                 "the members of group \(group) would bring \(consumer.memberBytes + more) bytes of names, at most "
                     + "\(options.groupBytesMax) are allowed: subscribe to fewer topics, or use more groups")
         }
-        try requireRoom(for: more)
+        try requireRoom(for: more + (bringsPattern ? TopicPatterns.bytesEach : 0))
     }
 
     private func leave(_ request: ConsumerGroupHeartbeat, _ origin: ProduceOrigin) throws(BrokerError) {

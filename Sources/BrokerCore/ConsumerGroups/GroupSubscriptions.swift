@@ -127,6 +127,6 @@ struct GroupSubscriptions {
     /// Roughly what was found takes in memory.
     var byteCount: Int {
         topicsByWish.values.reduce(64 * partitions.count) { $0 + 32 * $1.count }
-            + matches.values.reduce(0) { $0 + $1.found.byteCount }
+            + matches.values.reduce(TopicPatterns.bytesEach * patternCount) { $0 + $1.found.byteCount }
     }
 }

@@ -61,6 +61,8 @@ final class TopicPatterns {
     static let stepsMax = 200_000
     /// What one may cost before the next one has its turn.
     static let sliceMax = 50_000
+    /// What one takes in memory, beside the names that it matches: its text, its instructions, what is kept about it.
+    static let bytesEach = TopicPattern.bytesMax + 32 * TopicPattern.instructionsMax + 512
     /// Patterns that are kept without a look at who still wants them.
     private static let unsweptMin = 64
     /// Places of topics that are gone are kept up to so many more than those of topics that there are.
