@@ -106,7 +106,10 @@ extension PartitionLog {
             old.releaseIndexes()
             try? writeSnapshot()
             segments.append(new)
-            if !isDurable {
+            if isDurable {
+                // A whole segment is durable: no ticket will say so.
+                volume.isRecoveryPointStale = true
+            } else {
                 // The next ticket has both files.
                 new.isDirty = true
                 unsynced.append(old)
