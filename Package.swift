@@ -48,14 +48,14 @@ let package = Package(
         .target(
             name: "FabricFrontend",
             dependencies: [
-                "CLinux", "RDMATransport", "RecordFormat", "TopicProtocol", "TopicLog", "BrokerCore", "Reactor",
-                .product(name: "Logging", package: "swift-log"),
+                "CLinux", "RDMATransport", "RecordFormat", "Compression", "TopicProtocol", "TopicLog", "BrokerCore",
+                "Reactor", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .target(
             name: "KafkaFrontend",
             dependencies: [
-                "CLinux", "RecordFormat", "KafkaProtocol", "TopicProtocol", "TopicLog", "BrokerCore", "Reactor",
+                "CLinux", "RecordFormat", "Compression", "KafkaProtocol", "TopicProtocol", "TopicLog", "BrokerCore", "Reactor",
                 .product(name: "Logging", package: "swift-log"), .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Crypto", package: "swift-crypto"),

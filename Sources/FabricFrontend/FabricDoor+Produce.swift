@@ -1,4 +1,5 @@
 internal import BrokerCore
+internal import Compression
 internal import Logging
 internal import RDMATransport
 internal import RecordFormat
@@ -229,14 +230,40 @@ extension FabricDoor {
             return broker.refuse(origin, .invalidTopic)
         }
         do throws(RecordBatchError) {
-            _ = unsafe try RecordBatch.validate(UnsafeRawBufferPointer(bytes), bytesMax: batchBytesMax(partition))
+            unsafe try check(UnsafeRawBufferPointer(bytes), partition)
             unsafe broker.stage(
                 ProducedBatch(bytes: bytes, origin: origin, memory: produce.offset >= 0 ? produce.offset : nil),
                 in: partition)
         } catch {
             counters.refusedBatches += 1
             say(.warning, "batch refused", session.metadata("\(error)"))
-            broker.refuse(origin, error.code == .tooLarge ? .messageTooLarge : .corruptMessage)
+            broker.refuse(origin, Self.code(of: error))
+        }
+    }
+
+    private func check(_ batch: UnsafeRawBufferPointer, _ partition: Partition) throws(RecordBatchError) {
+        _ = unsafe try RecordBatch.validate(batch, bytesMax: batchBytesMax(partition))
+        let isCompacted = partition.log.options.cleanupPolicy.contains(.compact)
+        let keyless: [Int32]
+        if let inspector {
+            keyless = unsafe try inspector.inspect(batch)
+        } else if isCompacted {
+            keyless = unsafe try RecordBatch.keylessRecords(batch)
+        } else {
+            return
+        }
+        guard !isCompacted || keyless.isEmpty else {
+            throw RecordBatchError(
+                .missingKey, "\(partition.topic) is compacted: \(keyless.count) of the batch's records have no key")
+        }
+    }
+
+    private static func code(of error: RecordBatchError) -> ErrorCode {
+        switch error.code {
+        case .tooLarge: .messageTooLarge
+        case .malformedRecord, .missingKey: .invalidRecord
+        case .unsupportedCompression: .unsupportedCompressionType
+        default: .corruptMessage
         }
     }
 

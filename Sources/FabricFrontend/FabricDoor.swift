@@ -1,4 +1,5 @@
 internal import BrokerCore
+internal import Compression
 internal import Logging
 internal import RDMATransport
 internal import Reactor
@@ -18,6 +19,8 @@ final class FabricDoor<F: Fabric> {
     let log: Logger
     private let throttle = LogThrottle()
     let limits: DoorLimits
+    /// Nil unless each record is to be looked at.
+    let inspector: RecordInspector?
     /// Nil when clients say who they are.
     let seats: Seats?
     let memory: MemoryBlock
@@ -92,6 +95,7 @@ final class FabricDoor<F: Fabric> {
         self.broker = broker
         self.log = log
         self.limits = limits
+        inspector = limits.inspectsRecords ? RecordInspector() : nil
         self.seats = seats
         self.memory = memory
         region = try fabric.register(memory, access: .none)
@@ -355,6 +359,8 @@ package struct DoorLimits: Sendable {
     package var subscriptionsMax = 1024
     /// Longest batch, in bytes (`--max-message-bytes`).
     package var batchBytesMax = 1_048_588
+    /// Whether each record of a batch is looked at, not only its header and checksum (`--validate-records`).
+    package var inspectsRecords = false
     /// Batches announced and not acknowledged, per connection (`--in-flight-max`).
     package var producesInFlightMax = 64
     /// Shorter hot batches are pushed from there only to who has everything else: for a backlog of them one read and

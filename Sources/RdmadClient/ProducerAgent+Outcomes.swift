@@ -90,6 +90,7 @@ extension ProducerAgent {
         case .messageTooLarge:
             "a batch of \(batch.byteCount) bytes is too large, the longest had \(state.longestBatch.bytes) when "
                 + "the topic was last asked about: \(state.longestBatch.setting)"
+        case .invalidRecord: "a record without a key, of which a compacted topic takes none, or one that is malformed"
         case .corruptMessage: "the batch did not reach the broker as it was"
         case .unknownTopicOrPartition: "the topic was deleted"
         case .invalidProducerEpoch: "a newer instance of this producer has taken over"

@@ -30,6 +30,9 @@ package enum RecordBatch {
             throw RecordBatchError(
                 .wrongLength, "the header announces \(header.sizeInBytes) bytes, \(bytes.count) came")
         }
+        guard isStored || header.compressionType != nil else {
+            throw RecordBatchError(.unsupportedCompression, "compression \(header.attributes & 7) is not known")
+        }
         guard isStored ? header.hasPossibleCount : header.hasConsistentCount else {
             throw RecordBatchError(
                 .wrongRecordCount, "\(header.recordCount) records with last offset delta \(header.lastOffsetDelta)")

@@ -11,12 +11,16 @@ package struct RecordBatchError: Error, Hashable, Sendable, CustomStringConverti
         package static let tooLarge = Code(description: "too large")
         /// Not format v2.
         package static let unsupportedMagic = Code(description: "unsupported magic")
+        /// No codec that there is.
+        package static let unsupportedCompression = Code(description: "unsupported compression")
         /// The record count is not positive, or does not match the last offset delta.
         package static let wrongRecordCount = Code(description: "wrong record count")
         /// The CRC-32C does not match: the bytes were damaged on their way.
         package static let checksumMismatch = Code(description: "checksum mismatch")
         /// A record inside does not parse.
         package static let malformedRecord = Code(description: "malformed record")
+        /// A record has no key, and the topic keeps the last one of each key.
+        package static let missingKey = Code(description: "missing key")
         /// The records are compressed and cannot be read in place.
         package static let compressed = Code(description: "compressed")
     }

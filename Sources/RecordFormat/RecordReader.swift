@@ -108,3 +108,27 @@ package struct RecordReader {
             "record \(recordIndex) of the batch at offset \(header.baseOffset), byte \(position): \(what)")
     }
 }
+
+extension RecordReader {
+    /// Reads all records that are left.
+    /// - Returns: The places in the batch, from 0, of those without a key.
+    package mutating func keylessRecords() throws(RecordBatchError) -> [Int32] {
+        var places: [Int32] = []
+        var place: Int32 = 0
+        while let record = try next() {
+            if unsafe record.key == nil { places.append(place) }
+            place += 1
+        }
+        return places
+    }
+}
+
+extension RecordBatch {
+    /// Reads all records of a validated batch, but does not look into compressed ones.
+    /// - Returns: The places in it, from 0, of those without a key.
+    package static func keylessRecords(_ batch: UnsafeRawBufferPointer) throws(RecordBatchError) -> [Int32] {
+        guard unsafe !RecordBatchHeader(parsing: batch).isCompressed else { return [] }
+        var reader = unsafe try RecordReader(batch)
+        return try reader.keylessRecords()
+    }
+}

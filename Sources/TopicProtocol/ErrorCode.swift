@@ -39,6 +39,7 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
     public static let storageError = ErrorCode(rawValue: 56)
     public static let nonEmptyGroup = ErrorCode(rawValue: 68)
     public static let groupIDNotFound = ErrorCode(rawValue: 69)
+    public static let unsupportedCompressionType = ErrorCode(rawValue: 76)
     public static let memberIDRequired = ErrorCode(rawValue: 79)
     public static let groupMaxSizeReached = ErrorCode(rawValue: 81)
     public static let fencedInstanceID = ErrorCode(rawValue: 82)
@@ -93,6 +94,7 @@ public struct ErrorCode: Hashable, Sendable, RawRepresentable, CustomStringConve
         case .storageError: "KAFKA_STORAGE_ERROR"
         case .nonEmptyGroup: "NON_EMPTY_GROUP"
         case .groupIDNotFound: "GROUP_ID_NOT_FOUND"
+        case .unsupportedCompressionType: "UNSUPPORTED_COMPRESSION_TYPE"
         case .memberIDRequired: "MEMBER_ID_REQUIRED"
         case .groupMaxSizeReached: "GROUP_MAX_SIZE_REACHED"
         case .fencedInstanceID: "FENCED_INSTANCE_ID"

@@ -7,12 +7,14 @@ import Reactor
 struct KafkaDoors {
     let settings: KafkaSettings
     let connectionsMax: Int
+    let inspectsRecords: Bool
     private var resources: NetworkResources?
     private var count = 0
 
-    init(settings: KafkaSettings, connectionsMax: Int) {
+    init(settings: KafkaSettings, connectionsMax: Int, inspectsRecords: Bool) {
         self.settings = settings
         self.connectionsMax = connectionsMax
+        self.inspectsRecords = inspectsRecords
     }
 
     mutating func open(
@@ -21,7 +23,7 @@ struct KafkaDoors {
         let resources =
             try self.resources
             ?? NetworkResources(
-                settings.network(connectionsMax: connectionsMax))
+                settings.network(connectionsMax: connectionsMax, inspectsRecords: inspectsRecords))
         self.resources = resources
         let options = try settings.door(address, index: count)
         count += 1

@@ -52,8 +52,9 @@ struct KafkaSettings: ParsableArguments {
         }
     }
 
-    func network(connectionsMax: Int) -> NetworkConfiguration {
+    func network(connectionsMax: Int, inspectsRecords: Bool) -> NetworkConfiguration {
         var configuration = NetworkConfiguration()
+        configuration.inspectsRecords = inspectsRecords
         configuration.connectionsMax = connectionsMax
         configuration.requestBytesMax = socketRequestMaxBytes
         configuration.queuedBytesMax = queuedMaxRequestBytes

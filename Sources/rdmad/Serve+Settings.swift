@@ -38,6 +38,7 @@ extension Serve {
             ("arena.bytes", "\(arenaBytes)"),
             ("window.bytes", "\(windowBytes)"),
             ("message.max.bytes", "\(maxMessageBytes)"),
+            ("validate.records", "\(validateRecords)"),
             ("log.segment.bytes", "\(segmentBytes)"),
             ("log.cleanup.policy", logCleanupPolicy),
             ("log.retention.ms", "\(logRetentionMs)"),

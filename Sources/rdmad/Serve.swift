@@ -66,6 +66,9 @@ struct Serve: ParsableCommand {
     @Option(name: .long, help: "Longest batch accepted, in bytes.")
     var maxMessageBytes = 1_048_588
 
+    @Flag(name: .long, help: "Look at each record of a batch, compressed ones too, not only at header and checksum.")
+    var validateRecords = false
+
     @Option(
         name: .long,
         help: "What happens to old segments: delete, compact (the latest record of each key stays), or compact,delete.")
@@ -168,9 +171,11 @@ struct Serve: ParsableCommand {
             settings: try settings())
         var limits = limits.door
         limits.batchBytesMax = maxMessageBytes
+        limits.inspectsRecords = validateRecords
         limits.windowBytesMax = windowBytes
         var doors: [any Door] = []
-        var kafkaDoors = KafkaDoors(settings: kafka, connectionsMax: self.limits.maxConnections)
+        var kafkaDoors = KafkaDoors(
+            settings: kafka, connectionsMax: self.limits.maxConnections, inspectsRecords: validateRecords)
         for (url, address, isWanted) in addresses {
             do {
                 doors.append(try open(address, number: doors.count, broker, limits, &kafkaDoors, log))

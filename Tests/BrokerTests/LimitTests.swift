@@ -102,6 +102,25 @@ import TransportTestSupport
         #expect(broker.stop() == 0)
     }
 
+    /// A compacted topic takes records with keys only, of compressed batches where the broker looks into them.
+    @Test(arguments: [[], ["--validate-records"]]) func keysOfCompactedTopics(_ options: [String]) throws {
+        let broker = try TestBroker(options: options)
+        #expect(try broker.rdmad(["topic", "create", "c", "--config", "cleanup.policy=compact"]).status == 0)
+        let refused = try broker.rdmad(["produce", "c"], input: "no key")
+        #expect(refused.status == 1 && refused.error.contains("INVALID_RECORD"), "\(refused)")
+        #expect(refused.error.contains("a record without a key"), "\(refused)")
+        #expect(broker.log.contains("c is compacted: 1 of the batch's records have no key"), "\(broker.log)")
+        let line = String(repeating: "no key either ", count: 20)
+        let compressed = try broker.rdmad(["produce", "c", "--compression", "zstd"], input: line)
+        #expect((compressed.status == 0) == options.isEmpty, "\(compressed)")
+        let keyed = try broker.rdmad(["produce", "c", "--key-column", "1"], input: "a,1\nb,2")
+        #expect(keyed.status == 0, "\(keyed)")
+        #expect(
+            try broker.rdmad(["consume", "c", "--exit-at-end"]).output
+                == (options.isEmpty ? line + "\n" : "") + "a,1\nb,2\n")
+        #expect(broker.stop() == 0)
+    }
+
     /// As many as the limit says are served, one more at a time ends the connection.
     @Test(arguments: [2, 3]) func batchesInFlight(_ count: Int) throws {
         var limits = DoorLimits()

@@ -79,7 +79,8 @@ final class DoorBench {
 
     private func send(_ connection: UInt64, _ version: Int16, _ body: KafkaCommand.Body) {
         let share = account?.take(1)
-        queue.add([KafkaCommand(connection: connection, number: lastNumber, version: version, body: body, share: share)])
+        queue.add([KafkaCommand(connection: connection, number: lastNumber, version: version, body: body, share: share)]
+        )
     }
 
     // MARK: Requests
@@ -268,6 +269,18 @@ func makeBatch(records: Int = 1, valueBytes: Int = 10, sequence: Int32? = nil) -
         precondition(builder.append(key: nil, value: value, timestampMilliseconds: Int64(1_000 + index)))
     }
     let count = sequence.map { builder.seal(producerID: 1, epoch: 0, baseSequence: $0) } ?? builder.seal()
+    return unsafe Array(memory[..<count])
+}
+
+/// One batch with a record for each key.
+func makeBatch(keys: [String?]) -> [UInt8] {
+    let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 12, alignment: 16)
+    defer { unsafe memory.deallocate() }
+    var builder = unsafe RecordBatchBuilder(buffer: memory)
+    for key in keys {
+        precondition(builder.append(key: key.map { Array($0.utf8) }, value: [7], timestampMilliseconds: 1_000))
+    }
+    let count = builder.seal()
     return unsafe Array(memory[..<count])
 }
 

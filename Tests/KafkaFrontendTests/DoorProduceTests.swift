@@ -1,5 +1,6 @@
 import BrokerCore
 import KafkaProtocol
+import RecordFormat
 import Synchronization
 import Testing
 import TopicLog
@@ -69,6 +70,33 @@ import TopicProtocol
         #expect(refused.errorCode == .messageTooLarge && refused.errorMessage?.contains("1000") == true)
         #expect(try bench.produce(client, "small", makeBatch(valueBytes: 800)).errorCode == .none)
         #expect(try bench.produce(client, "large", makeBatch(valueBytes: 2_000_000)).errorCode == .none)
+    }
+
+    /// Where the last record of each key is kept, one without a key would be kept for ever.
+    @Test(arguments: ["compact", "compact,delete"]) func aCompactedTopicTakesKeysOnly(_ policy: String) throws {
+        let bench = try DoorBench()
+        let config = TopicConfig(name: "cleanup.policy", value: policy)
+        try bench.broker.perform(.create(.init("c", partitions: 1, configs: [config])))
+        try bench.createTopic("plain")
+        let client = bench.connect()
+        let (mixed, keyed) = (makeBatch(keys: ["a", nil, "b", nil]), makeBatch(keys: ["a", "b"]))
+        let refused = try bench.produce(client, "c", mixed)
+        #expect(refused.errorCode == .invalidRecord && refused.baseOffset == -1)
+        #expect(refused.errorMessage == "c is compacted: 2 of the batch's records have no key")
+        #expect(refused.recordErrors.map(\.batchIndex) == [1, 3])
+        #expect(try bench.produce(client, "c", keyed).baseOffset == 0)
+        #expect(try bench.fetch(client, "c", at: 0).data.highWatermark == 2)
+        #expect(try bench.produce(client, "plain", mixed).errorCode == .none)
+        // What an event loop found where it was told to look: the batch may be compressed.
+        let number = bench.postProduce(
+            client, [("c", 0, keyed)], invalid: [0: .batch(0..<keyed.count, keyless: [1])])
+        let response: ProduceResponse = try bench.response(to: number, 9)
+        let found = try #require(response.responses.first?.partitionResponses.first)
+        #expect(found.errorCode == .invalidRecord && found.recordErrors.map(\.batchIndex) == [1])
+        // Compaction could not judge such a batch.
+        var malformed = keyed
+        malformed[RecordBatchHeader.byteCount] = 0x7e
+        #expect(try bench.produce(client, "c", malformed).errorCode == .invalidRecord)
     }
 
     /// A producer that sends again what it has no answer to hears where it is.

@@ -211,6 +211,7 @@ func build(
         #expect(code(forged(22, [1], (57, word(most + 1)), (23, word(most)))) == .wrongRecordCount)
         #expect(code(forged(23, [0xFF, 0xFF, 0xFF, 0xFF])) == .wrongRecordCount)
         #expect(code(forged(23, [0x7F, 0xFF, 0xFF, 0xFF])) == .wrongRecordCount)
+        #expect(code(forged(22, [5])) == .unsupportedCompression)
         var flipped = good
         flipped[100] ^= 1
         #expect(code(flipped) == .checksumMismatch)

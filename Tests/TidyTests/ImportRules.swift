@@ -16,11 +16,11 @@ enum ImportRules {
         "BrokerCore": ["RecordFormat", "TopicLog", "TopicProtocol"],
         "Reactor": ["BrokerCore", "CLinux", "Glibc", "Logging", "Synchronization", "TopicProtocol"],
         "FabricFrontend": [
-            "BrokerCore", "CLinux", "Glibc", "Logging", "RDMATransport", "Reactor", "RecordFormat", "Synchronization",
-            "TopicLog", "TopicProtocol",
+            "BrokerCore", "CLinux", "Compression", "Glibc", "Logging", "RDMATransport", "Reactor", "RecordFormat",
+            "Synchronization", "TopicLog", "TopicProtocol",
         ],
         "KafkaFrontend": [
-            "BrokerCore", "CLinux", "Crypto", "Glibc", "KafkaProtocol", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
+            "BrokerCore", "CLinux", "Compression", "Crypto", "Glibc", "KafkaProtocol", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
             "Reactor", "RecordFormat", "Synchronization", "TopicLog", "TopicProtocol",
         ],
         "RdmadClient": [

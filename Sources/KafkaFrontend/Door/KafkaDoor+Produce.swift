@@ -43,7 +43,7 @@ extension KafkaDoor {
                 var partitionResult = ProduceResponse.PartitionProduceResponse()
                 partitionResult.index = data.index
                 partitionResult.baseOffset = -1
-                let admitted = admit(batches[index], data.index, partitions, acks: request.acks, topic.name)
+                let admitted = admit(batches[index], data.index, partitions, acks: request.acks, topic.name, memory)
                 switch admitted {
                 case .success(let (partition, range)):
                     let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[range])
@@ -55,6 +55,7 @@ extension KafkaDoor {
                     counters.refusedBatches += 1
                     partitionResult.errorCode = refusal.error
                     partitionResult.errorMessage = refusal.text
+                    partitionResult.recordErrors = refusal.records.map { .init($0) }
                     failure = (refusal.error, refusal.text ?? refusal.error.name)
                 }
                 pending.places.append((pending.response.responses.count, result.partitionResponses.count))
@@ -78,10 +79,13 @@ extension KafkaDoor {
     private struct Refusal: Error {
         let error: KafkaError
         var text: String?
+        /// The places in the batch of those that it is refused for.
+        var records: [Int32] = []
     }
 
     private func admit(
-        _ batch: ReceivedBatch, _ index: Int32, _ partitions: [Partition]?, acks: Int16, _ topic: String
+        _ batch: ReceivedBatch, _ index: Int32, _ partitions: [Partition]?, acks: Int16, _ topic: String,
+        _ memory: ReceivedFrame
     ) -> Result<(Partition, Range<Int>), Refusal> {
         guard (-1...1).contains(acks) else { return .failure(Refusal(error: .invalidRequiredAcks)) }
         guard let partitions, partitions.indices.contains(Int(index)) else {
@@ -93,7 +97,7 @@ extension KafkaDoor {
                 Refusal(error: .invalidTopicException, text: "\(topic) is the broker's own topic"))
         }
         switch batch {
-        case .batch(let range):
+        case .batch(let range, let keyless):
             guard range.count <= partition.log.options.batchBytesMax else {
                 return .failure(
                     Refusal(
@@ -101,8 +105,27 @@ extension KafkaDoor {
                         text: "a batch of \(range.count) bytes, \(topic) takes \(partition.log.options.batchBytesMax) "
                             + "(max.message.bytes)"))
             }
+            if partition.log.options.cleanupPolicy.contains(.compact) {
+                let bytes = unsafe UnsafeRawBufferPointer(rebasing: memory.bytes[range])
+                if let refusal = unsafe refusal(of: bytes, keyless: keyless, topic) { return .failure(refusal) }
+            }
             return .success((partition, range))
         case .invalid(let error, let text): return .failure(Refusal(error: error, text: text))
+        }
+    }
+
+    /// A compacted topic keeps the last record of each key, and none without one. Compressed batches are taken unseen,
+    /// and compaction leaves them as they are.
+    private func refusal(of batch: UnsafeRawBufferPointer, keyless: [Int32]?, _ topic: String) -> Refusal? {
+        do throws(RecordBatchError) {
+            let places = if let keyless { keyless } else { unsafe try RecordBatch.keylessRecords(batch) }
+            guard !places.isEmpty else { return nil }
+            return Refusal(
+                error: .invalidRecord,
+                text: "\(topic) is compacted: \(places.count) of the batch's records have no key",
+                records: places)
+        } catch {
+            return Refusal(error: .invalidRecord, text: error.message)
         }
     }
 

@@ -34,8 +34,10 @@ struct KafkaCommand: Sendable {
 
 /// The batch of one partition of a Produce request: checked on the event loop, where it landed.
 enum ReceivedBatch: Sendable {
-    /// - Parameter range: Of ``ReceivedFrame/bytes``.
-    case batch(Range<Int>)
+    /// - Parameters:
+    ///   - range: Of ``ReceivedFrame/bytes``.
+    ///   - keyless: The places of its records without a key; nil: nobody looked.
+    case batch(Range<Int>, keyless: [Int32]? = nil)
     /// Nothing that could be appended, and what a person should know.
     case invalid(KafkaError, String)
 }

@@ -24,7 +24,8 @@ extension KafkaConnection {
             guard let frame else { preconditionFailure("Produce requests are received into memory that stays") }
             let produce = try request.body(ProduceRequest.self)
             let batches = unsafe ProduceBatches.check(
-                produce, version: header.apiVersion, in: bytes, bytesMax: loop.limits.batchBytesMax)
+                produce, version: header.apiVersion, in: bytes, bytesMax: loop.limits.batchBytesMax,
+                inspector: loop.inspector)
             share = loop.queuedBatches.take(RequestAccount.bytes(ofBatches: batches.count))
             body = .produce(produce, clientID: clientID, batches: batches, memory: frame)
         case .fetch:

@@ -33,6 +33,8 @@ package struct NetworkConfiguration: Sendable {
     package var authenticationTimeoutMilliseconds: Int64 = 10_000
     /// Whether records go from file to socket inside the kernel (`sendfile`).
     package var isZeroCopy = true
+    /// Whether each record of a produced batch is looked at, not only its header and checksum.
+    package var inspectsRecords = false
 
     /// Requests of a connection that may wait for their answers; then nothing more is read from it.
     static let inFlightMax = 16

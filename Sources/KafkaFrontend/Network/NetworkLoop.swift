@@ -1,3 +1,4 @@
+internal import Compression
 internal import Logging
 internal import NIOCore
 internal import Reactor
@@ -16,6 +17,8 @@ final class NetworkLoop: @unchecked Sendable {
     let counters = NetworkCounters()
     let log: Logger
     let scratch = ScratchBuffer()
+    /// Nil unless each record is to be looked at.
+    let inspector: RecordInspector?
     private(set) var connections: [UInt64: KafkaConnection] = [:]
     /// The time of the last tick: good enough for deadlines of seconds, and read for nothing.
     private(set) var now = NIODeadline.now()
@@ -38,6 +41,7 @@ final class NetworkLoop: @unchecked Sendable {
         unread = resources.unread
         kept = resources.kept
         limits = resources.configuration
+        inspector = limits.inspectsRecords ? RecordInspector() : nil
         self.queue = queue
         self.throttle = throttle
         self.log = log

@@ -1,23 +1,27 @@
+internal import Compression
 internal import KafkaProtocol
 internal import RecordFormat
 
 /// Judges the batches of a Produce request where they were received, as Kafka's broker does.
 enum ProduceBatches {
     /// One for each partition, in the request's order.
+    /// - Parameter inspector: Looks at each record; nil: nobody does.
     static func check(
-        _ request: ProduceRequest, version: Int16, in frame: UnsafeRawBufferPointer, bytesMax: Int
+        _ request: ProduceRequest, version: Int16, in frame: UnsafeRawBufferPointer, bytesMax: Int,
+        inspector: RecordInspector?
     ) -> [ReceivedBatch] {
         var batches: [ReceivedBatch] = []
         for topic in request.topicData {
             for partition in topic.partitionData {
-                unsafe batches.append(check(partition.records, version: version, in: frame, bytesMax: bytesMax))
+                unsafe batches.append(check(partition.records, version, in: frame, bytesMax: bytesMax, inspector))
             }
         }
         return batches
     }
 
     private static func check(
-        _ records: Records?, version: Int16, in frame: UnsafeRawBufferPointer, bytesMax: Int
+        _ records: Records?, _ version: Int16, in frame: UnsafeRawBufferPointer, bytesMax: Int,
+        _ inspector: RecordInspector?
     ) -> ReceivedBatch {
         guard let records, records.count > 0 else {
             return .invalid(.invalidRecord, "no record batch: there must be exactly one for each partition")
@@ -27,13 +31,10 @@ enum ProduceBatches {
         do {
             let header = unsafe try RecordBatch.validate(bytes, bytesMax: bytesMax)
             if header.isControl { return .invalid(.invalidRecord, "clients do not write control batches") }
-            guard let compression = header.compressionType else {
-                return .invalid(.unsupportedCompressionType, "compression \(header.attributes & 7) is not known")
-            }
-            if compression == .zstd, version < 7 {
+            if header.compressionType == .zstd, version < 7 {
                 return .invalid(.unsupportedCompressionType, "zstd needs Produce 7")
             }
-            return .batch(range)
+            return .batch(range, keyless: unsafe try inspector?.inspect(bytes))
         } catch {
             return .invalid(code(of: error), error.message)
         }
@@ -43,6 +44,7 @@ enum ProduceBatches {
         switch error.code {
         case .tooLarge: .messageTooLarge
         case .checksumMismatch: .corruptMessage
+        case .unsupportedCompression: .unsupportedCompressionType
         // Another magic as well: Kafka takes that for no record batch of a Produce request since version 3.
         default: .invalidRecord
         }

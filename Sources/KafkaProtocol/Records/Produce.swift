@@ -109,6 +109,9 @@ package struct ProduceResponse: KafkaResponse {
 
         package init() {}
 
+        /// Refused for what the whole batch's message says.
+        package init(_ batchIndex: Int32) { self.batchIndex = batchIndex }
+
         package mutating func fields<C: FieldCoder>(_ c: inout C) throws(WireError) {
             try c.field("batchIndex", &batchIndex)
             try c.field("batchIndexErrorMessage", &batchIndexErrorMessage)

@@ -61,7 +61,7 @@ import Testing
         for number in Int32(0)..<4 { #expect(try slow.receiveCorrelationID() == number) }
         for command in server.commands {
             guard case .produce(_, _, let batches, let frame) = command.body else { continue }
-            guard batches.count == 1, case .batch(let range) = batches[0] else {
+            guard batches.count == 1, case .batch(let range, _) = batches[0] else {
                 Issue.record("\(batches)")
                 continue
             }

@@ -13,7 +13,7 @@ import Testing
         let file = try FilledFile(count: 1 << 20)
         let batch = Requests.batch(valueBytes: 300_000)
         let server = try StubReactor(security: ListenerSecurity(tls: certificate.files)) { command in
-            if case .produce(_, _, let batches, let frame) = command.body, case .batch(let range) = batches[0],
+            if case .produce(_, _, let batches, let frame) = command.body, case .batch(let range, _) = batches[0],
                 unsafe !sameBytes(frame.bytes[range], batch)
             {
                 return [KafkaAnswer(connection: command.connection, number: 0, body: .close("other bytes"))]

@@ -1,5 +1,6 @@
 import Foundation
 import KafkaProtocol
+import RecordFormat
 import Synchronization
 import Testing
 
@@ -11,7 +12,7 @@ import Testing
         let batch = Requests.batch(valueBytes: 300_000)
         let server = try StubReactor { command in
             if case .produce(_, _, let batches, let frame) = command.body {
-                guard case .batch(let range) = batches[0], unsafe sameBytes(frame.bytes[range], batch) else {
+                guard case .batch(let range, _) = batches[0], unsafe sameBytes(frame.bytes[range], batch) else {
                     return [KafkaAnswer(connection: command.connection, number: 0, body: .close("other bytes"))]
                 }
             }
@@ -261,6 +262,37 @@ import Testing
         }
         #expect(answered.count == 1)
         #expect(server.waits { server.resources.unread.bytes == 0 })
+    }
+
+    /// Only where it was told to does an event loop look into batches.
+    @Test(arguments: [false, true]) func looksIntoRecordsWhereItIsToldTo(_ isTold: Bool) throws {
+        let seen = Mutex<[ReceivedBatch]>([])
+        let server = try StubReactor(StubReactor.configuration { $0.inspectsRecords = isTold }) { command in
+            if case .produce(_, _, let batches, _) = command.body { seen.withLock { $0 += batches } }
+            return Requests.emptyAnswer(command)
+        }
+        defer { server.stop() }
+        let keyless = Requests.batch(valueBytes: 1000)
+        // Its only record claims to be longer than the batch; the checksum is right.
+        var malformed = keyless
+        malformed[RecordBatchHeader.byteCount] = 0xff
+        let sum = unsafe CRC32C.checksum(malformed.span.bytes.extracting(21...))
+        malformed.replaceSubrange(17..<21, with: Requests.bytes(sum))
+        let client = try server.connect()
+        for batch in [keyless, malformed] {
+            try client.send(Requests.produce(batch))
+            _ = try client.receiveFrame()
+        }
+        let found = seen.withLock { $0 }
+        try #require(found.count == 2)
+        guard case .batch(_, let places) = found[0] else { throw BenchError.otherAnswer }
+        #expect(places == (isTold ? [0] : nil))
+        guard isTold else {
+            guard case .batch = found[1] else { throw BenchError.otherAnswer }
+            return
+        }
+        guard case .invalid(.invalidRecord, let text) = found[1] else { throw BenchError.otherAnswer }
+        #expect(text.contains("record 0") && text.contains("length"), "\(text)")
     }
 
     @Test func badBatchesAreNamed() throws {
