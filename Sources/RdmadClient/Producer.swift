@@ -16,9 +16,10 @@ internal import TopicProtocol
 /// goes on behind a batch that was given up, in order and without a record twice, and connects again for as long as it
 /// takes. A broker that is away costs the records that have waited for ``Configuration/deliveryTimeoutSeconds``. When
 /// one of them turns out to be missing in the log, batches behind it that may be there already fail at once, too, with
-/// ``ClientError/Code/outcomeUnknown``. What the broker refuses for good ends the partition, for instance a deleted
-/// topic's. One that was deleted and created again while there was no connection is taken for the same: topics are
-/// known by their names.
+/// ``ClientError/Code/outcomeUnknown``. A batch that the broker refuses for what it is, too large or without a key in a
+/// compacted topic, costs itself only. What else it refuses for good ends the partition, for instance a deleted topic's.
+/// One that was deleted and created again while there was no connection is taken for the same: topics are known by
+/// their names.
 ///
 /// - Threading: any; calls from one thread keep their order.
 /// - Ownership: close it with ``close()``; records that were not flushed may be lost then.

@@ -79,10 +79,20 @@ extension ProducerAgent {
         }
         let why = ClientError.refused(
             "produce to \(topic) partition \(index)", ack.error, Self.reason(ack.error, batch, state))
-        state.partitions[index].failure = why
+        if !Self.refusalsOfOneBatch.contains(ack.error) {
+            state.partitions[index].failure = why
+        } else if !batch.isUncertain, state.partitions[index].hasNothingBefore(batch) {
+            // It is missing for certain. Otherwise the next one finds that out.
+            state.partitions[index].hasGap = true
+        }
         state.concluding.append(batch)
         return Fate(batch: batch, result: .failure(refusal(of: batch, why)))
     }
+
+    /// What is wrong with one batch, and need not be with the next.
+    private static let refusalsOfOneBatch: Set<ErrorCode> = [
+        .messageTooLarge, .corruptMessage, .invalidRecord, .unsupportedCompressionType,
+    ]
 
     /// What an acknowledgement has no room to say.
     private static func reason(_ error: ErrorCode, _ batch: ProducerBatch, _ state: State) -> String {

@@ -88,9 +88,9 @@ final class InProcessBroker: Sendable {
     }
 
     /// A topic, and a connection that is closed again.
-    func createTopic(_ name: String, partitions: Int = 1) async throws {
+    func createTopic(_ name: String, partitions: Int = 1, configs: [String: String] = [:]) async throws {
         let admin = Admin(broker: address)
         defer { admin.close() }
-        try await admin.createTopic(name, partitions: partitions)
+        try await admin.createTopic(name, partitions: partitions, configs: configs)
     }
 }

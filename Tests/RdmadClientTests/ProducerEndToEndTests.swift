@@ -1,5 +1,7 @@
 import RecordFormat
+import Synchronization
 import Testing
+import TopicProtocol
 
 @testable import RdmadClient
 
@@ -44,6 +46,39 @@ import Testing
             ]
         }
         return copy
+    }
+
+    /// Every seventh record has no key, and the topic is compacted: its batch is refused while others are in flight.
+    @Test func refusedBatchesLeaveTheOthersInOrder() async throws {
+        let broker = try InProcessBroker()
+        try await broker.createTopic("c", configs: ["cleanup.policy": "compact"])
+        var configuration = Producer.Configuration()
+        // Three records at most.
+        configuration.batchBytes = 1024
+        let refused = Mutex<[ClientError]>([])
+        let producer = try await Producer(
+            topic: "c", broker: broker.address, configuration: configuration,
+            onAcknowledged: { _, _, count, error in
+                if let error { refused.withLock { $0 += Array(repeating: error, count: count) } }
+            })
+        defer { producer.close() }
+        for number in 0..<700 {
+            let key = number % 7 == 0 ? nil : Array("key \(number)".utf8)
+            let value = "\(number)" + String(repeating: " ", count: 250)
+            try await producer.send(key: key, value: Array(value.utf8))
+        }
+        let error = await #expect(throws: ClientError.self) { try await producer.flush() }
+        #expect(error?.broker == .invalidRecord)
+        // Those with a key that shared a batch with one without are refused, too.
+        let errors = refused.withLock { $0 }
+        #expect((100...300).contains(errors.count))
+        #expect(errors.allSatisfy { $0.broker == .invalidRecord && $0.code == .broker })
+        try await producer.sendAndWait(key: Array("last".utf8), value: Array("700".utf8))
+        let numbers = try await Self.read("c", broker.address, 701 - errors.count).map {
+            Int($0.value!.prefix { $0 != " " })!
+        }
+        #expect(numbers == numbers.sorted() && Set(numbers).count == numbers.count && numbers.last == 700)
+        #expect(numbers.allSatisfy { $0 % 7 != 0 || $0 == 700 })
     }
 
     /// Keys, tombstones, headers and timestamps, in every codec, one after another in the same log.

@@ -11,6 +11,8 @@ import TopicProtocol
 @Suite(.timeLimit(.minutes(1))) struct ProducerGoesOnTests {
     private static let first = ProducerIdentity(id: 77, epoch: 0)
     private static let second = ProducerIdentity(id: 77, epoch: 1)
+    /// MESSAGE_TOO_LARGE, CORRUPT_MESSAGE, UNSUPPORTED_COMPRESSION_TYPE, INVALID_RECORD.
+    private static let refusalsOfOneBatch: [Int16] = [10, 2, 76, 87]
 
     private func codes(_ harness: ProducerHarness) -> [ClientError.Code?] {
         harness.outcomes.list.map { $0.error?.code }
@@ -94,6 +96,59 @@ import TopicProtocol
         #expect(codes(harness) == [.outcomeUnknown, .outcomeUnknown])
         #expect(harness.outcomes.list.last?.error?.broker == .outOfOrderSequence)
         #expect(again.map(\.sequence) == [0] && again.map(\.identity) == [Self.second])
+    }
+
+    /// What was in flight behind it is refused for its place only, and goes on; so does what comes later.
+    @Test(arguments: refusalsOfOneBatch) func aRefusalOfOneBatchCostsThatBatch(number: Int16) throws {
+        let code = ErrorCode(rawValue: number)
+        let harness = try ProducerHarness()
+        let sent = try harness.announce(3)
+        harness.acknowledge(sent[0], code)
+        for produce in sent[1...] { harness.acknowledge(produce, .outOfOrderSequence) }
+        let again = retry(harness)
+        #expect(again.map(\.sequence) == [0, 1] && again.allSatisfy { $0.identity == Self.second })
+        for (offset, produce) in again.enumerated() { harness.acknowledge(produce, base: Int64(offset)) }
+        #expect(harness.outcomes.list.map { $0.error?.broker } == [code, nil, nil])
+        #expect(try harness.announce(1).map(\.sequence) == [2])
+    }
+
+    /// The acknowledgement has no room for a text.
+    @Test func aBatchThatIsTooLargeIsToldWhatTheLimitWas() throws {
+        let harness = try ProducerHarness()
+        harness.acknowledge(try harness.announce(1)[0], .messageTooLarge)
+        let text = try #require(harness.outcomes.list[0].error?.description)
+        #expect(text.contains("the longest had 1048576 when the topic"), "\(text)")
+        #expect(text.contains("message.max.bytes, 'rdmad serve --max-message-bytes'"), "\(text)")
+    }
+
+    /// It was announced on a connection that was lost, before the topic's settings were others.
+    @Test func aRefusalOfWhatMayBeInTheLogIsNotTheLastWord() throws {
+        let harness = try ProducerHarness()
+        #expect(try harness.announce(1).count == 1)
+        harness.agent.disconnected()
+        harness.connect()
+        harness.turn()
+        harness.acknowledge(try #require(harness.port.takeProduces().first), .invalidRecord)
+        #expect(codes(harness) == [.outcomeUnknown])
+        // The next one finds out.
+        #expect(try harness.announce(1).map(\.sequence) == [1])
+    }
+
+    /// The one before it is not answered yet. Should that one have to be sent again, it must keep its place.
+    @Test func aRefusalThatOvertakesWaitsForWhatIsBefore() throws {
+        let harness = try ProducerHarness()
+        let sent = try harness.announce(3)
+        harness.acknowledge(sent[1], .invalidRecord)
+        harness.acknowledge(sent[0], .storageError)
+        harness.acknowledge(sent[2], .outOfOrderSequence)
+        let again = retry(harness)
+        #expect(again.map(\.sequence) == [0, 2] && again.allSatisfy { $0.identity == Self.first })
+        harness.acknowledge(again[0], base: 0)
+        harness.acknowledge(again[1], .outOfOrderSequence)
+        let last = retry(harness)
+        #expect(last.map(\.sequence) == [0] && last.map(\.identity) == [Self.second])
+        harness.acknowledge(last[0], base: 1)
+        #expect(harness.outcomes.list.map { $0.error?.broker } == [.invalidRecord, nil, nil])
     }
 
     @Test func aRefusedBatchThatExpiresLeavesItsMemoryAndThePartition() throws {

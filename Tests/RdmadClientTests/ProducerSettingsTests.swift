@@ -95,7 +95,7 @@ import TopicProtocol
 
     @Test func aFailedPartitionGetsNoRecordsWithoutAKey() throws {
         let harness = try ProducerHarness(partitions: 3)
-        harness.acknowledge(try harness.announce(1, partition: 1)[0], .invalidRecord)
+        harness.acknowledge(try harness.announce(1, partition: 1)[0], .invalidProducerEpoch)
         for _ in 0..<9 {
             try harness.send("value", partition: nil)
             harness.turn()
