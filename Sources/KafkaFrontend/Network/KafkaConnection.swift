@@ -31,12 +31,7 @@ final class KafkaConnection: ChannelDuplexHandler {
     /// The channel asked for more to be read, and was put off.
     private var hasPendingRead = false
     private var waitsForMemory = false
-    /// Too many requests of all connections wait for the reactor: the next one is not handled. If it is short, it is
-    /// when all before it are answered.
-    private var waitsForRoom = false
-    private var nextIsShort = false
-    /// Where this connection is called when there is room.
-    private var awaited: RequestLane = []
+    private var gate = RequestGate()
     private var isSettling = false
     private var mustSettleAgain = false
     /// It has had its turn, and goes on in another one.
@@ -146,7 +141,7 @@ final class KafkaConnection: ChannelDuplexHandler {
     var canTakeRequest: Bool {
         guard let context, !isClosing, !isEnding else { return false }
         if case .checking = authentication { return false }
-        return !ring.isFull && writer.isEmpty && context.channel.isWritable && !waitsForMemory && !waitsForRoom
+        return !ring.isFull && writer.isEmpty && context.channel.isWritable && !waitsForMemory && !gate.isShut
             && mutedUntil == nil
     }
 
@@ -179,7 +174,11 @@ final class KafkaConnection: ChannelDuplexHandler {
     private func handle(_ rest: inout UnsafeRawBufferPointer, _ last: inout ReceivedFrame?) -> Handled {
         while canTakeRequest {
             do throws(WireError) {
-                if let next = unsafe try receiver.next(&rest), !hasRoom(for: next) { break }
+                if let next = unsafe try receiver.next(&rest),
+                    !gate.admits(next, isAlone: ring.isEmpty, of: number, on: loop)
+                {
+                    break
+                }
                 switch unsafe try receiver.step(&rest) {
                 case .incomplete: return .all
                 case .passing(let request): unsafe try handle(request, nil)
@@ -196,25 +195,8 @@ final class KafkaConnection: ChannelDuplexHandler {
         return .notAll
     }
 
-    private func hasRoom(for next: FrameReceiver.Next) -> Bool {
-        nextIsShort = next.count <= RequestAccount.shortRequestBytes && !next.isProduce
-        if nextIsShort, ring.isEmpty { return true }
-        let lane: RequestLane = next.isProduce ? .batches : .requests
-        let account = next.isProduce ? loop.queuedBatches : loop.queued
-        if awaited.contains(lane) {
-            waitsForRoom = account.isFull
-        } else {
-            waitsForRoom = !account.hasRoom {
-                { [loop, number] in loop.eventLoop.execute { loop.roomIsThere(for: number, lane) } }
-            }
-            if waitsForRoom { awaited.insert(lane) }
-        }
-        return !waitsForRoom
-    }
-
     func roomIsThere(_ lane: RequestLane) {
-        awaited.remove(lane)
-        waitsForRoom = false
+        gate.open(lane)
         settle()
     }
 
@@ -287,7 +269,7 @@ final class KafkaConnection: ChannelDuplexHandler {
             rounds += 1
             mustSettleAgain = false
             send()
-            if waitsForRoom, nextIsShort, ring.isEmpty { waitsForRoom = false }
+            if ring.isEmpty { gate.openToShort() }
             if receiver.hasMore, canTakeRequest { takeKept() }
             mustGoOn = !isClosing && (mustSettleAgain || ring.isReady && !writer.isFull)
         }
@@ -390,7 +372,7 @@ final class KafkaConnection: ChannelDuplexHandler {
         let timeout = TimeAmount.milliseconds(limits.requestTimeoutMilliseconds)
         guard let request = receiver.arriving, let before = arriving, now - before.since >= timeout else { return }
         // Who is not read from because of us, for answers that it would take or a quota, is not late.
-        let isOurs = takesAnswers && (ring.isFull || waitsForRoom || mutedUntil != nil)
+        let isOurs = takesAnswers && (ring.isFull || gate.isShut || mutedUntil != nil)
         if !isOurs, request.received == before.received || loop.pool.waiterCount > 0 {
             return timeOut("\(request.received) of \(request.count) bytes of a request after \(timeout.text)")
         }
@@ -403,12 +385,6 @@ final class KafkaConnection: ChannelDuplexHandler {
             "kafka connection timed out", ["peer": "\(host)", "client": "\(clientID.logged)", "why": "\(reason)"])
         close()
     }
-}
-
-/// The accounts that a request may wait for.
-struct RequestLane: OptionSet {
-    let rawValue: UInt8
-    static let requests = RequestLane(rawValue: 1), batches = RequestLane(rawValue: 2)
 }
 
 extension TimeAmount {
