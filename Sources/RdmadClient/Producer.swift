@@ -17,7 +17,7 @@ internal import TopicProtocol
 /// takes. A broker that is away costs the records that have waited for ``Configuration/deliveryTimeoutSeconds``. When
 /// one of them turns out to be missing in the log, batches behind it that may be there already fail at once, too, with
 /// ``ClientError/Code/outcomeUnknown``. A batch that the broker refuses for what it is, too large or without a key in a
-/// compacted topic, costs itself only. What else is refused for good ends the partition, for instance a deleted topic's.
+/// compacted topic, costs itself only. What else is refused ends the partition, for instance a deleted topic's.
 /// One that was deleted and created again while there was no connection is taken for the same: topics are known by
 /// their names.
 ///
