@@ -5,7 +5,8 @@ import Testing
 
 @testable import KafkaFrontend
 
-/// Many clients that ask for as much as they can, beside some that only want to work.
+/// Many clients that ask for as much as they can, beside some that only want to work: all of it together, under load.
+/// What keeps them apart is tested alone where each part can be seen to fail; this needs more than one part to be wrong.
 @Suite(.serialized, .timeLimit(.minutes(3))) struct HostileLoadTests {
     private static let partitions: Int32 = 300
 
