@@ -35,7 +35,9 @@
     /// - Throws: `.tooLarge`, before any memory is taken, when that is beyond the limit.
     mutating func reserve(_ more: Int) throws(CompressionError) {
         guard more <= bytesMax - count else { throw tooLarge }
-        unsafe resize(to: max(bytes.count, count + more))
+        guard unsafe count + more > bytes.count else { return }
+        // At least doubled: records may come in many small blocks.
+        unsafe resize(to: max(count + more, min(2 * bytes.count, bytesMax)))
     }
 
     /// Makes ``free`` larger, at least by doubling.

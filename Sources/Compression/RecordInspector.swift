@@ -3,17 +3,24 @@ package import RecordFormat
 /// Looks at each record of batches, compressed ones too: whether they are what the format says, and as many as the
 /// header says.
 ///
+/// It keeps its memory: what the largest batch took, decompressed.
 /// - Threading: one thread at a time.
 package final class RecordInspector {
-    /// Records that take more, decompressed, are refused: as much as consumers take if nothing else is said.
-    package static let decompressedBytesMax = 64 << 20
+    /// A batch whose records take more, decompressed, is refused.
+    package static let batchBytesMax = 16 << 20
+    /// So are the batches of a request from the one on with which they take more together.
+    package static let requestBytesMax = 128 << 20
 
-    private let decompressor = Decompressor(bytesMax: decompressedBytesMax)
+    private let decompressor = Decompressor(bytesMax: batchBytesMax)
+    private var requestBytes = 0
 
     package init() {}
 
+    /// What follows belongs to another request.
+    package func beginRequest() { requestBytes = 0 }
+
     /// - Parameter batch: A whole batch, which ``RecordBatch/validate(_:bytesMax:isStored:)`` has passed.
-    /// - Returns: The places in it, from 0, of records without a key.
+    /// - Returns: The places in it, from 0, of the first records without a key.
     package func inspect(_ batch: UnsafeRawBufferPointer) throws(RecordBatchError) -> [Int32] {
         let header = unsafe try RecordReader.header(of: batch)
         guard header.isCompressed else { return unsafe try RecordBatch.keylessRecords(batch) }
@@ -26,9 +33,21 @@ package final class RecordInspector {
         do throws(CompressionError) {
             unsafe records = try decompressor.decompress(type, compressed)
         } catch {
-            throw RecordBatchError(error.code == .tooLarge ? .tooLarge : .malformedRecord, error.description)
+            throw RecordBatchError(Self.code(of: error), error.description)
+        }
+        requestBytes += unsafe records.count
+        guard requestBytes <= Self.requestBytesMax else {
+            throw RecordBatchError(
+                .tooLarge, "the request's records take more than \(Self.requestBytesMax) bytes decompressed")
         }
         var reader = unsafe RecordReader(header, decompressed: records)
         return try reader.keylessRecords()
+    }
+    private static func code(of error: CompressionError) -> RecordBatchError.Code {
+        switch error.code {
+        case .tooLarge: .tooLarge
+        case .noMemory: .noMemory
+        default: .malformedRecord
+        }
     }
 }

@@ -246,6 +246,7 @@ extension FabricDoor {
         let isCompacted = partition.log.options.cleanupPolicy.contains(.compact)
         let keyless: [Int32]
         if let inspector {
+            inspector.beginRequest()
             keyless = unsafe try inspector.inspect(batch)
         } else if isCompacted {
             keyless = unsafe try RecordBatch.keylessRecords(batch)
@@ -254,7 +255,7 @@ extension FabricDoor {
         }
         guard !isCompacted || keyless.isEmpty else {
             throw RecordBatchError(
-                .missingKey, "\(partition.topic) is compacted: \(keyless.count) of the batch's records have no key")
+                .missingKey, "\(partition.topic) is compacted, and record \(keyless[0]) of the batch has no key")
         }
     }
 
@@ -262,6 +263,7 @@ extension FabricDoor {
         switch error.code {
         case .tooLarge: .messageTooLarge
         case .malformedRecord, .missingKey: .invalidRecord
+        case .noMemory: .storageError
         case .unsupportedCompression: .unsupportedCompressionType
         default: .corruptMessage
         }

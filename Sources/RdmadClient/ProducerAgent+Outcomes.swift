@@ -79,6 +79,8 @@ extension ProducerAgent {
         }
         let why = ClientError.refused(
             "produce to \(topic) partition \(index)", ack.error, Self.reason(ack.error, batch, state))
+        // The topic takes less than it did when it was asked about.
+        if ack.error == .messageTooLarge { metadataAt = 0 }
         if !Self.refusalsOfOneBatch.contains(ack.error) {
             state.partitions[index].failure = why
         } else if !batch.isUncertain, state.partitions[index].hasNothingBefore(batch) {
@@ -91,7 +93,7 @@ extension ProducerAgent {
 
     /// What is wrong with one batch, and need not be with the next.
     private static let refusalsOfOneBatch: Set<ErrorCode> = [
-        .messageTooLarge, .corruptMessage, .invalidRecord, .unsupportedCompressionType,
+        .messageTooLarge, .invalidRecord, .unsupportedCompressionType,
     ]
 
     /// What an acknowledgement has no room to say.

@@ -19,6 +19,8 @@ package struct RecordBatchError: Error, Hashable, Sendable, CustomStringConverti
         package static let checksumMismatch = Code(description: "checksum mismatch")
         /// A record inside does not parse.
         package static let malformedRecord = Code(description: "malformed record")
+        /// There is no memory to look into it.
+        package static let noMemory = Code(description: "no memory")
         /// A record has no key, and the topic keeps the last one of each key.
         package static let missingKey = Code(description: "missing key")
         /// The records are compressed and cannot be read in place.

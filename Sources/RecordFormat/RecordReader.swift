@@ -110,13 +110,16 @@ package struct RecordReader {
 }
 
 extension RecordReader {
+    /// How many records without a key are told of.
+    package static let keylessRecordsMax = 1000
+
     /// Reads all records that are left.
-    /// - Returns: The places in the batch, from 0, of those without a key.
+    /// - Returns: The places in the batch, from 0, of the first ones without a key.
     package mutating func keylessRecords() throws(RecordBatchError) -> [Int32] {
         var places: [Int32] = []
         var place: Int32 = 0
         while let record = try next() {
-            if unsafe record.key == nil { places.append(place) }
+            if unsafe record.key == nil, places.count < Self.keylessRecordsMax { places.append(place) }
             place += 1
         }
         return places
@@ -125,7 +128,7 @@ extension RecordReader {
 
 extension RecordBatch {
     /// Reads all records of a validated batch, but does not look into compressed ones.
-    /// - Returns: The places in it, from 0, of those without a key.
+    /// - Returns: The places in it, from 0, of the first ones without a key.
     package static func keylessRecords(_ batch: UnsafeRawBufferPointer) throws(RecordBatchError) -> [Int32] {
         guard unsafe !RecordBatchHeader(parsing: batch).isCompressed else { return [] }
         var reader = unsafe try RecordReader(batch)

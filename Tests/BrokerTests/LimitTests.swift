@@ -109,7 +109,7 @@ import TransportTestSupport
         let refused = try broker.rdmad(["produce", "c"], input: "no key")
         #expect(refused.status == 1 && refused.error.contains("INVALID_RECORD"), "\(refused)")
         #expect(refused.error.contains("a record without a key"), "\(refused)")
-        #expect(broker.log.contains("c is compacted: 1 of the batch's records have no key"), "\(broker.log)")
+        #expect(broker.log.contains("c is compacted, and record 0 of the batch has no key"), "\(broker.log)")
         let line = String(repeating: "no key either ", count: 20)
         let compressed = try broker.rdmad(["produce", "c", "--compression", "zstd"], input: line)
         #expect((compressed.status == 0) == options.isEmpty, "\(compressed)")
@@ -118,6 +118,22 @@ import TransportTestSupport
         #expect(
             try broker.rdmad(["consume", "c", "--exit-at-end"]).output
                 == (options.isEmpty ? line + "\n" : "") + "a,1\nb,2\n")
+        #expect(broker.stop() == 0)
+    }
+
+    /// A batch whose checksum is right, and whose compressed records are none.
+    @Test(arguments: [[], ["--validate-records"]]) func recordsThatAreNone(_ options: [String]) throws {
+        let broker = try TestBroker(options: options)
+        #expect(try broker.rdmad(["topic", "create", "t"]).status == 0)
+        var batch = makeBatch(valueBytes: 100)
+        batch[22] = UInt8(CompressionType.gzip.rawValue)
+        let sum = unsafe CRC32C.checksum(batch.span.bytes.extracting(21...))
+        batch.replaceSubrange(17..<21, with: [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: sum >> $0) })
+        let error = try unsafe batch.withUnsafeMutableBytes {
+            unsafe try client(broker).ask(.produceEager(PartitionAddress(topicID: 1, partition: 0), batch: $0)).error
+        }
+        #expect(error == (options.isEmpty ? .none : .invalidRecord))
+        #expect(options.isEmpty || broker.log.contains("the records are no valid gzip"), "\(broker.log)")
         #expect(broker.stop() == 0)
     }
 

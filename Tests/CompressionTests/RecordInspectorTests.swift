@@ -46,8 +46,42 @@ import Testing
     }
 
     @Test(arguments: [CompressionType.gzip, .zstd]) func refusesBombs(_ type: CompressionType) throws {
-        let batch = try batch([UInt8](repeating: 0, count: RecordInspector.decompressedBytesMax + 1), count: 1, type)
+        let batch = try batch([UInt8](repeating: 0, count: RecordInspector.batchBytesMax + 1), count: 1, type)
         #expect(batch.count < 1 << 20 && refusal(of: batch) == .tooLarge)
+    }
+
+    /// The largest batch, again and again.
+    @Test func aRequestHasALimit() throws {
+        let value = [UInt8](repeating: 7, count: RecordInspector.batchBytesMax - 100)
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: RecordInspector.batchBytesMax, alignment: 16)
+        defer { unsafe memory.deallocate() }
+        var builder = unsafe RecordBatchBuilder(buffer: memory)
+        let fits = builder.append(key: nil, value: value, timestampMilliseconds: 1_700_000_000_000)
+        #expect(fits)
+        let batch = try unsafe batch(Array(builder.records), count: 1, .zstd)
+        let inspector = RecordInspector()
+        func isTaken() -> Bool { (try? unsafe batch.withUnsafeBytes { unsafe try inspector.inspect($0) }) != nil }
+        let most = RecordInspector.requestBytesMax / RecordInspector.batchBytesMax
+        for _ in 0..<most { #expect(isTaken()) }
+        #expect(!isTaken())
+        inspector.beginRequest()
+        #expect(isTaken())
+    }
+
+    /// Each block makes room for itself: for a hundred thousand of them that must not copy all before it each time.
+    @Test(.timeLimit(.minutes(1))) func manySmallBlocksAreOneBatch() throws {
+        // A literal of one byte and a copy of 64: 65 bytes in six.
+        let block: [UInt8] = [0, 0, 0, 6, 65, 0, 0x41, 0xfe, 1, 0]
+        let count = 240_000
+        let xerial: [UInt8] = [0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0, 0, 0, 0, 1, 0, 0, 0, 1]
+        let stream = xerial + [[UInt8]](repeating: block, count: count).joined()
+        let plain = try decompress(.snappy, stream, bytesMax: 16 << 20)
+        #expect(plain == [UInt8](repeating: 0x41, count: 65 * count))
+    }
+
+    @Test func tellsOfTheFirstKeylessRecordsOnly() throws {
+        let many = (0..<2000).map { PlainRecord.plain($0) }
+        #expect(try inspect(build(many, .zstd)) == (0..<Int32(RecordReader.keylessRecordsMax)).map { $0 })
     }
 
     /// The bytes of some records, as a batch has them.

@@ -11,8 +11,8 @@ import TopicProtocol
 @Suite(.timeLimit(.minutes(1))) struct ProducerGoesOnTests {
     private static let first = ProducerIdentity(id: 77, epoch: 0)
     private static let second = ProducerIdentity(id: 77, epoch: 1)
-    /// MESSAGE_TOO_LARGE, CORRUPT_MESSAGE, UNSUPPORTED_COMPRESSION_TYPE, INVALID_RECORD.
-    private static let refusalsOfOneBatch: [Int16] = [10, 2, 76, 87]
+    /// MESSAGE_TOO_LARGE, UNSUPPORTED_COMPRESSION_TYPE, INVALID_RECORD.
+    private static let refusalsOfOneBatch: [Int16] = [10, 76, 87]
 
     private func codes(_ harness: ProducerHarness) -> [ClientError.Code?] {
         harness.outcomes.list.map { $0.error?.code }
@@ -110,6 +110,29 @@ import TopicProtocol
         for (offset, produce) in again.enumerated() { harness.acknowledge(produce, base: Int64(offset)) }
         #expect(harness.outcomes.list.map { $0.error?.broker } == [code, nil, nil])
         #expect(try harness.announce(1).map(\.sequence) == [2])
+    }
+
+    /// It is certainly missing: nobody has to find that out.
+    @Test(arguments: refusalsOfOneBatch) func whatFollowsARefusedBatchBeginsAnewAtOnce(number: Int16) throws {
+        let harness = try ProducerHarness()
+        harness.acknowledge(try harness.announce(1)[0], ErrorCode(rawValue: number))
+        let next = try harness.announce(1)
+        #expect(next.map(\.sequence) == [0] && next.map(\.identity) == [Self.second])
+    }
+
+    /// Batches are to become shorter at once, not when it is time to ask about the topic anyway.
+    @Test func whatIsTooLargeHasTheTopicAskedAbout() throws {
+        let harness = try ProducerHarness()
+        let sent = try harness.announce(2)
+        harness.turn()
+        let asked = harness.port.asked.count
+        harness.acknowledge(sent[0], .messageTooLarge)
+        harness.turn()
+        #expect(harness.port.asked.count == asked + 1)
+        guard case .describeTopic = harness.port.asked.last?.request else {
+            Issue.record("asked \(String(describing: harness.port.asked.last?.request))")
+            return
+        }
     }
 
     /// The acknowledgement has no room for a text.

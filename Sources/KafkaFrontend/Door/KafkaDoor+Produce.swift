@@ -114,15 +114,16 @@ extension KafkaDoor {
         }
     }
 
-    /// A compacted topic keeps the last record of each key, and none without one. Compressed batches are taken unseen,
-    /// and compaction leaves them as they are.
+    /// A compacted topic keeps the last record of each key, and none without one. Compressed batches that no event loop
+    /// has looked into are taken unseen, and compaction leaves them as they are.
+    /// - Parameter keyless: What an event loop has found.
     private func refusal(of batch: UnsafeRawBufferPointer, keyless: [Int32]?, _ topic: String) -> Refusal? {
         do throws(RecordBatchError) {
             let places = if let keyless { keyless } else { unsafe try RecordBatch.keylessRecords(batch) }
             guard !places.isEmpty else { return nil }
             return Refusal(
                 error: .invalidRecord,
-                text: "\(topic) is compacted: \(places.count) of the batch's records have no key",
+                text: "\(topic) is compacted, and record \(places[0]) of the batch has no key",
                 records: places)
         } catch {
             return Refusal(error: .invalidRecord, text: error.message)

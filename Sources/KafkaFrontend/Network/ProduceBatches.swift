@@ -10,6 +10,7 @@ enum ProduceBatches {
         _ request: ProduceRequest, version: Int16, in frame: UnsafeRawBufferPointer, bytesMax: Int,
         inspector: RecordInspector?
     ) -> [ReceivedBatch] {
+        inspector?.beginRequest()
         var batches: [ReceivedBatch] = []
         for topic in request.topicData {
             for partition in topic.partitionData {
@@ -44,6 +45,7 @@ enum ProduceBatches {
         switch error.code {
         case .tooLarge: .messageTooLarge
         case .checksumMismatch: .corruptMessage
+        case .noMemory: .kafkaStorageError
         case .unsupportedCompression: .unsupportedCompressionType
         // Another magic as well: Kafka takes that for no record batch of a Produce request since version 3.
         default: .invalidRecord
