@@ -109,22 +109,22 @@ import Testing
     /// Who asks for a segment for each batch is refused; who did before that was so is heard as far as it goes.
     @Test func smallSegments() throws {
         let data = try openDirectory(path)
-        for value in ["1", "1048575", "2147483648"] {
+        for value in ["1", "8191", "2147483648"] {
             #expect(code { try data.createTopic(name: "t", partitions: 1, configs: ["segment.bytes": value]) }
                 == .invalidConfig)
         }
-        try data.createTopic(name: "t", partitions: 1, configs: ["segment.bytes": "1048576", "retention.ms": "5"])
+        try data.createTopic(name: "t", partitions: 1, configs: ["segment.bytes": "8192", "retention.ms": "5"])
         #expect(code { try data.alterConfigs(topic: "t", [("segment.bytes", "4096")]) } == .invalidConfig)
         try data.close()
         let file = path + "/topic-configs"
         let text = String(decoding: readFile(file), as: UTF8.self)
-        #expect(text.contains("1048576"))
-        writeFile(file, Array(text.replacing("1048576", with: "77").utf8))
+        #expect(text.contains("8192"))
+        writeFile(file, Array(text.replacing("8192", with: "77").utf8))
         let again = try openDirectory(path)
-        #expect(again.partition(topic: "t", index: 0)!.options.segmentBytes == 1 << 20)
-        #expect(again.configs(topic: "t").map(\.value) == ["5", "1048576"])
+        #expect(again.partition(topic: "t", index: 0)!.options.segmentBytes == 8192)
+        #expect(again.configs(topic: "t").map(\.value) == ["5", "8192"])
         let raised = again.recoveryReport.raisedConfigs
-        #expect(raised.map(\.topic) == ["t"] && raised.map(\.stored) == ["77"] && raised.map(\.value) == ["1048576"])
+        #expect(raised.map(\.topic) == ["t"] && raised.map(\.stored) == ["77"] && raised.map(\.value) == ["8192"])
         try again.alterConfigs(topic: "t", [("retention.ms", "7")])
         try again.close()
         #expect(try openDirectory(path).recoveryReport.raisedConfigs.isEmpty, "it was stored anew with the rest")
