@@ -43,6 +43,7 @@ package final class RecordInspector {
         var reader = unsafe RecordReader(header, decompressed: records)
         return try reader.keylessRecords()
     }
+
     private static func code(of error: CompressionError) -> RecordBatchError.Code {
         switch error.code {
         case .tooLarge: .tooLarge
