@@ -35,7 +35,7 @@ package final class RecordInspector {
         } catch {
             throw RecordBatchError(Self.code(of: error), error.description)
         }
-        requestBytes += unsafe records.count
+        requestBytes += records.count
         guard requestBytes <= Self.requestBytesMax else {
             throw RecordBatchError(
                 .tooLarge, "the request's records take more than \(Self.requestBytesMax) bytes decompressed")

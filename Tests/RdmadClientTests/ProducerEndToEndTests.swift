@@ -73,7 +73,7 @@ import TopicProtocol
         let errors = refused.withLock { $0 }
         #expect((100...300).contains(errors.count))
         #expect(errors.allSatisfy { $0.broker == .invalidRecord && $0.code == .broker })
-        try await producer.sendAndWait(key: Array("last".utf8), value: Array("700".utf8))
+        _ = try await producer.sendAndWait(key: Array("last".utf8), value: Array("700".utf8))
         let numbers = try await Self.read("c", broker.address, 701 - errors.count).map {
             Int($0.value!.prefix { $0 != " " })!
         }
