@@ -84,6 +84,45 @@ import TopicLog
         }
     }
 
+    /// Members that want the same topics and one that gets nothing, which is always the one with least: what moves is
+    /// not paid for with each topic again.
+    @Test func manyTopicsMoveCheaply() {
+        let numbers = Array(1...UInt64(2_000))
+        let topics = Dictionary(uniqueKeysWithValues: numbers.map { (topic($0), 1) })
+        var had = [UInt64: ClosedRange<Int32>]()
+        for number in numbers { had[number] = 0...0 }
+        let members = [subscriber("a", numbers, had), subscriber("b", [9_999]), subscriber("c", numbers)]
+        var uniform = UniformShares(
+            topics, members, Dictionary(uniqueKeysWithValues: numbers.map { (topic($0), [0, 2]) }))
+        uniform.balance()
+        #expect(uniform.shares.map(\.count) == [1_000, 0, 1_000])
+        #expect(UniformShares.looksMax - uniform.looksLeft < 20 * numbers.count)
+    }
+
+    /// Each two members have a topic of their own, so that every move looks at everybody: work ends, and everything has
+    /// an owner.
+    @Test func workIsBounded() {
+        let count: UInt64 = 300
+        var topics: [TopicUUID: Int] = [:]
+        var subscribers: [TopicUUID: [Int]] = [:]
+        var members: [Subscriber] = []
+        for number in 1...count {
+            // The first of the two has it.
+            let wanted = (1...count).filter { $0 != number }.map { min($0, number) * 1_000 + max($0, number) }
+            for topic in wanted { subscribers[self.topic(topic), default: []].append(Int(number - 1)) }
+            for topic in wanted { topics[self.topic(topic)] = 1 }
+            let had = wanted.filter { $0 / 1_000 == number }
+            members.append(
+                subscriber("m\(1_000 + number)", wanted, Dictionary(uniqueKeysWithValues: had.map { ($0, 0...0) })))
+        }
+        var uniform = UniformShares(topics, members, subscribers)
+        uniform.balance()
+        #expect(uniform.shares.reduce(0) { $0 + $1.count } == topics.count)
+        let counts = uniform.shares.map(\.count)
+        #expect(counts.max()! < Int(count) - 1 && counts.min()! > 0, "as even as it came to")
+        #expect(uniform.looksLeft <= 0 && uniform.looksLeft > -3 * Int(count))
+    }
+
     private func check(_ shares: [String: PartitionSet], _ topics: [TopicUUID: Int], _ members: [Subscriber]) {
         var owners: [TopicUUID: [Int32: String]] = [:]
         for member in members {

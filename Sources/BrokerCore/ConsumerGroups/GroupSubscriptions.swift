@@ -66,6 +66,7 @@ struct GroupSubscriptions {
                 || matches.values.contains(where: { $0.version != $0.found.version })
         else { return false }
         let before = matches
+        let hasSameTopics = isWhole && topicsVersion == topics.topicsVersion
         matches = [:]
         for text in patternCounts.keys {
             guard let found = before[text]?.found ?? patterns.matches(text, in: topics) else { continue }
@@ -76,19 +77,22 @@ struct GroupSubscriptions {
         guard isWhole else { return false }
         topicsVersion = topics.topicsVersion
         var known: [String: (id: TopicUUID, partitions: Int)?] = [:]
+        func look(_ name: String) {
+            if known[name] == nil { known.updateValue(topics.groupTopic(name), forKey: name) }
+        }
+        for (found, _) in matches.values { found.names.forEach(look) }
+        let old = hasSameTopics ? topicsByWish : [:]
         topicsByWish = [:]
         for wish in counts.keys {
-            var ids: Set<TopicUUID> = []
-            forEachName(of: wish) { name in
-                let topic = known[name] ?? topics.groupTopic(name)
-                known.updateValue(topic, forKey: name)
-                if let topic { ids.insert(topic.id) }
-            }
-            topicsByWish[wish] = ids
+            wish.topics.forEach(look)
+            // What is the same as last time need not be put together again.
+            let isSame = wish.pattern.map { before[$0] != nil && before[$0]!.version == matches[$0]?.version } ?? true
+            topicsByWish[wish] =
+                (isSame ? old[wish] : nil) ?? topicIDs(of: wish) { known[$0].flatMap(\.self)?.id }
         }
-        let found = known.compactMap { name, topic in topic.map { (name: name, topic: $0) } }
-        partitions = Dictionary(found.map { ($0.topic.id, $0.topic.partitions) }) { $1 }
-        hash = Self.hash(found.sorted { $0.name < $1.name })
+        let existing = known.compactMap { name, topic in topic.map { (name: name, topic: $0) } }
+        partitions = Dictionary(existing.map { ($0.topic.id, $0.topic.partitions) }) { $1 }
+        hash = Self.hash(existing.sorted { $0.name < $1.name })
         return true
     }
 
@@ -100,6 +104,14 @@ struct GroupSubscriptions {
             }
         }
         return Int64(bitPattern: hash)
+    }
+
+    private func topicIDs(of wish: Wish, _ id: (String) -> TopicUUID?) -> Set<TopicUUID> {
+        var ids: Set<TopicUUID> = []
+        forEachName(of: wish) { name in
+            if let id = id(name) { ids.insert(id) }
+        }
+        return ids
     }
 
     private func forEachName(of wish: Wish, _ body: (String) -> Void) {

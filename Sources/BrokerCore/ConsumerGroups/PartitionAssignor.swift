@@ -34,7 +34,10 @@ enum PartitionAssignor: String, CaseIterable {
         let shares: [PartitionSet]
         switch self {
         case .uniform where isAlike: shares = Self.even(topics.filter { subscribers[$0.key] != nil }, members)
-        case .uniform: shares = UniformShares(topics, members, subscribers).balanced()
+        case .uniform:
+            var uniform = UniformShares(topics, members, subscribers)
+            uniform.balance()
+            shares = uniform.shares
         case .range: shares = Self.ranges(topics, members.count, subscribers)
         }
         return Dictionary(uniqueKeysWithValues: zip(members.map(\.id), shares))
@@ -92,80 +95,5 @@ enum PartitionAssignor: String, CaseIterable {
             }
         }
         return shares
-    }
-}
-
-/// The uniform assignor at work: everybody keeps what is still wanted, the rest goes to who has least, and then who has
-/// much gives to who has little.
-private struct UniformShares {
-    private let subscribers: [TopicUUID: [Int]]
-    /// Each member's topics, in order, and its partitions of them.
-    private let topicsOf: [[TopicUUID]]
-    private var held: [[TopicUUID: [Int32]]]
-    private var load: [Int]
-
-    init(
-        _ topics: [TopicUUID: Int], _ members: [PartitionAssignor.Subscriber], _ subscribers: [TopicUUID: [Int]]
-    ) {
-        self.subscribers = subscribers
-        topicsOf = members.map { $0.topics.filter { subscribers[$0] != nil }.sorted() }
-        held = Array(repeating: [:], count: members.count)
-        load = Array(repeating: 0, count: members.count)
-        var isTaken = subscribers.reduce(into: [TopicUUID: [Bool]]()) {
-            $0[$1.key] = Array(repeating: false, count: topics[$1.key]!)
-        }
-        for (place, member) in members.enumerated() {
-            for topic in topicsOf[place] {
-                for partition in member.previous.topics[topic, default: []].sorted()
-                where partition < topics[topic]! && !isTaken[topic]![Int(partition)] {
-                    isTaken[topic]![Int(partition)] = true
-                    give(topic, partition, to: place)
-                }
-            }
-        }
-        // Who has a choice waits for those who have less of one.
-        for (topic, places) in subscribers.sorted(by: { ($0.value.count, $0.key) < ($1.value.count, $1.key) }) {
-            for partition in 0..<topics[topic]! where !isTaken[topic]![partition] {
-                give(topic, Int32(partition), to: places.min { load[$0] < load[$1] }!)
-            }
-        }
-    }
-
-    private mutating func give(_ topic: TopicUUID, _ partition: Int32, to place: Int) {
-        held[place][topic, default: []].append(partition)
-        load[place] += 1
-    }
-
-    /// Moves partitions, one by one and from who has most, until no move makes it more even.
-    consuming func balanced() -> [PartitionSet] {
-        var hasMoved = true
-        while hasMoved {
-            hasMoved = false
-            var candidates = Set(load.indices)
-            while let giver = candidates.max(by: { (load[$0], $1) < (load[$1], $0) }) {
-                guard let (topic, taker) = move(from: giver) else {
-                    candidates.remove(giver)
-                    continue
-                }
-                give(topic, held[giver][topic]!.removeLast(), to: taker)
-                load[giver] -= 1
-                hasMoved = true
-            }
-        }
-        return held.map { PartitionSet($0.mapValues(Set.init)) }
-    }
-
-    /// The move that helps whoever has least; nil when none helps. Each makes the sum of all squares smaller, so they
-    /// end.
-    private func move(from giver: Int) -> (topic: TopicUUID, taker: Int)? {
-        let least = load.min()!
-        guard load[giver] > least + 1 else { return nil }
-        var best: (topic: TopicUUID, taker: Int)?
-        for topic in topicsOf[giver] where !held[giver][topic, default: []].isEmpty {
-            let taker = subscribers[topic]!.min { load[$0] < load[$1] }!
-            if load[taker] < best.map({ load[$0.taker] }) ?? (load[giver] - 1) { best = (topic, taker) }
-            if load[taker] == least { break }
-        }
-        return best
     }
 }
