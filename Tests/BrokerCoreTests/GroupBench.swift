@@ -80,6 +80,9 @@ final class GroupBench {
         }
     }
 
+    /// Lets time pass in which nothing is done, as in a long turn.
+    func stand(milliseconds: UInt64) { now += milliseconds * 1_000_000 }
+
     /// Ends the writes that waited.
     func release(_ error: ErrorCode = .none) {
         let writes = held

@@ -33,6 +33,29 @@ import TopicProtocol
         #expect(bench.coordinator.writingBytes == 0)
     }
 
+    /// It may be served before heartbeats that were sent in time.
+    @Test func aCommitGivesUpNoMembers() {
+        let ids = bench.stableGroup(1)
+        bench.stand(milliseconds: 60_000)
+        #expect(bench.errors(bench.commit(GroupCaller(group: "other"), 5, in: 1)) == [.none])
+        #expect(bench.beat(ids[0], 1) == ErrorCode.none)
+    }
+
+    /// Each key knows whose transactions it waits for: others are not looked at, and nobody is forgotten.
+    @Test func manyProducersMayChangeOnePartition() {
+        for producer in 1...20 as ClosedRange<Int64> {
+            bench.commit(anybody, producer, in: producer)
+            bench.commit(GroupCaller(group: "other"), producer, in: producer)
+        }
+        let group = bench.coordinator.groups["g"]!
+        #expect(group.pendingProducers == [key: Set(1...20)])
+        for producer in 1...19 as ClosedRange<Int64> { end(producer, commit: producer % 2 == 0) }
+        #expect(group.pendingProducers == [key: [20]] && bench.coordinator.isPending(key, of: "g"))
+        end(20, commit: false)
+        #expect(group.pendingProducers.isEmpty && !bench.coordinator.isPending(key, of: "g"))
+        #expect(bench.fetch()?.offset == 18 && bench.fetch("other")?.offset == 18)
+    }
+
     /// A commit that the log refuses leaves what was there: it is there after a restart, too.
     @Test(arguments: [true, false]) func whatTheLogRefusesReplacesNothing(_ isTransactional: Bool) {
         bench.commit(anybody, 5, in: 1)

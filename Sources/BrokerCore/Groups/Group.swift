@@ -42,6 +42,8 @@ final class Group {
     private(set) var offsets = CommittedOffsets()
     /// Offsets on their way to the log, by how often.
     private(set) var committing: [OffsetKey: Int] = [:]
+    /// Of those, the ones that are in the log and wait for the end of transactions: whose they are.
+    private(set) var pendingProducers: [OffsetKey: Set<Int64>] = [:]
     /// What the leader of a generation has assigned, on its way to the log.
     private(set) var assigning: [String: [UInt8]]?
     /// A record of the group is on its way to the log; who wants the next one written.
@@ -216,9 +218,17 @@ final class Group {
     /// Takes an offset in that is in the log; nil: a tombstone.
     func set(_ offset: CommittedOffset?, for key: OffsetKey) { change(key) { offsets[key] = offset } }
 
-    func beginCommit(_ key: OffsetKey) { change(key) { committing[key, default: 0] += 1 } }
+    /// - Parameter producerID: Whose transaction it waits for; nil: for the log only.
+    func beginCommit(_ key: OffsetKey, in producerID: Int64? = nil) {
+        if let producerID { pendingProducers[key, default: []].insert(producerID) }
+        change(key) { committing[key, default: 0] += 1 }
+    }
 
-    func endCommit(_ key: OffsetKey) {
+    func endCommit(_ key: OffsetKey, in producerID: Int64? = nil) {
+        if let producerID {
+            pendingProducers[key]?.remove(producerID)
+            if pendingProducers[key]?.isEmpty ?? false { pendingProducers[key] = nil }
+        }
         change(key) {
             let left = committing[key]! - 1
             committing[key] = left == 0 ? nil : left

@@ -7,7 +7,7 @@ extension GroupCoordinator {
         _ caller: GroupCaller, _ topics: [TopicOffsets], in producer: ProducerEpoch, _ origin: ProduceOrigin,
         now: UInt64
     ) {
-        advance(now: now)
+        begin(at: now)
         do throws(BrokerError) {
             guard !isLoading else {
                 throw BrokerError(
@@ -35,9 +35,9 @@ extension GroupCoordinator {
 
     /// Whether a transaction may still change what is committed.
     func isPending(_ key: OffsetKey, of group: String) -> Bool {
-        guard let group = groups[group], group.committing[key] != nil else { return false }
+        guard let group = groups[group], let producers = group.pendingProducers[key] else { return false }
         let committed = group.offsets[key]?.order ?? 0
-        return pendingOffsets.values.contains { $0[group.id]?[key].map { $0.order > committed } ?? false }
+        return producers.contains { pendingOffsets[$0]?[group.id]?[key].map { $0.order > committed } ?? false }
     }
 
     /// Takes an offset in, unless a later one is there. The later one in the log counts, whenever its transaction ends:
@@ -51,18 +51,17 @@ extension GroupCoordinator {
         let old = pendingOffsets[producerID, default: [:]][group.id, default: [:]].updateValue(offset, forKey: key)
         // Until then it counts as on its way.
         writingBytes += Group.bytes(of: key, offset) - (old.map { Group.bytes(of: key, $0) } ?? 0)
-        if old == nil { group.beginCommit(key) }
+        if old == nil { group.beginCommit(key, in: producerID) }
     }
 
     /// Forgets what transactions would commit for a partition.
     func dropPending(_ key: OffsetKey, of group: Group) {
-        guard group.committing[key] != nil else { return }
-        for id in Array(pendingOffsets.keys) {
+        for id in group.pendingProducers[key] ?? [] {
             guard let offset = pendingOffsets[id]?[group.id]?.removeValue(forKey: key) else { continue }
             if pendingOffsets[id]?[group.id]?.isEmpty == true { pendingOffsets[id]?[group.id] = nil }
             if pendingOffsets[id]?.isEmpty == true { pendingOffsets[id] = nil }
             writingBytes -= Group.bytes(of: key, offset)
-            group.endCommit(key)
+            group.endCommit(key, in: id)
         }
     }
 
@@ -75,7 +74,7 @@ extension GroupCoordinator {
             for (key, offset) in ended {
                 writingBytes -= Group.bytes(of: key, offset)
                 if isCommit { keep(offset, for: key, of: group) }
-                group.endCommit(key)
+                group.endCommit(key, in: producerID)
             }
             if !isLoading { forgetIfUnused(group) }
         }
