@@ -267,6 +267,17 @@ import TopicProtocol
         #expect(bench.consumerGroup()?.members.map(\.memberID).sorted() == ["b", "c"])
     }
 
+    /// What the member had would have no owner.
+    @Test func aMemberDoesNotTakeTheInstanceOfAnother() {
+        let (one, two) = (client("a", instance: "box"), client("b"))
+        bench.settle([one, two])
+        bench.ask(one.request(epoch: -2))
+        #expect(bench.beat(client("b", instance: "box")) == .invalidRequest)
+        let back = client("c", instance: "box")
+        bench.settle([back, two])
+        #expect(back.owned.count + two.owned.count == bench.all("t").count)
+    }
+
     @Test func aStaticMemberThatStaysAwayIsGivenUp() {
         let (one, two) = (client("a", instance: "box"), client("b"))
         bench.settle([one, two])
@@ -280,6 +291,24 @@ import TopicProtocol
     }
 
     // MARK: Offsets
+
+    /// The log does not say when the last member left: then, as in Kafka, the age of what was committed counts.
+    @Test func offsetsExpireHoweverOftenTheBrokerStarts() {
+        var options = GroupOptions()
+        options.offsetsRetentionMinutes = 1
+        var bench = GroupBench(options)
+        let one = client("a")
+        bench.beat(one)
+        let caller = GroupCaller(group: "g", generation: one.epoch, memberID: "a")
+        #expect(bench.error(of: .commit(caller, GroupBench.offsets())) == ErrorCode.none)
+        bench.ask(one.request(epoch: -1))
+        for age in [30_000, 59_000, 61_000] as [UInt64] {
+            bench = GroupBench(options, log: bench.log, now: 1_000_000_000_000 + age * 1_000_000)
+            bench.coordinator.expireOffsets()
+            bench.pass(milliseconds: 1)
+            #expect(bench.fetch()?.offset == (age < 60_000 ? 7 : -1))
+        }
+    }
 
     @Test func membersCommitAndFetchAtTheirEpoch() {
         let one = client("a")

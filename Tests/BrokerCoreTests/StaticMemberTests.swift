@@ -41,6 +41,17 @@ import TopicProtocol
         #expect(bench.state() == "Stable")
     }
 
+    /// Else two members would be one instance.
+    @Test func anIDForDynamicMembersIsNotForStaticOnes() {
+        let bench = GroupBench()
+        let id = bench.newID()
+        let ids = [bench.ask(.join(request("a")))]
+        #expect(bench.error(of: .join(request("a", id: id))) == .invalidRequest)
+        #expect(bench.error(of: .join(GroupBench.request(id))) == nil)
+        bench.pass(milliseconds: 6_000)
+        #expect(bench.joined(ids[0])?.members.count == 2)
+    }
+
     @Test func aLeaderThatComesBackNeedNotAssign() {
         let bench = GroupBench()
         let ids = pair(bench)

@@ -262,6 +262,8 @@ extension GroupCoordinator {
             }
             keepAlive(member.id, of: consumer, group)
         }
+        // When the last one left is not in the log: what was committed then goes by its own age.
+        if consumer.members.isEmpty, let last = group.offsets.lastCommittedAt { group.enter(.empty, now: last) }
         group.countConsumer()
     }
 }

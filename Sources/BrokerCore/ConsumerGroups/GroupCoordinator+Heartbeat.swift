@@ -130,6 +130,12 @@ extension GroupCoordinator {
                         .unreleasedInstanceID,
                         "instance \(instance) of group \(group) is member \(holder.id), which has not left")
                 }
+                guard consumer.members[request.memberID] == nil else {
+                    throw BrokerError(
+                        .invalidRequest,
+                        "\(request.memberID) is a member of group \(group) already: it cannot be instance \(instance), "
+                            + "which was another member")
+                }
                 return (nil, holder)
             }
             return (consumer.members[request.memberID], nil)

@@ -50,6 +50,9 @@ struct CommittedOffsets {
         }
     }
 
+    /// When the newest of them was committed, in milliseconds since 1970.
+    var lastCommittedAt: Int64? { topics.values.lazy.flatMap(\.values).map(\.committedAt).max() }
+
     var keys: [OffsetKey] {
         topics.flatMap { topic, partitions in partitions.keys.map { OffsetKey(topic: topic, partition: $0) } }
     }

@@ -18,6 +18,11 @@ extension GroupCoordinator {
         if request.memberID.isEmpty {
             try joinAsNew(group, request, origin, host)
         } else if group.pendingMembers[request.memberID] != nil {
+            guard request.instanceID == nil else {
+                throw BrokerError(
+                    .invalidRequest,
+                    "\(request.memberID) was given to a member without an instance: static members join without an id")
+            }
             try admit(request, to: group)
             _ = group.forgetPending(request.memberID)
             add(request.memberID, request, to: group, origin, host)
