@@ -74,6 +74,12 @@ import Testing
         #expect(left.errorCode == .none && left.members.map(\.errorCode) == [.none, .unknownMemberId])
         leave.memberId = member.memberId
         #expect(try bench.ask(client, 1, leave).errorCode == .unknownMemberId)
+        // A group that there is not has no members: since version 3 that is said of each.
+        leave.groupId = "nosuch"
+        #expect(try bench.ask(client, 1, leave).errorCode == .unknownMemberId)
+        let gone = try bench.ask(client, 3, leave)
+        #expect(gone.errorCode == .none && gone.members.map(\.memberId) == [member.memberId, "nobody"])
+        #expect(gone.members.map(\.errorCode) == [.unknownMemberId, .unknownMemberId])
     }
 
     @Test func keepsOffsets() throws {
@@ -95,6 +101,12 @@ import Testing
         (wanted.name, wanted.partitionIndexes) = ("t", [1, 0])
         fetch.topics = [wanted]
         #expect(try bench.ask(client, 1, fetch).topics[0].partitions.map(\.committedOffset) == [7, -1])
+        // What is asked for a thousand times is answered once.
+        wanted.partitionIndexes = Array(repeating: 1, count: 1_000) + [0]
+        fetch.topics = [wanted, wanted]
+        let once = try bench.ask(client, 1, fetch)
+        #expect(once.topics.map { $0.partitions.map(\.partitionIndex) } == [[1, 0]])
+        wanted.partitionIndexes = [1, 0]
 
         // Of several groups.
         fetch.groups = ["g", "other", ""].map { group in
@@ -165,6 +177,23 @@ import Testing
         #expect(described[0].protocolData == "range" && described[0].members.map(\.memberId) == [member.memberId])
         #expect(
             described[0].members.map(\.clientHost) == ["/127.0.0.1"] && described[0].members[0].memberAssignment == [9])
+
+        // One of KIP-848 has a request of its own, and is not put together for this one.
+        var beat = ConsumerGroupHeartbeatRequest()
+        (beat.groupId, beat.memberId, beat.memberEpoch) = ("new", "m", 0)
+        (beat.rebalanceTimeoutMs, beat.subscribedTopicNames, beat.topicPartitions) = (60_000, ["t"], [])
+        #expect(try bench.ask(client, 1, beat).errorCode == .none)
+        describe.groups = ["new", "g", "nosuch", "g"]
+        let mixed = try bench.ask(client, 5, describe).groups
+        #expect(mixed.map(\.groupId) == ["new", "g", "nosuch"])
+        #expect(mixed.map(\.groupState) == ["Dead", "Stable", "Dead"])
+        #expect(mixed.allSatisfy { $0.errorCode == .none })
+        (beat.memberEpoch, beat.rebalanceTimeoutMs) = (-1, -1)
+        (beat.subscribedTopicNames, beat.topicPartitions) = (nil, nil)
+        _ = try bench.ask(client, 1, beat)
+        var deleteNew = DeleteGroupsRequest()
+        deleteNew.groupsNames = ["new"]
+        #expect(try bench.ask(client, 2, deleteNew).results.map(\.errorCode) == [.none])
 
         var list = ListGroupsRequest()
         #expect(try bench.ask(client, 5, list).groups.map(\.groupId) == ["g", "idle"])

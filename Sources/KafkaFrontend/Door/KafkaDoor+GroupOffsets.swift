@@ -94,10 +94,13 @@ extension KafkaDoor {
                 return then(group)
             }
         }
-        var topics = wanted.topics
+        var topics = byID ? wanted.topics?.unique(by: \.topicId) : wanted.topics?.unique(by: \.name)
+        for index in topics?.indices ?? 0..<0 {
+            topics![index].partitionIndexes = topics![index].partitionIndexes.unique()
+        }
         if byID {
+            let unknown = topics?.filter { topicName($0.topicId) == nil } ?? []
             topics = topics?.filter { topicName($0.topicId) != nil }
-            let unknown = wanted.topics?.filter { topicName($0.topicId) == nil } ?? []
             group.topics = Self.list([], .unknownTopicId, unknown)
         }
         let scope: OffsetFetchScope =

@@ -91,18 +91,21 @@ extension KafkaDoor {
         ask(.leave(group: request.groupId, members: members), call) { [self] answered in
             var response = LeaveGroupResponse()
             response.errorCode = KafkaError(answered.error)
-            if answered.error == .none, case .errors(let list) = answered.body {
-                if isBatch {
-                    response.members = zip(request.members, list.errors).map { member, error in
-                        var left = LeaveGroupResponse.MemberResponse()
-                        left.memberId = member.memberId
-                        left.groupInstanceId = member.groupInstanceId
-                        left.errorCode = KafkaError(error)
-                        return left
-                    }
-                } else {
-                    response.errorCode = KafkaError(list.errors.first ?? .none)
+            var errors: [ErrorCode] = []
+            if answered.error == .none, case .errors(let list) = answered.body { errors = list.errors }
+            // A group that there is not has none of them.
+            if answered.error == .unknownMemberID { errors = members.map { _ in .unknownMemberID } }
+            if isBatch {
+                if answered.error == .unknownMemberID { response.errorCode = .none }
+                response.members = zip(request.members, errors).map { member, error in
+                    var left = LeaveGroupResponse.MemberResponse()
+                    left.memberId = member.memberId
+                    left.groupInstanceId = member.groupInstanceId
+                    left.errorCode = KafkaError(error)
+                    return left
                 }
+            } else if answered.error == .none {
+                response.errorCode = KafkaError(errors.first ?? .none)
             }
             answer(call, response)
         }
@@ -112,19 +115,20 @@ extension KafkaDoor {
 
     func describeGroups(_ request: DescribeGroupsRequest, _ call: KafkaCall) {
         let groups = request.groups.unique()
-        ask(groups.map { .describe(group: $0) }, call) { [self] answers in
+        // Those of KIP-848 are described by a request of their own, at a cost.
+        let classic = groups.filter { !broker.isConsumerGroup($0) }
+        ask(classic.map { .describe(group: $0) }, call) { [self] answers in
+            let answered = Dictionary(zip(classic, answers)) { first, _ in first }
             var response = DescribeGroupsResponse()
-            response.groups = zip(groups, answers).map { group, answered in
+            response.groups = groups.map { group in
                 var described = DescribeGroupsResponse.DescribedGroup()
                 described.groupId = group
                 described.groupState = GroupState.dead.rawValue
+                if request.includeAuthorizedOperations { described.authorizedOperations = AuthorizedOperations.group }
+                guard let answered = answered[group] else { return described }
                 // One that there is not is dead, without an error.
                 if answered.error != .groupIDNotFound { described.errorCode = KafkaError(answered.error) }
-                if request.includeAuthorizedOperations { described.authorizedOperations = AuthorizedOperations.group }
-                // Groups of KIP-848 are described by a request of their own.
-                guard answered.error == .none, case .description(let body) = answered.body,
-                    !broker.isConsumerGroup(group)
-                else { return described }
+                guard answered.error == .none, case .description(let body) = answered.body else { return described }
                 described.groupState = body.state
                 described.protocolType = body.protocolType
                 described.protocolData = body.protocolName
