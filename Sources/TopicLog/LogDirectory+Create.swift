@@ -208,7 +208,10 @@ extension LogDirectory {
             _ = try files.createDirectory(directory)
         }
         place(name, in: volume)
-        return try PartitionLog.begin(directory: directory, options: options, volume: volume)
+        let log = try PartitionLog.begin(directory: directory, options: options, volume: volume)
+        // As with Kafka, who produced to the deleted topic goes on with its next sequence number.
+        if deletedNames?.contains(topic) ?? true { log.earlierProducerMax = producerIDs.lowerBound - 1 }
+        return log
     }
 
     private static func twice(_ name: String) -> LogError {
