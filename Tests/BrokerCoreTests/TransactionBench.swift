@@ -73,6 +73,16 @@ final class TransactionBench {
         }
     }
 
+    /// Lets time pass in which no turn is taken.
+    func stall(milliseconds: UInt64) { now += milliseconds * 1_000_000 }
+
+    /// Takes a turn.
+    /// - Parameter unheard: For how long nobody's requests were looked at, in milliseconds.
+    func advance(unheard: UInt64) {
+        coordinator.advance(now: now, heardUntil: now - unheard * 1_000_000)
+        settle()
+    }
+
     func releaseRecords(_ error: ErrorCode = .none) {
         let writes = heldRecords
         heldRecords = []

@@ -103,6 +103,19 @@ import TopicProtocol
         #expect(bench.begin("x", as: second) == nil)
     }
 
+    /// Who names itself and no epoch is nobody's next instance: it would be given the epoch that another one has.
+    @Test func aCallerHasAnEpoch() throws {
+        let bench = TransactionBench()
+        let first = try #require(bench.begin())
+        let second = try #require(bench.begin("x", as: first))
+        for caller in [ProducerEpoch(producerID: second.producerID, epoch: -1), .init(producerID: -1, epoch: 0)] {
+            #expect(
+                bench.error(of: .initProducer(transactionalID: "x", timeoutMilliseconds: 1, producer: caller))
+                    == .invalidRequest)
+        }
+        #expect(bench.add(second) == ErrorCode.none)
+    }
+
     @Test func aUsedUpEpochMakesANewProducer() throws {
         let stored = StoredTransaction(
             producer: ProducerEpoch(producerID: 5, epoch: Int16.max - 1), timeoutMilliseconds: 1_000,
@@ -145,6 +158,25 @@ import TopicProtocol
         later.pass(milliseconds: 301)
         #expect(later.state == "CompleteAbort")
         #expect(bench.restarted(after: 5_000).state == "Ongoing")
+    }
+
+    /// However late the turn is: a request of somebody else ends nothing whose own request may wait behind it.
+    @Test func anEndThatWaitsIsInTime() throws {
+        let bench = TransactionBench()
+        let producer = try #require(bench.begin(timeout: 1_000))
+        #expect(bench.add(producer) == ErrorCode.none)
+        bench.stall(milliseconds: 2_000)
+        _ = try #require(bench.begin("y"))
+        #expect(bench.state == "Ongoing" && bench.markers.isEmpty)
+        #expect(bench.end(producer, commit: true) == ErrorCode.none)
+        #expect(bench.markers.map(\.isCommit) == [true])
+        // What was due by the time until which everybody was heard is over.
+        #expect(bench.add(producer) == ErrorCode.none)
+        bench.stall(milliseconds: 2_000)
+        bench.advance(unheard: 1_500)
+        #expect(bench.state == "Ongoing")
+        bench.advance(unheard: 500)
+        #expect(bench.state == "CompleteAbort")
     }
 
     @Test func whatIsNotStoredDidNotHappen() throws {

@@ -203,6 +203,32 @@ import TopicLog
         #expect(try client.initialize("").errorCode == .invalidRequest)
     }
 
+    /// A producer names its id and its epoch, or neither of them.
+    @Test func aProducerIsNamedWhole() throws {
+        let (bench, client) = try makeBench()
+        let first = try client.begin()
+        func initialize(_ id: String?, _ producerID: Int64, _ epoch: Int16) throws -> InitProducerIdResponse {
+            var request = InitProducerIdRequest()
+            (request.transactionalId, request.transactionTimeoutMs) = (id, 60_000)
+            (request.producerId, request.producerEpoch) = (producerID, epoch)
+            return try bench.ask(client.connection, 4, request)
+        }
+        let renewed = try initialize("x", first.producerID, first.epoch)
+        #expect(renewed.errorCode == .none && renewed.producerEpoch == first.epoch + 1)
+        let second = ProducerEpoch(producerID: first.producerID, epoch: renewed.producerEpoch)
+        for id in ["x", "y", nil] {
+            for (producerID, epoch) in [(second.producerID, Int16(-1)), (-1, 0), (-1, second.epoch)] {
+                let refused = try initialize(id, producerID, epoch)
+                #expect(refused.errorCode == .invalidRequest)
+                #expect(refused.producerId == -1 && refused.producerEpoch == -1)
+            }
+        }
+        #expect(try initialize("x", -7, -7).errorCode == .invalidRequest)
+        // Nobody has got its epoch meanwhile.
+        #expect(try client.add(second) == [.none])
+        #expect(try initialize(nil, -1, -1).errorCode == .none)
+    }
+
     @Test func operators() throws {
         let (bench, client) = try makeBench()
         let producer = try client.begin()

@@ -10,7 +10,8 @@ extension TransactionCoordinator {
         partitionExists: (TransactionPartition) -> Bool,
         offsetsPartition: (String) throws(BrokerError) -> TransactionPartition
     ) {
-        advance(now: now)
+        // What is overdue waits for the turn: the request that ends it may be on its way.
+        begin(at: now)
         do throws(BrokerError) {
             guard !isLoading else {
                 throw BrokerError(.coordinatorLoadInProgress, "transactions are being read from the log: try again")
@@ -50,6 +51,11 @@ extension TransactionCoordinator {
                 .invalidTransactionTimeout,
                 "a transaction timeout of \(timeout) ms is refused, 1 to \(options.timeoutMillisecondsMax) are allowed "
                     + "(--transaction-max-timeout-ms)")
+        }
+        if let caller, caller.producerID < 0 || caller.epoch < 0 {
+            throw BrokerError(
+                .invalidRequest,
+                "producer \(caller.producerID) with epoch \(caller.epoch) is none: a producer names both, or neither")
         }
         let transaction = if let known = transactions[id] { known } else { try create(id, timeout) }
         if transaction.pending != nil { throw Self.concurrent(transaction) }

@@ -55,6 +55,9 @@ final class TransactionCoordinator {
         nextDeadline = transactions.values.reduce(.max) { min($0, $1.nextDeadline) }
     }
 
+    /// Says what time it is, and does nothing of what is due.
+    func begin(at now: UInt64) { self.now = now }
+
     /// Has a transaction looked at when it is due.
     func wake(_ transaction: Transaction) { nextDeadline = min(nextDeadline, transaction.nextDeadline) }
 

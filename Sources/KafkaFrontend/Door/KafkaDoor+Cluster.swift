@@ -165,9 +165,14 @@ extension KafkaDoor {
     }
 
     func initProducerId(_ request: InitProducerIdRequest, _ call: KafkaCall) {
-        if let id = request.transactionalId { return initTransactionalProducer(request, id, call) }
         var response = InitProducerIdResponse()
         response.producerEpoch = -1
+        // Whoever names itself has an epoch: else it would be given the one that another has.
+        guard (request.producerId == -1) == (request.producerEpoch == -1) else {
+            response.errorCode = .invalidRequest
+            return answer(call, response)
+        }
+        if let id = request.transactionalId { return initTransactionalProducer(request, id, call) }
         do throws(BrokerError) {
             response.producerId = try broker.allocateProducerID()
             response.producerEpoch = 0

@@ -11,7 +11,7 @@ extension KafkaDoor {
         ask(
             .initProducer(
                 transactionalID: id, timeoutMilliseconds: request.transactionTimeoutMs,
-                producer: caller.producerID < 0 ? nil : caller)
+                producer: caller.producerID == -1 ? nil : caller)
         ) { [self] found in
             var response = InitProducerIdResponse()
             response.errorCode = error(found.error, call, fencedSince: 4)
