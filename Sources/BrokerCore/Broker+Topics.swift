@@ -49,6 +49,11 @@ extension Broker {
         }
     }
 
+    /// What one of a topic's configs stands at, its own or the broker's; nil when there is none of that name.
+    package func topicConfig(_ name: String, of topic: String) -> String? {
+        topics[topic]?.first?.log.options.configs.first { $0.name == name }?.value
+    }
+
     /// What a topic was given of its own.
     package func ownConfigs(_ topic: String) -> [TopicConfig] {
         directory.configs(topic: topic).map { TopicConfig(name: $0.name, value: $0.value) }

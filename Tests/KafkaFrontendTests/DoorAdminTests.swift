@@ -154,6 +154,9 @@ import TopicProtocol
         #expect(all.configs.first { $0.name == "compression.type" }?.value == "producer")
         let some = try bench.ask(client, 4, describe(2, "t", keys: ["cleanup.policy"])).results
         #expect(some[0].configs.map(\.name) == ["cleanup.policy"] && some[0].configs.map(\.configType) == [7])
+        // An empty list stands for all of them.
+        let whole = try bench.ask(client, 4, describe(2, "t", keys: [])).results
+        #expect(whole.first?.configs.map(\.name) == all.configs.map(\.name))
         #expect(try bench.ask(client, 4, describe(2, "nosuch")).results[0].errorCode == .unknownTopicOrPartition)
         #expect(try bench.ask(client, 4, describe(4, "9")).results[0].errorCode == .invalidRequest)
         #expect(try bench.ask(client, 4, describe(4, "1")).results[0].errorCode == .none)
@@ -193,6 +196,15 @@ import TopicProtocol
         #expect(try alter([("retention.ms", 0, "1"), ("retention.ms", 0, "2")]) == .invalidRequest)
         #expect(try alter([("log.retention.ms", 0, "1")], type: 4, name: "1") == .invalidRequest)
         #expect(try alter([("retention.ms", 0, "1")], name: "nosuch") == .unknownTopicOrPartition)
+        #expect(try alter([("cleanup.policy", 2, "delete")], name: "nosuch") == .unknownTopicOrPartition)
+        #expect(try alter([("listeners", 2, "x")]) == .invalidConfig)
+        #expect(try alter([("leader.replication.throttled.replicas", 3, "1:1")]) == KafkaError.none)
+        // Only what is deleted has no value.
+        for operation in [0, 2, 3] as [Int8] {
+            for name in ["cleanup.policy", "message.timestamp.type", "retention.ms"] {
+                #expect(try alter([("segment.ms", 0, "5"), (name, operation, nil)]) == .invalidRequest)
+            }
+        }
         #expect(own() == ["cleanup.policy=compact"])
     }
 
@@ -209,6 +221,14 @@ import TopicProtocol
         resource.configs = [config]
         request.resources = [resource]
         #expect(try bench.ask(bench.connect(), 2, request).responses.map(\.errorCode) == [.none])
+        #expect(bench.broker.ownConfigs("t") == [TopicConfig(name: "segment.ms", value: "1000")])
+        // A name without a value is no way to say that.
+        (config.name, config.value) = ("retention.ms", nil)
+        resource.configs.append(config)
+        request.resources = [resource]
+        let refused = try bench.ask(bench.connect(), 2, request).responses
+        #expect(refused.map(\.errorCode) == [.invalidRequest])
+        #expect(refused.first?.errorMessage?.contains("Null value not supported for : retention.ms") == true)
         #expect(bench.broker.ownConfigs("t") == [TopicConfig(name: "segment.ms", value: "1000")])
     }
 

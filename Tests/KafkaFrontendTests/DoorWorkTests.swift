@@ -192,6 +192,35 @@ import TopicProtocol
         #expect(found.topics[2].errorCode == .unknownTopicOrPartition)
     }
 
+    @Test func configsOfManyTopicsAreDescribedInPieces() throws {
+        let bench = try DoorBench()
+        let names = (10..<40).map { "t\($0)" }
+        for name in names { try bench.createTopic(name) }
+        bench.door.turnNanosecondsMax = 0
+        let (client, other) = (bench.connect(), bench.connect())
+        _ = bench.isAnswered(0)
+        var all = DescribeConfigsRequest()
+        all.includeSynonyms = true
+        all.resources = names.map { name in
+            var resource = DescribeConfigsRequest.DescribeConfigsResource()
+            (resource.resourceType, resource.resourceName) = (2, name)
+            return resource
+        }
+        let before = bench.door.counters.pieces
+        let asked = bench.post(client, 4, all)
+        let cluster = bench.post(other, 1, DescribeClusterRequest())
+        bench.turn()
+        bench.turn()
+        #expect(bench.takeNumbers() == [cluster])
+        try bench.broker.perform(.delete("t39"))
+        let found: DescribeConfigsResponse = try bench.response(to: asked, 4)
+        #expect(found.results.map(\.resourceName) == names)
+        #expect(found.results.dropLast().allSatisfy { $0.errorCode == .none && $0.configs.count > 20 })
+        #expect(found.results.last?.errorCode == .unknownTopicOrPartition)
+        let items = found.results.reduce(0) { $0 + 1 + $1.configs.count }
+        #expect(bench.door.counters.pieces - before >= items / (KafkaDoor.pieceItems + 30))
+    }
+
     /// A member whose heartbeat waits behind requests that take long is not silent.
     @Test func heartbeatsThatWaitKeepTheirMembers() throws {
         var groups = DoorBench.quickGroups

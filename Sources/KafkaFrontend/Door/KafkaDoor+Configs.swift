@@ -20,39 +20,56 @@ extension KafkaDoor {
         return (own + fixed).sorted { $0.name < $1.name }
     }
 
+    /// In pieces: topics may go meanwhile, and are not there any more then.
     func describeConfigs(_ request: DescribeConfigsRequest, _ call: KafkaCall) {
-        var response = DescribeConfigsResponse()
         let resources = request.resources.unique { [String($0.resourceType), $0.resourceName] }
-        response.results = resources.map { resource in
-            var result = DescribeConfigsResponse.DescribeConfigsResult()
-            result.resourceType = resource.resourceType
-            result.resourceName = resource.resourceName
-            do throws(BrokerError) {
-                let configs = try describe(resource.resourceType, resource.resourceName)
-                let keys = resource.configurationKeys.map { Set($0) }
-                let defaults = request.includeSynonyms ? broker.settings : []
-                result.configs = configs.filter { keys?.contains($0.name) ?? true }.map { config in
-                    var listed = list(config)
-                    if request.includeSynonyms {
-                        listed.synonyms = synonyms(of: config, resource.resourceType, defaults)
-                    }
-                    return listed
-                }
-            } catch {
-                result.errorCode = error.kafkaError
-                result.errorMessage = error.kafkaMessage
+        let defaults = request.includeSynonyms ? broker.settings : nil
+        var response = DescribeConfigsResponse()
+        response.results.reserveCapacity(resources.count)
+        var next = 0
+        doInPieces(call) { [self] in
+            var left = Self.pieceItems
+            while next < resources.count, left > 0 {
+                let found = describe(resources[next], defaults)
+                next += 1
+                left -= 1 + found.configs.count
+                response.results.append(found)
             }
-            return result
+            guard next == resources.count else { return true }
+            answer(call, response)
+            return false
         }
-        answer(call, response)
+    }
+
+    /// - Parameter defaults: Where synonyms are found; nil where nobody asks for them.
+    private func describe(
+        _ resource: DescribeConfigsRequest.DescribeConfigsResource, _ defaults: [ConfigDescription]?
+    ) -> DescribeConfigsResponse.DescribeConfigsResult {
+        var result = DescribeConfigsResponse.DescribeConfigsResult()
+        result.resourceType = resource.resourceType
+        result.resourceName = resource.resourceName
+        do throws(BrokerError) {
+            var configs = try describe(resource.resourceType, resource.resourceName)
+            // An empty list stands for all, as none does.
+            if let keys = resource.configurationKeys.map({ Set($0) }), !keys.isEmpty {
+                configs.removeAll { !keys.contains($0.name) }
+            }
+            result.configs = configs.map { config in
+                var listed = list(config)
+                if let defaults { listed.synonyms = synonyms(of: config, resource.resourceType, defaults) }
+                return listed
+            }
+        } catch {
+            result.errorCode = error.kafkaError
+            result.errorMessage = error.kafkaMessage
+        }
+        return result
     }
 
     private func describe(_ type: Int8, _ name: String) throws(BrokerError) -> [ConfigDescription] {
         switch type {
         case Resource.topic:
-            guard broker.partitions(of: name) != nil else {
-                throw BrokerError(.unknownTopicOrPartition, "there is no topic named \(name)")
-            }
+            guard broker.partitions(of: name) != nil else { throw Self.unknown(name) }
             return topicConfigs(name)
         case Resource.broker:
             try checkBroker(name)
@@ -109,7 +126,8 @@ extension KafkaDoor {
             alter(
                 resource.resourceType, resource.resourceName, validateOnly: request.validateOnly,
                 { () throws(BrokerError) in
-                    try changes(resource.configs.map { ($0.name, $0.value) })
+                    try Self.refuseNulls(resource.configs.filter { $0.value == nil }.map(\.name))
+                    return try changes(resource.configs.map { ($0.name, $0.value) })
                         + dropped.map { ConfigChange(name: $0.name, value: nil) }
                 },
                 then: { error in
@@ -136,6 +154,8 @@ extension KafkaDoor {
                     guard Set(resource.configs.map(\.name)).count == resource.configs.count else {
                         throw BrokerError(.invalidRequest, "Error due to duplicate config keys")
                     }
+                    let nulls = resource.configs.filter { $0.configOperation != 1 && $0.value == nil }
+                    try Self.refuseNulls(nulls.map(\.name))
                     var wanted: [(String, String?)] = []
                     for config in resource.configs {
                         wanted.append((config.name, try value(after: config, resource.resourceName)))
@@ -157,24 +177,24 @@ extension KafkaDoor {
         }
     }
 
+    private static func refuseNulls(_ names: [String]) throws(BrokerError) {
+        guard !names.isEmpty else { return }
+        throw BrokerError(.invalidRequest, "Null value not supported for : \(names.joined(separator: ", "))")
+    }
+
     /// A config's value after SET, DELETE, APPEND or SUBTRACT; nil for the broker's.
     private func value(
         after config: IncrementalAlterConfigsRequest.AlterableConfig, _ topic: String
     ) throws(BrokerError) -> String? {
         switch config.configOperation {
-        case 0:
-            guard let value = config.value else {
-                throw BrokerError(.invalidRequest, "Null value not supported for : \(config.name)")
-            }
-            return value
+        case 0: return config.value
         case 1: return nil
         case 2, 3:
-            let known = topicConfigs(topic).first { $0.name == config.name }
-            guard let known, KafkaTopicConfigs.kind(of: known.name, value: known.value) == .list else {
+            guard let known = try list(config.name, of: topic) else {
                 throw BrokerError(
                     .invalidConfig, "Config value append is not allowed for config key: \(config.name)")
             }
-            var list = known.value.split(separator: ",").map(String.init)
+            var list = known.split(separator: ",").map(String.init)
             let named = (config.value ?? "").split(separator: ",").map(String.init)
             if config.configOperation == 2 {
                 list += named.filter { !list.contains($0) }
@@ -184,6 +204,18 @@ extension KafkaDoor {
             return list.joined(separator: ",")
         default: throw BrokerError(.invalidRequest, "Unknown config operation \(config.configOperation)")
         }
+    }
+
+    /// What a topic's config stands at that is a list; nil for one that is none.
+    private func list(_ name: String, of topic: String) throws(BrokerError) -> String? {
+        guard broker.partitions(of: topic) != nil else { throw Self.unknown(topic) }
+        guard KafkaTopicConfigs.kind(of: name, value: "") == .list else { return nil }
+        let fixed = KafkaTopicConfigs.fixed.first { $0.name == name }
+        return fixed?.values[0] ?? broker.topicConfig(name, of: topic)
+    }
+
+    private static func unknown(_ topic: String) -> BrokerError {
+        BrokerError(.unknownTopicOrPartition, "there is no topic named \(topic)")
     }
 
     /// What of it a log takes; the rest must be as it is anyway.
