@@ -7,6 +7,16 @@ extension PartitionLog {
     /// - Throws: when what was known of producers cannot be read.
     package func lastStableOffset(below highWatermark: Offset) throws(LogError) -> Offset {
         try activate()
+        return decidedEnd(below: highWatermark)
+    }
+
+    /// The same as far as it is in memory, which it is of a log that anything was appended to since the start; nil
+    /// where it would have to be read.
+    package func knownLastStableOffset(below highWatermark: Offset) -> Offset? {
+        isActive ? decidedEnd(below: highWatermark) : nil
+    }
+
+    private func decidedEnd(below highWatermark: Offset) -> Offset {
         didPublish(highWatermark)
         let undecided = ended.reduce(producers.ongoing.first ?? highWatermark) {
             min($0, $1.transaction.firstOffset)

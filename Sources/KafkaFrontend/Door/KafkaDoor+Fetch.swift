@@ -56,7 +56,7 @@ extension KafkaDoor {
     func fetch(_ request: FetchRequest, _ call: KafkaCall) {
         counters.requests += 1
         counters.fetches += 1
-        if let error = sessionError(request, call.version) {
+        if let error = sessionError(request) {
             var response = FetchResponse()
             response.errorCode = error
             return send(call.connection, call.number, .fetch(response, ranges: []))
@@ -98,11 +98,10 @@ extension KafkaDoor {
                 connection: call.connection.id, number: fetch.number))
     }
 
-    /// Sessions are not kept: who wants one gets number 0, and goes on naming all partitions.
-    private func sessionError(_ request: FetchRequest, _ version: Int16) -> KafkaError? {
-        guard version >= 7 else { return nil }
-        if request.sessionId != 0 { return .fetchSessionIdNotFound }
-        return request.sessionEpoch > 0 ? .invalidFetchSessionEpoch : nil
+    /// Sessions are not kept: who begins one (epoch 0) or ends one (-1) names all partitions and is told number 0; who
+    /// goes on with one has to begin anew.
+    private func sessionError(_ request: FetchRequest) -> KafkaError? {
+        request.sessionEpoch == 0 || request.sessionEpoch == -1 ? nil : .fetchSessionIdNotFound
     }
 
     private func reader(
@@ -309,16 +308,17 @@ extension KafkaDoor {
             data.errorCode = error
             return (nil, false)
         }
-        data.highWatermark = partition.highWatermark.rawValue
+        var bound = partition.highWatermark
+        data.highWatermark = bound.rawValue
         data.logStartOffset = partition.log.logStartOffset.rawValue
-        data.lastStableOffset = partition.highWatermark.rawValue
+        // Whoever reads all is not made to wait for what was known of producers.
+        data.lastStableOffset = (partition.log.knownLastStableOffset(below: bound) ?? bound).rawValue
         // Where it is a later one's turn, nothing is looked up.
         guard room > 0 || isFirst else { return (nil, false) }
         // Also back again, where what it found before was too little.
         let start = wanted.fetchOffset >= 0 ? Offset(wanted.fetchOffset) : Offset(.max)
         reader.cursor.seek(start)
         do throws(LogError) {
-            var bound = partition.highWatermark
             if isReadCommitted {
                 bound = try partition.log.lastStableOffset(below: bound)
                 data.lastStableOffset = bound.rawValue
@@ -332,7 +332,7 @@ extension KafkaDoor {
                         in: range, from: start, below: bound
                     ).map(Self.aborted)
                 }
-                return (range, reader.cursor.offset.rawValue < data.lastStableOffset)
+                return (range, reader.cursor.offset < bound)
             case .tooLarge: return (nil, true)
             case .end: break
             case .outOfRange: data.errorCode = .offsetOutOfRange
