@@ -171,7 +171,7 @@ struct CompactionWriter {
         guard kept.count > 0 || isNeeded else { return false }
         let horizon: Int64? =
             kept.hasTombstones && header.deleteHorizon == nil && !hasPassedOpaque
-            ? compaction.nowMilliseconds + compaction.options.deleteRetentionMilliseconds : nil
+            ? compaction.nowMilliseconds + compaction.options.tombstoneMilliseconds : nil
         if kept.count == Int(header.recordCount) && horizon == nil {
             unsafe target.copyMemory(from: batch)
             return true

@@ -19,7 +19,6 @@ extension LogOptions {
             }
             return number
         }
-        let milliseconds = Int64(1) << 52
         // Lines of a file are made of them. A parser of numbers may well stop at a zero byte and call it a number.
         guard value.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7f }) else { throw wrong("a word without blanks") }
         switch name {
@@ -31,15 +30,15 @@ extension LogOptions {
             cleanupPolicy = policy
         case "segment.bytes":
             segmentBytes = Int(try number(Int64(Self.topicSegmentBytesMin)...Int64(Int32.max), "a number of bytes"))
-        case "segment.ms": segmentMilliseconds = try number(1...milliseconds, "a number of milliseconds")
+        case "segment.ms": segmentMilliseconds = try number(1...Int64.max, "a number of milliseconds")
         case "max.message.bytes":
             batchBytesMax = Int(try number(1...Int64(Self.batchBytesCeiling), "a number of bytes"))
         case "index.interval.bytes": indexIntervalBytes = Int(try number(1...Int64(Int32.max), "a number of bytes"))
         case "retention.ms":
-            retentionMilliseconds = try number(-1...milliseconds, "a number of milliseconds, -1 for ever")
+            retentionMilliseconds = try number(-1...Int64.max, "a number of milliseconds, -1 for ever")
         case "retention.bytes": retentionBytes = try number(-1...Int64.max, "a number of bytes, -1 for all")
         case "delete.retention.ms":
-            deleteRetentionMilliseconds = try number(0...milliseconds, "a number of milliseconds")
+            deleteRetentionMilliseconds = try number(0...Int64.max, "a number of milliseconds")
         case "min.cleanable.dirty.ratio":
             guard let ratio = Double(value), (0...1).contains(ratio) else { throw wrong("a number from 0 to 1") }
             minCleanableRatio = ratio

@@ -34,6 +34,8 @@ package struct LogOptions: Sendable {
     package var segmentMilliseconds: Int64 = 7 * 24 * 3_600_000
     /// How long compaction keeps a tombstone after it has removed what the tombstone deletes (`delete.retention.ms`).
     package var deleteRetentionMilliseconds: Int64 = 24 * 3_600_000
+    /// The same for a sum of it and the time: more than this, 140,000 years, is for ever.
+    var tombstoneMilliseconds: Int64 { min(deleteRetentionMilliseconds, 1 << 52) }
     /// Compaction begins when so much of the rolled segments was never compacted (`min.cleanable.dirty.ratio`). 0...1.
     package var minCleanableRatio = 0.5
     /// Memory for the keys of one pass, 24 bytes each (`log.cleaner.dedupe.buffer.size`). At least a key's.
@@ -56,8 +58,7 @@ package struct LogOptions: Sendable {
         precondition(
             segmentMilliseconds > 0 && producerExpirationMilliseconds > 0,
             "segmentMilliseconds and producerExpirationMilliseconds are positive")
-        precondition(
-            (0...1 << 52).contains(deleteRetentionMilliseconds), "deleteRetentionMilliseconds is outside 0...2^52")
+        precondition(deleteRetentionMilliseconds >= 0, "deleteRetentionMilliseconds is negative")
         precondition((0...1).contains(minCleanableRatio), "minCleanableRatio is outside 0...1")
         precondition(openSegmentsMax >= 0 && recoveryThreads > 0, "recoveryThreads is positive")
     }

@@ -122,8 +122,8 @@ struct Serve: ParsableCommand {
         guard logRollMs > 0, (1...86_400_000).contains(logRetentionCheckIntervalMs) else {
             throw ValidationError("--log-roll-ms is positive, --log-retention-check-interval-ms 1 to 86400000")
         }
-        guard (0...1 << 52).contains(logCleanerDeleteRetentionMs) else {
-            throw ValidationError("--log-cleaner-delete-retention-ms is 0 to 2^52")
+        guard logCleanerDeleteRetentionMs >= 0 else {
+            throw ValidationError("--log-cleaner-delete-retention-ms is at least 0")
         }
         guard Logger.Level(rawValue: logLevel) != nil else {
             throw ValidationError("unknown --log-level '\(logLevel)'")

@@ -162,6 +162,21 @@ import TopicProtocol
         #expect(try bench.ask(client, 4, describe(4, "1")).results[0].errorCode == .none)
     }
 
+    /// What Kafka's own clients write for "for ever".
+    @Test func takesTheLargestTimes() throws {
+        let bench = try DoorBench()
+        let client = bench.connect()
+        let names = ["delete.retention.ms", "retention.ms", "segment.ms"]
+        let wanted = topic("t", configs: names.map { ($0, "\(Int64.max)") })
+        let made = try bench.ask(client, 7, create([wanted])).topics
+        #expect(made.map(\.errorCode) == [.none])
+        #expect(made.first?.configs.filter { names.contains($0.name) }.map(\.value) == names.map { _ in "\(Int64.max)" })
+        let described = try bench.ask(client, 4, describe(2, "t", keys: names)).results
+        #expect(described.first?.configs.map(\.value) == names.map { _ in "\(Int64.max)" })
+        let more = topic("u", configs: [("retention.ms", "9223372036854775808")])
+        #expect(try bench.ask(client, 7, create([more])).topics.map(\.errorCode) == [.invalidConfig])
+    }
+
     @Test func altersConfigsOneByOne() throws {
         let bench = try DoorBench()
         try bench.createTopic("t")

@@ -71,6 +71,21 @@ import Testing
         #expect(try again("r", at: 1100) == ["1 b=1", "3 c=1", "4 p=x", "5 q=x", "6 r=x"])
     }
 
+    @Test func tombstonesForEver() throws {
+        let directory = TemporaryDirectory()
+        var options = LogOptions.compacting()
+        options.deleteRetentionMilliseconds = .max
+        let log = try openLog(directory, options)
+        log.append(KeyedBatch([("a", "1"), ("b", "1")]))
+        log.append(KeyedBatch([("a", nil), ("c", "1")]))
+        for (key, now) in [("p", Int64(1000)), ("q", 2000), ("r", 1 << 51)] {
+            log.append(KeyedBatch([(key, "x")]))
+            try log.rollNow()
+            try log.compact(at: now)
+            #expect(try log.contents().contains("2 a=none"))
+        }
+    }
+
     /// What a compressed batch holds is unknown: it stays, and so does a tombstone behind it.
     @Test func compressedBatchesStayWhole() throws {
         let directory = TemporaryDirectory()

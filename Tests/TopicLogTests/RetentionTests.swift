@@ -49,6 +49,25 @@ import Testing
         #expect(opened.append() == appended(10, 10))
     }
 
+    /// The largest number is for ever.
+    @Test func notByAge() throws {
+        let directory = TemporaryDirectory()
+        let configs = ["delete.retention.ms", "retention.ms", "segment.ms"].map { (name: $0, value: "\(Int64.max)") }
+        let data = try Self.open(directory.path)
+        let log = try Self.fill(data)
+        try data.alterConfigs(topic: "t", configs.map { ($0.name, $0.value) })
+        for now in [9000, 1 << 52, .max] as [Int64] { #expect(try data.deleteExpired(nowMilliseconds: now).isEmpty) }
+        #expect(log.logStartOffset == .zero && log.segments.count == 5)
+        data.dropLock()
+        let again = try Self.open(directory.path).partition(topic: "t", index: 0)!
+        for config in configs { #expect(again.options.configs.contains { $0 == config }) }
+        for (name, value) in configs {
+            for wrong in [value + "0", "-2"] {
+                #expect(throws: LogError.self) { try LogOptions().applying([name: wrong]) }
+            }
+        }
+    }
+
     @Test func bySize() throws {
         let directory = TemporaryDirectory()
         let size = Int64(KeyedBatch([("k", "1"), ("k", "1")]).size)
