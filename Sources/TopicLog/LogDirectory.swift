@@ -158,14 +158,22 @@ package final class LogDirectory {
     }
 
     /// A producer id that no producer of this directory ever had.
-    /// - Throws: when a new block cannot be reserved; nothing has changed then.
+    /// - Throws: when a new block cannot be reserved, or there are no more ids; nothing has changed then.
     package func allocateProducerID() throws(LogError) -> Int64 {
         precondition(!isClosed, "the data directory is closed")
         if producerIDs.isEmpty {
             // Reserved before the first is given out: after a crash the rest of the block is skipped, never reused.
             let start = producerIDs.lowerBound
-            try CheckpointFile.producerIDs.write(["\(start + Self.producerIDBlock)"], in: path, files)
-            producerIDs = start..<(start + Self.producerIDBlock)
+            let (end, hasRunOut) = start.addingReportingOverflow(Self.producerIDBlock)
+            guard !hasRunOut else {
+                let file = path + "/" + CheckpointFile.producerIDs.name
+                throw LogError(
+                    .invalidCatalog, operation: "reserving producer ids", path: file,
+                    advice: "there are no producer ids after \(start): stop the broker and write the next one that "
+                        + "nobody had to \(file)")
+            }
+            try CheckpointFile.producerIDs.write(["\(end)"], in: path, files)
+            producerIDs = start..<end
         }
         let id = producerIDs.lowerBound
         producerIDs = (id + 1)..<producerIDs.upperBound

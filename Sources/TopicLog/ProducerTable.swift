@@ -25,9 +25,11 @@ struct ProducerTable {
     /// Transactions that the recorded markers end.
     private var ended: [EndedTransaction] = []
     private let producersMax: Int
-    /// The largest id ever recorded here; -1 for none.
+    /// Where ids end that a broker may have given out: larger ones were made up by clients, and say nothing of others.
+    static let idsEnd: Int64 = 1 << 62
+    /// The largest id below ``idsEnd`` ever recorded here; -1 for none.
     private(set) var producerIDMax: Int64 = -1
-    /// The largest id that was known here and is not any more; -1 for none.
+    /// The same of those that are not known any more.
     private(set) var forgottenMax: Int64 = -1
     /// Whether more was forgotten than can be told: then everybody may have been who is met in the log.
     private var hasForgottenMore = false
@@ -43,7 +45,8 @@ struct ProducerTable {
         states = snapshot.states
         forgottenMax = snapshot.forgottenMax
         self.producersMax = producersMax
-        producerIDMax = max(states.keys.max() ?? -1, forgottenMax)
+        for id in states.keys { noteID(id) }
+        noteID(forgottenMax)
         findOngoing()
         dropOldest()
     }
@@ -88,7 +91,7 @@ struct ProducerTable {
     mutating func replay(_ header: RecordBatchHeader, _ marker: EndTransactionMarker? = nil) -> EndedTransaction? {
         guard header.producerID >= 0, header.baseSequence >= 0 || header.isTransactional else { return nil }
         let end = apply(header, baseOffset: header.baseOffset, marker)
-        if hasForgottenMore { forgottenMax = max(forgottenMax, header.producerID) }
+        if hasForgottenMore { noteForgotten(header.producerID) }
         dropOldest()
         return end
     }
@@ -156,7 +159,7 @@ struct ProducerTable {
         _ header: RecordBatchHeader, baseOffset: Offset, _ marker: EndTransactionMarker?
     ) -> EndedTransaction? {
         let id = header.producerID
-        producerIDMax = max(producerIDMax, id)
+        noteID(id)
         var state = states[id] ?? ProducerState(epoch: header.producerEpoch)
         if state.epoch != header.producerEpoch { state = state.renewed(header.producerEpoch) }
         state.idleSince = -1
@@ -198,6 +201,14 @@ struct ProducerTable {
 
     private mutating func forget(_ producerID: Int64) {
         states[producerID] = nil
-        forgottenMax = max(forgottenMax, producerID)
+        noteForgotten(producerID)
+    }
+
+    private mutating func noteID(_ id: Int64) {
+        if id < Self.idsEnd { producerIDMax = max(producerIDMax, id) }
+    }
+
+    private mutating func noteForgotten(_ id: Int64) {
+        if id < Self.idsEnd { forgottenMax = max(forgottenMax, id) }
     }
 }

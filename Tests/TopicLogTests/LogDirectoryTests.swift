@@ -147,6 +147,25 @@ import Testing
         #expect(try openDirectory(path).allocateProducerID() == 100_000)
     }
 
+    /// Ids that clients made up say nothing of those that were given out, and none is larger than the last one there is.
+    @Test func producerIDsOfStrangersDoNotCount() throws {
+        let data = try openDirectory(path)
+        try data.createTopic(name: "t", partitions: 1)
+        let log = data.partition(topic: "t", index: 0)!
+        for (offset, id) in ([99_999, .max, .max - 1, 1 << 62] as [Int64]).enumerated() {
+            #expect(log.append(producer: id, sequence: 0) == appended(Int64(offset), Int64(offset)))
+        }
+        try data.close()
+        try system.remove(path + "/producer-ids")
+        let again = try openDirectory(path)
+        #expect(try again.allocateProducerID() == 100_000)
+        #expect(again.partition(topic: "t", index: 0)!.append(producer: .max, sequence: 1) == appended(4, 4))
+        try again.close()
+        writeFile(path + "/producer-ids", Array("0\n1\n\(Int64.max - 5)\n".utf8))
+        let last = try openDirectory(path)
+        for _ in 0..<2 { #expect(code { _ = try last.allocateProducerID() } == .invalidCatalog) }
+    }
+
     @Test func failedReservationGivesNothingOut() throws {
         let data = try openDirectory(path)
         FaultPlan.$current.withValue({ operation, _ in operation == "renaming" ? ENOSPC : 0 }) {
