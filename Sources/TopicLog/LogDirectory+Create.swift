@@ -208,10 +208,7 @@ extension LogDirectory {
             _ = try files.createDirectory(directory)
         }
         place(name, in: volume)
-        let log = try PartitionLog.begin(directory: directory, options: options, volume: volume)
-        // As with Kafka, who produced to the deleted topic goes on with its next sequence number.
-        if deletedNames?.contains(topic) ?? true { log.earlierProducerMax = producerIDs.lowerBound - 1 }
-        return log
+        return try PartitionLog.begin(directory: directory, options: options, volume: volume)
     }
 
     private static func twice(_ name: String) -> LogError {

@@ -21,8 +21,6 @@ extension LogDirectory {
         ids[name] = nil
         pendingDeletes[name] = entry
         mayStoreForeignPoints = true
-        deletedNames?.insert(name)
-        if deletedNames?.count ?? 0 > Self.deletedNamesMax { deletedNames = nil }
         var steps = DirectorySteps()
         addMarks(of: name, to: &steps)
         addRemoval(of: [name], to: &steps)
@@ -30,9 +28,6 @@ extension LogDirectory {
         addLogStarts(to: &steps)
         return begin(steps) { $0 }
     }
-
-    /// Beyond so many each new topic counts as one that there was.
-    private static let deletedNamesMax = 10_000
 
     /// The same, on the calling thread.
     package func deleteTopic(name: String) throws(LogError) {

@@ -48,8 +48,6 @@ package final class LogDirectory {
     package internal(set) var isChanging = false
     /// Whether the file of recovery points may name partitions that are gone.
     var mayStoreForeignPoints = false
-    /// The names of topics that were deleted since the start; nil: too many.
-    var deletedNames: Set<String>? = []
 
     /// Ids reserved by one write: a restart wastes at most so many.
     static let producerIDBlock: Int64 = 1000

@@ -65,8 +65,6 @@ package final class PartitionLog {
     var compaction: CompactionPass?
     /// How often compaction has replaced a segment.
     var generation = 0
-    /// Producers up to this id may go on from an earlier topic of the same name; -1 for none.
-    var earlierProducerMax: Int64 = -1
     private(set) var isClosed = false
 
     /// Opens a partition's log, or begins one in an empty directory, and repairs what a crash left.
@@ -234,7 +232,6 @@ package final class PartitionLog {
         if let active = segments.last { try aborted(of: active) }
         epochs = LeaderEpochs.read(in: directory, files)
         producers = restored.producers
-        producers.forget(upTo: earlierProducerMax)
         damages += restored.damages.filter { damage(at: $0.offsets.lowerBound) == nil }
         isActive = true
     }

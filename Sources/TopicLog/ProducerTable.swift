@@ -8,8 +8,7 @@ internal import RecordFormat
 /// first batches of a new one are on their way together and the first is refused for a while (a full disk has room for
 /// a smaller one), the second is taken, and the first can never follow. So only a producer that may have been forgotten
 /// begins with any number. Ids are given out in ascending order: it may have been when its id is at most
-/// `forgottenMax`. In a topic that was deleted and made again that is whoever had an id by then; after a crash only who
-/// has written to it.
+/// `forgottenMax`.
 struct ProducerTable {
     enum Verdict: Equatable {
         case accept
@@ -101,9 +100,6 @@ struct ProducerTable {
         hasForgottenMore = true
         forgottenMax = producerIDMax
     }
-
-    /// Takes producers up to an id for ones that may have been known here.
-    mutating func forget(upTo producerID: Int64) { forgottenMax = max(forgottenMax, producerID) }
 
     /// Keeps what was recorded.
     /// - Returns: the transactions that have ended by it, in order.

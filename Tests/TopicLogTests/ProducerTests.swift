@@ -26,30 +26,6 @@ import Testing
         #expect(try log.producerIDMax == 7)
     }
 
-    /// Kafka's producers count on, whatever becomes of the topic.
-    @Test func goesOnInATopicMadeAgain() throws {
-        let path = directory.child("data")
-        var data = try openDirectory(path)
-        let old = try data.allocateProducerID()
-        try data.createTopic(name: "t", partitions: 1)
-        var log = data.partition(topic: "t", index: 0)!
-        #expect(log.append(producer: old, sequence: 0, records: 10) == appended(0, 9))
-        try data.deleteTopic(name: "t")
-        for name in ["t", "other"] { try data.createTopic(name: name, partitions: 1) }
-        let new = try data.allocateProducerID()
-        log = data.partition(topic: "t", index: 0)!
-        #expect(log.append(producer: new, sequence: 10) == .rejected(.outOfOrderSequence))
-        #expect(log.append(producer: old, sequence: 10) == appended(0, 0))
-        #expect(log.append(producer: old, sequence: 12) == .rejected(.outOfOrderSequence))
-        let other = data.partition(topic: "other", index: 0)!
-        #expect(other.append(producer: old, sequence: 10) == .rejected(.outOfOrderSequence), "never deleted")
-        try data.close()
-        data = try openDirectory(path)
-        log = data.partition(topic: "t", index: 0)!
-        #expect(log.append(producer: old, sequence: 11) == appended(1, 1))
-        #expect(log.append(producer: new, sequence: 10) == .rejected(.outOfOrderSequence))
-    }
-
     @Test func remembersFiveBatches() throws {
         var log = try openLog(directory)
         for sequence in 0..<6 as Range<Int64> {
