@@ -227,7 +227,10 @@ extension Broker {
         return (
             change.work,
             { [self] outcome in
-                switch change.finish(outcome) {
+                let outcome = change.finish(outcome)
+                // What waits for a sync may have been covered by the one that was made for this.
+                if !partition.isDeleted { didSync(partition) }
+                switch outcome {
                 case .failure(let error): return .failure(BrokerError(error))
                 case .success(let (start, removed)):
                     compactor?.release(removed)

@@ -336,7 +336,11 @@ package import TopicProtocol
         for partition in unsynced where !partition.isFlushing && !partition.isDeleted {
             let log = partition.log
             let isNone = log.options.flushPolicy == .none
-            guard let ticket = isNone ? log.takeRolledTicket() : log.takeFlushTicket() else { continue }
+            guard let ticket = isNone ? log.takeRolledTicket() : log.takeFlushTicket() else {
+                // A sync of another partition may have failed, and nothing of the volume be synced any more.
+                if let poison = log.poison { failWaiting(partition, poison) }
+                continue
+            }
             partition.isFlushing = true
             flushing[nextFlush] = (partition, ticket)
             requests.append(FlushRequest(token: nextFlush, ticket: ticket))
@@ -354,18 +358,23 @@ package import TopicProtocol
             partition.isFlushing = false
             guard !partition.isDeleted else { continue }
             partition.log.didFlush(ticket, error: result.error)
-            if let error = result.error {
-                effects.troubles[partition.name] = error.description
-                // Whether these are on the disk is unknown: nobody is told that they are.
-                for waiting in partition.awaiting { acknowledge(waiting.origin, .storageError, base: nil) }
-                partition.awaiting = []
-                continue
-            }
-            publish(partition, upTo: partition.log.durableOffset)
-            if partition.log.logEndOffset > partition.log.durableOffset { wantSync(partition) }
+            if let error = result.error { failWaiting(partition, error) } else { didSync(partition) }
         }
         // A whole segment became durable: the next commit says so on disk, or the next start reads it all again.
         if !results.isEmpty, directory.areRecoveryPointsStale { nextRecoveryPoint = 1 }
+    }
+
+    /// What is durable now counts; the rest is synced next.
+    func didSync(_ partition: Partition) {
+        publish(partition, upTo: partition.log.durableOffset)
+        if partition.log.logEndOffset > partition.log.durableOffset { wantSync(partition) }
+    }
+
+    /// Whether what waits is on the disk is unknown: nobody is told that it is.
+    private func failWaiting(_ partition: Partition, _ error: LogError) {
+        effects.troubles[partition.name] = error.description
+        for waiting in partition.awaiting { acknowledge(waiting.origin, .storageError, base: nil) }
+        partition.awaiting = []
     }
 
     /// Leaves what became due since the last call in `taken`, whose memory is used again.

@@ -13,11 +13,14 @@ final class Bench {
     let broker: Broker
     private var request: UInt32 = 0
 
-    init(_ policy: FlushPolicy = .group, limits: BrokerLimits = BrokerLimits(), segmentBytes: Int = 1 << 30) throws {
+    init(
+        _ policy: FlushPolicy = .group, limits: BrokerLimits = BrokerLimits(), segmentBytes: Int = 1 << 30,
+        storage: any LogStorage = SystemStorage()
+    ) throws {
         var options = LogOptions()
         options.flushPolicy = policy
         options.segmentBytes = segmentBytes
-        directory = try LogDirectory.open(path: path, options: options)
+        directory = try LogDirectory.open(path: path, options: options, storage: storage)
         flusher = try Flusher(volumes: directory.volumes)
         broker = Broker(directory: directory, flusher: flusher, doors: 1, limits: limits)
     }
@@ -54,6 +57,19 @@ final class Bench {
         var effects = BrokerEffects(doors: 1)
         broker.takeEffects(&effects)
         return effects
+    }
+
+    /// Takes what the flusher does, and what it is asked for then, until so many batches are acknowledged or refused,
+    /// or a second is over.
+    func acknowledgements(_ count: Int) -> [ErrorCode] {
+        var errors: [ErrorCode] = []
+        for _ in 0..<1000 where errors.count < count {
+            usleep(1000)
+            broker.takeFlushResults()
+            broker.commit(now: 2)
+            errors += takeEffects().acks[0].map(\.ack.error)
+        }
+        return errors
     }
 
     /// Takes what the flusher does within a second; how many batches that acknowledged.

@@ -1,5 +1,6 @@
 import Glibc
 import RecordFormat
+import Synchronization
 import Testing
 import TopicLog
 import TopicProtocol
@@ -14,6 +15,57 @@ import TopicProtocol
         #expect(bench.produce(partition, now: 1) == 0 && partition.highWatermark == .zero)
         #expect(bench.awaitFlush(partition) == 1)
         #expect(partition.log.durableOffset == Offset(1) && partition.highWatermark == Offset(1))
+    }
+
+    /// Nothing of a volume is durable any more: whoever waits for a sync of it is told, of other partitions, too.
+    @Test func aFailedSyncIsToldToAll() throws {
+        let storage = SyncStorage()
+        let bench = try Bench(storage: storage)
+        let partitions = try ["a", "b", "c"].map { try bench.create($0, "group") }
+        let syncs = Mutex(0)
+        storage.willSync.withLock { $0 = { syncs.withLock { $0 += 1; return $0 } == 1 ? -EIO : 0 } }
+        for partition in partitions { #expect(bench.produce(partition, now: 1) == 0) }
+        #expect(bench.acknowledgements(3) == [.storageError, .storageError, .storageError])
+        #expect(partitions.allSatisfy { $0.highWatermark == .zero && $0.awaiting.isEmpty })
+        #expect(bench.produce(partitions[1], now: 3) == 1, "refused at once from now on")
+    }
+
+    /// A deletion syncs what it needs, and with it batches that wait: nobody else would ask for another sync.
+    @Test func aDeletionsSyncAcknowledges() throws {
+        let storage = SyncStorage()
+        let bench = try Bench(storage: storage)
+        let partition = try bench.create("t", "none")
+        #expect(bench.produce(partition, now: 1) == 1)
+        let isHeld = Mutex(true)
+        let main = pthread_self()
+        storage.willSync.withLock {
+            $0 = {
+                guard unsafe pthread_equal(pthread_self(), main) == 0 else { return 0 }
+                while isHeld.withLock({ $0 }) { usleep(1000) }
+                return 0
+            }
+        }
+        try bench.broker.alterConfigs("t", [ConfigChange(name: "flush.policy", value: "group")])
+        _ = bench.turn(now: 1)
+        #expect(partition.isFlushing && bench.produce(partition, now: 1) == 0)
+        // The first sync comes to its end while that of the deletion is made.
+        nonisolated(unsafe) let during = { [bench, partition] in
+            isHeld.withLock { $0 = false }
+            for _ in 0..<1000 where partition.isFlushing {
+                usleep(1000)
+                bench.broker.takeFlushResults()
+                bench.broker.submitFlushes()
+            }
+        }
+        storage.willSync.withLock {
+            $0 = {
+                if unsafe pthread_equal(pthread_self(), main) != 0 { unsafe during() }
+                return 0
+            }
+        }
+        #expect(try bench.broker.deleteRecords(partition.address, before: -1) == 1)
+        #expect(bench.acknowledgements(1) == [.none])
+        #expect(partition.highWatermark == Offset(2) && partition.awaiting.isEmpty)
     }
 
     @Test func noneAcknowledgesAtOnceAndNeverSyncs() throws {
