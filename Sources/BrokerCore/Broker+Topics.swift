@@ -40,8 +40,19 @@ extension Broker {
     package func describeConfigs(_ topic: String) throws(BrokerError) -> [ConfigDescription] {
         if topic.isEmpty { return settings }
         guard let options = topics[topic]?.first?.log.options else { throw .unknown(topic) }
-        let own = Set(directory.configs(topic: topic).map(\.name))
-        return zip(options.configs, LogOptions().configs).map { config, builtIn in
+        return Self.describe(options, own: Set(directory.configs(topic: topic).map(\.name)))
+    }
+
+    /// The configs that a topic would have.
+    package func describeConfigs(of creation: TopicCreation) throws(BrokerError) -> [ConfigDescription] {
+        let own = creation.configs ?? [:]
+        do throws(LogError) {
+            return Self.describe(try directory.options.applying(own), own: Set(own.keys))
+        } catch { throw BrokerError(error) }
+    }
+
+    private static func describe(_ options: LogOptions, own: Set<String>) -> [ConfigDescription] {
+        zip(options.configs, LogOptions().configs).map { config, builtIn in
             ConfigDescription(
                 name: config.name, value: config.value,
                 source: own.contains(config.name) ? .topic : config.value == builtIn.value ? .builtIn : .broker,

@@ -2,7 +2,7 @@ extension LogOptions {
     /// These options with a topic's own settings.
     /// - Parameter configs: Kafka's names where Kafka has one, as an operator wrote them.
     /// - Throws: `invalidConfig`, naming the setting and what it may be.
-    func applying(_ configs: [String: String]) throws(LogError) -> LogOptions {
+    package func applying(_ configs: [String: String]) throws(LogError) -> LogOptions {
         var options = self
         for (name, value) in configs.sorted(by: { $0.key < $1.key }) { try options.set(name, value) }
         return options

@@ -63,7 +63,7 @@ import TopicProtocol
             topic("m", assignments: [(0, [1])]),
             topic("s", partitions: -1, replication: -1, assignments: [(0, [5])]),
             topic("q", partitions: -1, replication: -1, assignments: [(1, [1])]),
-            topic("good"),
+            topic("good", configs: [("retention.ms", "7")]),
         ]
         for validateOnly in [true, false] {
             let results = try bench.ask(client, 7, create(wanted, validateOnly: validateOnly)).topics
@@ -75,6 +75,10 @@ import TopicProtocol
                 ])
             #expect(results.dropLast().allSatisfy { $0.errorMessage?.isEmpty == false })
             #expect(bench.broker.topicCount == (validateOnly ? 1 : 2))
+            // What it would have, or has.
+            let configs = results.last!.configs
+            #expect(configs.contains { $0.name == "retention.ms" && $0.value == "7" && $0.configSource == 1 })
+            #expect(configs.contains { $0.name == "cleanup.policy" && $0.value == "delete" && $0.configSource == 5 })
         }
     }
 

@@ -1,6 +1,7 @@
 internal import BrokerCore
 internal import KafkaProtocol
 internal import Logging
+internal import TopicLog
 internal import TopicProtocol
 
 // Configs of topics, and the broker's, which nobody changes while it runs.
@@ -13,7 +14,15 @@ extension KafkaDoor {
 
     /// A topic's configs, Kafka's other ones among them.
     func topicConfigs(_ topic: String) -> [ConfigDescription] {
-        let own = (try? broker.describeConfigs(topic)) ?? []
+        Self.withFixed((try? broker.describeConfigs(topic)) ?? [])
+    }
+
+    /// Those of a topic that would be made.
+    func topicConfigs(of creation: TopicCreation) -> [ConfigDescription] {
+        Self.withFixed((try? broker.describeConfigs(of: creation)) ?? [])
+    }
+
+    private static func withFixed(_ own: [ConfigDescription]) -> [ConfigDescription] {
         let fixed = KafkaTopicConfigs.fixed.map {
             ConfigDescription(name: $0.name, value: $0.values[0], source: .builtIn, isReadOnly: false)
         }

@@ -46,6 +46,10 @@ extension KafkaDoor {
     private static func space(_ path: String) -> (total: Int64, usable: Int64)? {
         var space = statvfs()
         guard unsafe statvfs(path, &space) == 0 else { return nil }
-        return (Int64(space.f_blocks * UInt(space.f_frsize)), Int64(space.f_bavail * UInt(space.f_frsize)))
+        func bytes(_ blocks: UInt) -> Int64 {
+            let (bytes, isOver) = blocks.multipliedReportingOverflow(by: UInt(space.f_frsize))
+            return isOver ? .max : Int64(clamping: bytes)
+        }
+        return (bytes(space.f_blocks), bytes(space.f_bavail))
     }
 }

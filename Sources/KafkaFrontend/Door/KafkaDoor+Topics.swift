@@ -25,7 +25,10 @@ extension KafkaDoor {
             }
             result.numPartitions = Int32(creation.partitions)
             result.replicationFactor = 1
-            guard !request.validateOnly else { return done(result) }
+            guard !request.validateOnly else {
+                result.configs = Self.list(topicConfigs(of: creation))
+                return done(result)
+            }
             change(.create(creation)) { [self] outcome in
                 if case .failure(let error) = outcome {
                     result.errorCode = error.kafkaError
@@ -35,14 +38,7 @@ extension KafkaDoor {
                     log.info(
                         "topic created", metadata: ["topic": "\(topic.name)", "partitions": "\(creation.partitions)"])
                     result.topicId = topicID(topic.name)
-                    result.configs = topicConfigs(topic.name).map { config in
-                        var listed = CreateTopicsResponse.CreatableTopicConfigs()
-                        listed.name = config.name
-                        listed.value = config.value
-                        listed.readOnly = config.isReadOnly
-                        listed.configSource = Int8(config.source.rawValue)
-                        return listed
-                    }
+                    result.configs = Self.list(topicConfigs(topic.name))
                 }
                 done(result)
             }
@@ -50,6 +46,17 @@ extension KafkaDoor {
             var response = CreateTopicsResponse()
             response.topics = results
             answer(call, response)
+        }
+    }
+
+    private static func list(_ configs: [ConfigDescription]) -> [CreateTopicsResponse.CreatableTopicConfigs] {
+        configs.map { config in
+            var listed = CreateTopicsResponse.CreatableTopicConfigs()
+            listed.name = config.name
+            listed.value = config.value
+            listed.readOnly = config.isReadOnly
+            listed.configSource = Int8(config.source.rawValue)
+            return listed
         }
     }
 
