@@ -36,7 +36,7 @@ final class KafkaConnection: ChannelDuplexHandler {
     private var mustSettleAgain = false
     /// It has had its turn, and goes on in another one.
     private var isResting = false
-    private var mutedUntil: NIODeadline?
+    private var muted: (until: NIODeadline, end: Scheduled<Void>)?
     /// The reactor knows the connection.
     private var isOpened = false
     private(set) var isClosing = false
@@ -80,11 +80,16 @@ final class KafkaConnection: ChannelDuplexHandler {
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        // Of one that never became active nobody else says so.
+        loop.forget(self)
+    }
 
     func channelInactive(context: ChannelHandlerContext) {
         isClosing = true
         loop.forget(self)
+        muted?.end.cancel()
         if waitsForMemory { loop.pool.cancel(number) }
         receiver.giveUp()
         loop.kept.set(0, known: &knownKept, of: number, on: loop)
@@ -142,7 +147,7 @@ final class KafkaConnection: ChannelDuplexHandler {
         guard let context, !isClosing, !isEnding else { return false }
         if case .checking = authentication { return false }
         return !ring.isFull && writer.isEmpty && context.channel.isWritable && !waitsForMemory && !gate.isShut
-            && mutedUntil == nil
+            && muted == nil
     }
 
     /// Handles what was received, in order; keeps what cannot be handled now.
@@ -246,15 +251,15 @@ final class KafkaConnection: ChannelDuplexHandler {
     }
 
     private func mute(_ time: TimeAmount) {
-        let end = NIODeadline.now() + time
-        mutedUntil = max(mutedUntil ?? end, end)
-        loop.eventLoop.scheduleTask(in: time) { [loop, number] in
-            guard let connection = loop.connections[number], let end = connection.mutedUntil,
-                end <= NIODeadline.now()
-            else { return }
-            connection.mutedUntil = nil
+        let until = NIODeadline.now() + time
+        if let muted, muted.until >= until { return }
+        muted?.end.cancel()
+        let end = loop.eventLoop.scheduleTask(in: time) { [loop, number] in
+            guard let connection = loop.connections[number] else { return }
+            connection.muted = nil
             connection.settle()
         }
+        muted = (until, end)
     }
 
     /// Goes on with whatever can go on: sends, handles what was kept, reads.
@@ -372,7 +377,7 @@ final class KafkaConnection: ChannelDuplexHandler {
         let timeout = TimeAmount.milliseconds(limits.requestTimeoutMilliseconds)
         guard let request = receiver.arriving, let before = arriving, now - before.since >= timeout else { return }
         // Who is not read from because of us, for answers that it would take or a quota, is not late.
-        let isOurs = takesAnswers && (ring.isFull || gate.isShut || mutedUntil != nil)
+        let isOurs = takesAnswers && (ring.isFull || gate.isShut || muted != nil)
         if !isOurs, request.received == before.received || loop.pool.waiterCount > 0 {
             return timeOut("\(request.received) of \(request.count) bytes of a request after \(timeout.text)")
         }
