@@ -123,17 +123,16 @@ package import TopicProtocol
         partition.isDeleted = true
         partitionCount -= 1
         partitionsByID[partition.address.topicID] = nil
-        let answer = ErrorCode.unknownTopicOrPartition
-        for waiting in partition.awaiting { acknowledge(waiting.origin, answer, base: nil) }
-        for batch in partition.staged { acknowledge(batch.origin, answer, base: nil) }
-        partition.awaiting = []
-        partition.staged = []
+        for origin in partition.awaiting.map(\.origin) + partition.staged.map(\.origin) {
+            acknowledge(origin, .unknownTopicOrPartition, base: nil)
+        }
+        (partition.awaiting, partition.staged) = ([], [])
     }
 
     /// What its policy does not wait for counts now; what it wants synced is.
     func policyMayHaveChanged(_ partition: Partition) {
         if partition.log.options.flushPolicy != .group { publish(partition, upTo: partition.log.logEndOffset) }
-        if partition.log.logEndOffset > partition.log.durableOffset { wantSync(partition) }
+        didSync(partition)
     }
 
     // MARK: Topics
@@ -335,8 +334,7 @@ package import TopicProtocol
         var requests: [FlushRequest] = []
         for partition in unsynced where !partition.isFlushing && !partition.isDeleted {
             let log = partition.log
-            let isNone = log.options.flushPolicy == .none
-            guard let ticket = isNone ? log.takeRolledTicket() : log.takeFlushTicket() else {
+            guard let ticket = log.options.flushPolicy == .none ? log.takeRolledTicket() : log.takeFlushTicket() else {
                 // A sync of another partition may have failed, and nothing of the volume be synced any more.
                 if let poison = log.poison { failWaiting(partition, poison) }
                 continue
