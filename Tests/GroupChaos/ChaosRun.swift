@@ -41,10 +41,7 @@ struct ChaosRun {
             let status = role.child!.wait()
             try expect(status == 0, "member \(role.name).\(role.incarnation) ended with \(status); seed \(seed)")
         }
-        for group in Chaos.groups.keys {
-            let state = try await admin.describeGroup(group).state
-            try expect(state == "Empty", "group \(group) is \(state) when all have left; seed \(seed)")
-        }
+        try await waitUntilEmpty(admin)
         let check = try await ChaosCheck(broker: broker, directory: directory, seed: seed)
         try check.producers(roles.filter(\.isProducer).map(\.name))
         let read = try Chaos.groups.keys.sorted().map { group in
@@ -98,6 +95,20 @@ struct ChaosRun {
         if let stopped { roles[stopped.index].child!.signal(SIGCONT) }
         for role in roles { try expect(role.child!.isRunning, "\(role.name).\(role.incarnation) ended by itself") }
         return (kills, stops)
+    }
+
+    /// Waits until the groups are empty. Who had just been expelled, and was about to join again when it was ended, has
+    /// no id to leave with: its session is waited for.
+    private func waitUntilEmpty(_ admin: Admin) async throws {
+        let deadline = Date() + 3 * Double(Chaos.sessionMilliseconds) / 1000
+        for group in Chaos.groups.keys {
+            while true {
+                let state = try await admin.describeGroup(group).state
+                if state == "Empty" { break }
+                try expect(Date() < deadline, "group \(group) is \(state) when all have left; seed \(seed)")
+                try await Task.sleep(nanoseconds: 50_000_000)
+            }
+        }
     }
 
     /// Waits until the groups are whole and have read and committed everything.
