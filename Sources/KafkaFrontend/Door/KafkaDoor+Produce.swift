@@ -13,8 +13,6 @@ struct PendingProduce {
     let throttleMilliseconds: UInt32
     /// Batches that are not acknowledged.
     var missing: Int
-    /// Where in the response each batch is, in the request's order.
-    var places: [(topic: Int, partition: Int)]
     var response: ProduceResponse
 }
 
@@ -28,8 +26,7 @@ extension KafkaDoor {
         if slot == produces.count { produces.append(nil) }
         var pending = PendingProduce(
             connection: call.connection, number: call.number, isUnacknowledged: request.acks == 0,
-            throttleMilliseconds: throttle, missing: 0, places: [], response: ProduceResponse())
-        pending.places.reserveCapacity(batches.count)
+            throttleMilliseconds: throttle, missing: 0, response: ProduceResponse())
         pending.response.responses.reserveCapacity(request.topicData.count)
         pending.response.throttleTimeMs = Int32(clamping: throttle)
         var index = 0
@@ -47,7 +44,10 @@ extension KafkaDoor {
                 switch admitted {
                 case .success(let (partition, range)):
                     let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[range])
-                    let origin = ProduceOrigin(door: number, session: UInt64(slot), requestID: UInt32(index))
+                    // Where in the response: the topic in the session's low half, the partition as the request's id.
+                    let origin = ProduceOrigin(
+                        door: number, session: UInt64(slot) << 32 | UInt64(pending.response.responses.count),
+                        requestID: UInt32(result.partitionResponses.count))
                     unsafe broker.stage(ProducedBatch(bytes: bytes, origin: origin), in: partition)
                     partitionResult.logStartOffset = partition.log.logStartOffset.rawValue
                     pending.missing += 1
@@ -58,7 +58,6 @@ extension KafkaDoor {
                     partitionResult.recordErrors = refusal.records.map { .init($0) }
                     failure = (refusal.error, refusal.text ?? refusal.error.name)
                 }
-                pending.places.append((pending.response.responses.count, result.partitionResponses.count))
                 result.partitionResponses.append(partitionResult)
                 index += 1
             }
@@ -132,9 +131,9 @@ extension KafkaDoor {
 
     /// Takes note of what became of a batch; the last one of a request has it answered.
     func acknowledge(_ origin: ProduceOrigin, _ ack: ProduceAck) {
-        let slot = Int(origin.session)
+        let slot = Int(origin.session >> 32)
+        let (topic, place) = (Int(origin.session & 0xffff_ffff), Int(origin.requestID))
         produces[slot]!.missing -= 1
-        let (topic, place) = produces[slot]!.places[Int(origin.requestID)]
         if ack.error == .none {
             produces[slot]!.response.responses[topic].partitionResponses[place].baseOffset = ack.baseOffset
         } else {
