@@ -57,9 +57,10 @@ final class DoorBench {
         return options
     }
 
-    func turn() {
-        _ = loop.turn()
-        answers += sink.take()
+    /// Returns whether the loop would take another at once.
+    @discardableResult func turn() -> Bool {
+        defer { answers += sink.take() }
+        return loop.turn()
     }
 
     func createTopic(_ name: String, partitions: Int = 1) throws {
@@ -226,7 +227,7 @@ final class DoorBench {
         }
     }
 
-    private func read(_ range: FileRange) throws -> [UInt8] {
+    func read(_ range: FileRange) throws -> [UInt8] {
         let handle = FileHandle(fileDescriptor: range.file.descriptor, closeOnDealloc: false)
         try handle.seek(toOffset: UInt64(range.position))
         return Array(try handle.read(upToCount: range.count) ?? Data())

@@ -256,21 +256,6 @@ import TopicProtocol
         #expect(try bench.fetched(bench.post(client, 12, request)).map(\.data.errorCode) == [.unknownLeaderEpoch])
     }
 
-    /// Nobody gets a session, and everybody is told so: who begins or ends one gets all, whatever it named before.
-    @Test func keepsNoSessions() throws {
-        let bench = try DoorBench()
-        try bench.createTopic("t")
-        let client = bench.connect()
-        var request = DoorBench.fetch([("t", 0, 0)])
-        for (id, epoch) in [(0, 0), (0, -1), (7, 0), (7, -1), (7, 1), (0, 1), (7, .max), (7, -2)] as [(Int32, Int32)] {
-            (request.sessionId, request.sessionEpoch) = (id, epoch)
-            let response: FetchResponse = try bench.response(to: bench.post(client, 12, request), 12)
-            let isWhole = epoch == 0 || epoch == -1
-            #expect(response.errorCode == (isWhole ? .none : .fetchSessionIdNotFound) && response.sessionId == 0)
-            #expect(response.responses.map(\.topic) == (isWhole ? ["t"] : []))
-        }
-    }
-
     private func lastOffset(of bytes: [UInt8]) -> Int64 {
         unsafe bytes.withUnsafeBytes { all in
             var (at, last) = (0, Int64(-1))

@@ -50,6 +50,59 @@ import TopicProtocol
         #expect(bench.door.prepareToSleep())
     }
 
+    /// Fetches, too: a session makes a large one out of a few bytes. When they come, when records come, and when their
+    /// time is over.
+    @Test func largeFetchesTakeTurns() throws {
+        let bench = try DoorBench()
+        var partitions: [(String, Int32, Int64)] = []
+        for name in ["t", "u"] {
+            try bench.createTopic(name, partitions: FetchTime.partitions)
+            partitions += (0..<FetchTime.partitions).map { (name, Int32($0), 0) }
+        }
+        let (clients, producer) = ((0..<6).map { _ in bench.connect() }, bench.connect())
+        var sessions: [Int32] = []
+        for client in clients {
+            var request = DoorBench.fetch(partitions)
+            request.sessionEpoch = 0
+            let response: FetchResponse = try bench.response(to: bench.post(client, 12, request), 12)
+            #expect(response.sessionId > 0)
+            sessions.append(response.sessionId)
+        }
+        bench.door.turnNanosecondsMax = 0
+        func post(epoch: Int32, maxWaitMs: Int32, _ moved: [(String, Int32, Int64)] = []) -> [UInt32] {
+            zip(clients, sessions).map { client, session in
+                var request = DoorBench.fetch(moved, maxWaitMs: maxWaitMs)
+                (request.sessionId, request.sessionEpoch) = (session, epoch)
+                return bench.post(client, 12, request)
+            }
+        }
+        /// The most that are answered in one turn, when all are. After six turns, by which all have been taken, comes a
+        /// pause.
+        func mostAnswered(of numbers: [UInt32], pauseNanoseconds: UInt64 = 0) -> Int {
+            var (most, turns, answered) = (0, 0, Set<UInt32>())
+            while answered.count < numbers.count, !Task.isCancelled {
+                turns += 1
+                let end = Clock.monotonicNanoseconds() + pauseNanoseconds
+                while turns == 7, Clock.monotonicNanoseconds() < end {}
+                let goesOn = bench.turn()
+                #expect(goesOn || bench.door.touched.isEmpty)
+                let now = bench.takeNumbers()
+                most = max(most, now.count)
+                answered.formUnion(now)
+            }
+            return answered == Set(numbers) ? most : .max
+        }
+        #expect(mostAnswered(of: post(epoch: 1, maxWaitMs: 0)) <= 2)
+        let waiting = post(epoch: 2, maxWaitMs: 600_000)
+        while clients.contains(where: { bench.door.connections[$0]?.parked == nil }) { bench.turn() }
+        let produced = bench.postProduce(producer, [("t", 1, makeBatch())])
+        #expect(mostAnswered(of: waiting + [produced]) <= 3)
+        #expect(bench.door.prepareToSleep())
+        // Late together.
+        let late = post(epoch: 3, maxWaitMs: 400, [("t", 1, 1)])
+        #expect(mostAnswered(of: late, pauseNanoseconds: 400_000_000) <= 2)
+    }
+
     /// Each segment may have to be opened and read.
     @Test func segmentsAreLookedAtInPieces() throws {
         let bench = try DoorBench(segmentBytes: 1_024)

@@ -21,7 +21,7 @@ enum ImportRules {
         ],
         "KafkaFrontend": [
             "BrokerCore", "CLinux", "Compression", "Crypto", "Glibc", "KafkaProtocol", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
-            "Reactor", "RecordFormat", "Synchronization", "TopicLog", "TopicProtocol",
+            "OrderedCollections", "Reactor", "RecordFormat", "Synchronization", "TopicLog", "TopicProtocol",
         ],
         "RdmadClient": [
             "CLinux", "Compression", "Glibc", "RDMATransport", "RecordFormat", "Synchronization", "TopicProtocol",

@@ -12,6 +12,8 @@ final class DoorConnection {
     var readers: [PartitionAddress: FetchReader] = [:]
     /// The fetch that waits for records. A client has one at a time.
     var parked: WaitingFetch?
+    /// What its next fetch may go on with.
+    var session: FetchSession?
     /// Whether the parked fetch is to be looked at in this turn.
     var isTouched = false
     /// What is left to do for its requests that take long, in their order.

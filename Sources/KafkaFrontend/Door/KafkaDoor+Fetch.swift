@@ -8,6 +8,8 @@ internal import TopicLog
 final class WaitingFetch {
     let request: FetchRequest
     let call: KafkaCall
+    /// The one that it began or goes on with: ``FetchRequest/topics`` are all of it.
+    let session: FetchSession?
     /// By topic and partition, in the request's order; nil for one that there is not.
     let readers: [FetchReader?]
     /// Tells it from others that were parked.
@@ -26,6 +28,7 @@ final class WaitingFetch {
     init(_ request: FetchRequest, _ call: KafkaCall, _ readers: [FetchReader?], number: UInt64, bytesMax: Int) {
         self.request = request
         self.call = call
+        session = request.sessionEpoch == -1 ? nil : call.connection.session
         self.readers = readers
         self.number = number
         self.bytesMax = min(Int(request.maxBytes), bytesMax)
@@ -56,13 +59,14 @@ extension KafkaDoor {
     func fetch(_ request: FetchRequest, _ call: KafkaCall) {
         counters.requests += 1
         counters.fetches += 1
-        if let error = sessionError(request) {
+        // Whoever asks again does not wait for the first answer.
+        answerParked(call.connection)
+        var request = request
+        if let error = enterSession(&request, call) {
             var response = FetchResponse()
             response.errorCode = error
             return send(call.connection, call.number, .fetch(response, ranges: []))
         }
-        // Whoever asks again does not wait for the first answer.
-        answerParked(call.connection)
         if call.connection.readers.count > Self.readersMax { dropReaders(of: call.connection) }
         if readerCount > options.readersMax { forgetReaders() }
         var readers: [FetchReader?] = []
@@ -96,12 +100,6 @@ extension KafkaDoor {
             DeadlineHeap.Entry(
                 deadline: now + UInt64(min(request.maxWaitMs, Self.fetchWaitMillisecondsMax)) * 1_000_000,
                 connection: call.connection.id, number: fetch.number))
-    }
-
-    /// Sessions are not kept: who begins one (epoch 0) or ends one (-1) names all partitions and is told number 0; who
-    /// goes on with one has to begin anew.
-    private func sessionError(_ request: FetchRequest) -> KafkaError? {
-        request.sessionEpoch == 0 || request.sessionEpoch == -1 ? nil : .fetchSessionIdNotFound
     }
 
     private func reader(
@@ -180,13 +178,16 @@ extension KafkaDoor {
     }
 
     func answerTouchedFetches() {
+        var (count, time) = (0, FetchTime(since: counters.partitionsLookedAt))
         for connection in touched {
+            count += 1
             connection.isTouched = false
             guard let fetch = connection.parked, fetch.isToBeCountedAnew || hasEnoughNow(fetch) else { continue }
             if answerIfEnough(fetch, mustAnswer: !fetch.isToBeCountedAnew) { connection.parked = nil }
             fetch.isToBeCountedAnew = false
+            if time.isOver(counters.partitionsLookedAt, nanosecondsMax: turnNanosecondsMax) { break }
         }
-        touched.removeAll(keepingCapacity: true)
+        touched.removeFirst(count)
     }
 
     /// Whether a parked fetch is to be answered: counts again what has grown, and nothing else.
@@ -208,11 +209,13 @@ extension KafkaDoor {
     }
 
     func answerOverdueFetches() {
+        var time = FetchTime(since: counters.partitionsLookedAt)
         while let entry = parkedFetches.popDue(now) {
             guard let connection = connections[entry.connection], connection.parked?.number == entry.number else {
                 continue
             }
             answerParked(connection)
+            if time.isOver(counters.partitionsLookedAt, nanosecondsMax: turnNanosecondsMax) { return }
         }
     }
 
@@ -235,8 +238,11 @@ extension KafkaDoor {
         var ranges: [FileRange] = []
         var bytes = 0
         var response = FetchResponse()
+        response.sessionId = fetch.session?.id ?? 0
         response.responses.reserveCapacity(request.topics.count)
         var index = 0
+        // Of those that the answer is about, where it is not about all.
+        var named: [Int] = []
         for topic in request.topics {
             var result = FetchResponse.FetchableTopicResponse()
             result.topic = topic.topic
@@ -268,14 +274,18 @@ extension KafkaDoor {
                     data.errorCode = .unknownTopicId
                 }
                 if data.errorCode != .none { mustAnswer = true }
-                result.partitions.append(data)
+                if fetch.session?.isNews(data, at: index) != false {
+                    result.partitions.append(data)
+                    if fetch.session != nil { named.append(index) }
+                }
                 index += 1
             }
-            response.responses.append(result)
+            if !result.partitions.isEmpty { response.responses.append(result) }
         }
         fetch.bytes = bytes
         fetch.grown.removeAll(keepingCapacity: true)
         guard mustAnswer || bytes >= fetch.bytesMin else { return false }
+        fetch.session?.tell(response, of: named)
         counters.fetchedBytes += bytes
         let throttle = max(throttleMilliseconds, charge(fetch.call, bytes, \.consume))
         response.throttleTimeMs = Int32(clamping: throttle)

@@ -50,6 +50,9 @@ final class KafkaDoor: KafkaListening {
     var unreadableSaidAt: [PartitionAddress: UInt64] = [:]
     var parkedFetches = DeadlineHeap()
     var lastParked: UInt64 = 0
+    var lastSession: Int32 = 0
+    /// Memory of all sessions.
+    var sessionBytes = 0
     /// Connections whose parked fetch is to be looked at.
     var touched: [DoorConnection] = []
     /// What goes on when the broker has answered, by the number that it was asked under.
@@ -115,7 +118,7 @@ final class KafkaDoor: KafkaListening {
         for partition in readable { touchReaders(of: partition) }
         answerTouchedFetches()
         sendAnswers()
-        return false
+        return !touched.isEmpty
     }
 
     func lookAtAllSubscriptions() {
@@ -136,11 +139,13 @@ final class KafkaDoor: KafkaListening {
     /// In order, for a while. Returns how many.
     private func serveCommands() -> Int {
         var (count, begin) = (0, UInt64?.none)
+        var fetchTime = FetchTime(since: counters.partitionsLookedAt)
         for command in commands {
             // What is produced and fetched is quick, and most: no clock is read for it.
             guard case .request = command.body else {
                 take(command)
                 count += 1
+                if fetchTime.isOver(counters.partitionsLookedAt, nanosecondsMax: turnNanosecondsMax) { break }
                 continue
             }
             let start = begin ?? Clock.monotonicNanoseconds()
@@ -184,6 +189,7 @@ final class KafkaDoor: KafkaListening {
         connection.parked = nil
         connection.unfinished = []
         dropReaders(of: connection)
+        endSession(of: connection)
     }
 
     private func serve(_ request: any KafkaRequest & Sendable, _ call: KafkaCall) {
@@ -322,6 +328,8 @@ struct KafkaDoorCounters {
     var batches = 0
     var refusedBatches = 0
     var fetches = 0
+    /// Those that went on with a session.
+    var incrementalFetches = 0
     var parkedFetches = 0
     var fetchedBytes = 0
     /// For fetches.
@@ -332,8 +340,9 @@ struct KafkaDoorCounters {
     var all: [(name: String, count: Int)] {
         [
             ("connections", connections), ("requests", requests), ("batches", batches),
-            ("refusedBatches", refusedBatches), ("fetches", fetches), ("parkedFetches", parkedFetches),
-            ("fetchedBytes", fetchedBytes), ("partitionsLookedAt", partitionsLookedAt), ("pieces", pieces),
+            ("refusedBatches", refusedBatches), ("fetches", fetches), ("incrementalFetches", incrementalFetches),
+            ("parkedFetches", parkedFetches), ("fetchedBytes", fetchedBytes),
+            ("partitionsLookedAt", partitionsLookedAt), ("pieces", pieces),
         ]
     }
 }

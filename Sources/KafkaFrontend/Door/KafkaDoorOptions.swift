@@ -18,6 +18,9 @@ package struct KafkaDoorOptions: Sendable {
     /// Partitions that connections are remembered to read, of all connections: each takes up to half a KiB.
     package var readersMax = 1_000_000
 
+    /// Memory for fetch sessions, of all connections, in bytes. Who comes later has none.
+    package var sessionBytesMax = 128 << 20
+
     /// Kafka's defaults.
     package init() {}
 }

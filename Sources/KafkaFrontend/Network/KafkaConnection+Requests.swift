@@ -48,10 +48,11 @@ extension KafkaConnection {
         return false
     }
 
-    /// What is served of a fetch: it may wait for minutes, and the rest only takes memory. Of sessions, which there are
-    /// none of here; of topics without partitions, which Kafka leaves out of its answer, too; of replicas elsewhere.
+    /// What is served of a fetch: it may wait for minutes, and the rest only takes memory. What a session shall forget
+    /// where it goes on with none; topics without partitions, which Kafka leaves out of its answer, too; replicas
+    /// elsewhere.
     private static func withoutRest(_ request: consuming FetchRequest) -> FetchRequest {
-        request.forgottenTopicsData = []
+        if request.sessionEpoch == 0 || request.sessionEpoch == -1 { request.forgottenTopicsData = [] }
         request.topics.removeAll { $0.partitions.isEmpty }
         request.rackId = ""
         request.clusterId = nil
