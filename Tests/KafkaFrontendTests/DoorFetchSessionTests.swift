@@ -193,6 +193,39 @@ import TopicProtocol
         #expect(turns.joined() == "01234012340123401234")
     }
 
+    /// One whose batch is larger than a partition's share comes first some time, whatever the others have.
+    @Test func aLargeBatchHasItsTurn() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t", partitions: 3)
+        let (client, large) = (SessionClient(bench), makeBatch(valueBytes: 5_000))
+        _ = try bench.produce(bench.connect(), "t", large, partition: 1)
+        for partition in [0, 2] as [Int32] {
+            for _ in 0..<5 { _ = try bench.produce(bench.connect(), "t", makeBatch(), partition: partition) }
+        }
+        var moved = (0..<3).map { ("t", Int32($0), Int64(0)) }
+        for number in 1...3 {
+            let answer = try client.fetch(moved, partitionMaxBytes: Int32(makeBatch().count))
+            if answer.bytes.contains(stored(large, at: 0)) { return }
+            moved = answer.data.map { ("t", $0.partitionIndex, $0.records?.count ?? 0 > 0 ? Int64(number) : 0) }
+        }
+        Issue.record("three answers went without it")
+    }
+
+    /// What one answer finds is looked up where its session was, though the next request changes it.
+    @Test func aFetchIsAnsweredBeforeTheNext() throws {
+        let bench = try DoorBench()
+        try bench.createTopic("t", partitions: 3)
+        let client = SessionClient(bench)
+        _ = try client.fetch([("t", 0, 0), ("t", 1, 0), ("t", 2, 0)])
+        let size = Int32(makeBatch().count)
+        let waiting = client.post([], maxWaitMs: 600_000, minBytes: 2 * size)
+        _ = try bench.produce(bench.connect(), "t", makeBatch(), partition: 2)
+        #expect(!bench.isAnswered(waiting))
+        let next = client.post([], forgetting: [("t", 0), ("t", 1)])
+        #expect(try client.answer(waiting).named == ["t-2"])
+        #expect(try client.answer(next).named == ["t-2"])
+    }
+
     @Test func ofTopicsByID() throws {
         let bench = try DoorBench()
         try bench.createTopic("t")
@@ -229,7 +262,7 @@ import TopicProtocol
 
     /// Who comes when there is no room reads without a session; who grows beyond it has to begin anew.
     @Test func hasBounds() throws {
-        let bench = try DoorBench { $0.sessionBytesMax = 1_000 }
+        let bench = try DoorBench { $0.sessionBytesMax = 1_300 }
         try bench.createTopic("t", partitions: 10)
         let (first, second) = (SessionClient(bench), SessionClient(bench))
         _ = try first.fetch([("t", 0, 0), ("t", 1, 0), ("t", 2, 0)])

@@ -92,7 +92,13 @@ import TopicProtocol
             }
             return answered == Set(numbers) ? most : .max
         }
-        #expect(mostAnswered(of: post(epoch: 1, maxWaitMs: 0)) <= 2)
+        let quick = DoorBench.fetch([("t", 0, 0)])
+        let first = post(epoch: 1, maxWaitMs: 0)
+        let other = bench.post(producer, 12, quick)
+        bench.turn()
+        let answered = bench.takeNumbers()
+        #expect(answered.contains(other) && answered.count <= 3)
+        #expect(mostAnswered(of: first.filter { !answered.contains($0) }) <= 2)
         let waiting = post(epoch: 2, maxWaitMs: 600_000)
         while clients.contains(where: { bench.door.connections[$0]?.parked == nil }) { bench.turn() }
         let produced = bench.postProduce(producer, [("t", 1, makeBatch())])
@@ -101,6 +107,36 @@ import TopicProtocol
         // Late together.
         let late = post(epoch: 3, maxWaitMs: 400, [("t", 1, 1)])
         #expect(mostAnswered(of: late, pauseNanoseconds: 400_000_000) <= 2)
+    }
+
+    /// So do those that wait, also where what has grown is still too little, and may grow again before it is counted.
+    @Test func largeFetchesAreCountedByTurns() throws {
+        let bench = try DoorBench()
+        var partitions: [(topic: String, partition: Int32, offset: Int64)] = []
+        for name in ["t", "u"] {
+            try bench.createTopic(name, partitions: FetchTime.partitions)
+            partitions += (0..<FetchTime.partitions).map { (name, Int32($0), 0) }
+        }
+        let (clients, producer) = ((0..<4).map { _ in bench.connect() }, bench.connect())
+        for client in clients {
+            _ = bench.post(client, 12, DoorBench.fetch(partitions, maxWaitMs: 600_000, minBytes: .max))
+        }
+        while clients.contains(where: { bench.door.connections[$0]?.parked == nil }) { bench.turn() }
+        bench.door.turnNanosecondsMax = 0
+        let before = bench.door.counters.partitionsLookedAt
+        var (last, most) = (before, 0)
+        for number in 0..<10 {
+            if number < 2 {
+                _ = bench.postProduce(producer, partitions.map { ($0.topic, $0.partition, makeBatch()) })
+            }
+            bench.turn()
+            most = max(most, bench.door.counters.partitionsLookedAt - last)
+            last = bench.door.counters.partitionsLookedAt
+        }
+        #expect(most <= 2 * partitions.count)
+        // Two were counted before they grew again, the others once for both.
+        #expect(last - before == 6 * partitions.count)
+        #expect(bench.door.touched.isEmpty)
     }
 
     /// Each segment may have to be opened and read.

@@ -14,7 +14,7 @@ final class DoorConnection {
     var parked: WaitingFetch?
     /// What its next fetch may go on with.
     var session: FetchSession?
-    /// Whether the parked fetch is to be looked at in this turn.
+    /// Whether the parked fetch is among those that are looked at next.
     var isTouched = false
     /// What is left to do for its requests that take long, in their order.
     var unfinished: [(pieces: Pieces, share: RequestShare?)] = []
@@ -42,6 +42,8 @@ final class FetchReader {
     var cursor: FileCursor
     /// The number of the parked fetch that waits for this partition.
     var parkedIn: UInt64 = 0
+    /// The number of the parked fetch among whose ``WaitingFetch/grown`` it is.
+    var grownIn: UInt64 = 0
     /// The number of the last fetch that named it.
     var askedIn: UInt64 = 0
     /// What that fetch wants of it, and what was found of that last, in bytes.

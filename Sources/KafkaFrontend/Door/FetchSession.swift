@@ -16,9 +16,8 @@ final class FetchSession {
     private(set) var epoch: Int32
     /// Memory that it takes, in bytes, counted high: names that partitions share count for each.
     private(set) var bytes = 0
+    /// In the order of the next answer.
     private var partitions: OrderedDictionary<Place, Kept> = [:]
-    /// The next answer begins with this one of them.
-    private var first = 0
 
     init(id: Int32, epoch: Int32 = 1, isByID: Bool) {
         (self.id, self.epoch, self.isByID) = (id, epoch, isByID)
@@ -43,11 +42,10 @@ final class FetchSession {
             forgotten.flatMap { topic in
                 topic.partitions.map { Place(topic: topic.topic, topicId: topic.topicId, partition: $0) }
             })
-        if !gone.isEmpty {
-            for place in gone where partitions.keys.contains(place) { bytes -= place.bytes }
-            partitions.removeAll { gone.contains($0.key) }
-        }
-        if first >= count { first = 0 }
+        guard !gone.isEmpty else { return }
+        // Others, not fewer: the memory goes back.
+        partitions = partitions.filter { !gone.contains($0.key) }
+        bytes = partitions.keys.reduce(0) { $0 + $1.bytes }
     }
 
     /// The request that it goes on with has come. After the largest epoch comes 1.
@@ -56,8 +54,7 @@ final class FetchSession {
     /// All of it, as a request would name it, in the order of the next answer.
     var topics: [FetchRequest.FetchTopic] {
         var topics: [FetchRequest.FetchTopic] = []
-        for index in 0..<count {
-            let (place, kept) = partitions.elements[self.place(index)]
+        for (place, kept) in partitions {
             if topics.last?.topic != place.topic || topics.last?.topicId != place.topicId {
                 var topic = FetchRequest.FetchTopic()
                 (topic.topic, topic.topicId) = (place.topic, place.topicId)
@@ -71,29 +68,33 @@ final class FetchSession {
     /// Whether the client does not know of one of ``topics``' partitions what there is to say.
     /// - Parameter index: In the order of ``topics``.
     func isNews(_ data: FetchResponse.PartitionData, at index: Int) -> Bool {
-        Bounds(data) != partitions.elements.values[place(index)].told || data.errorCode != .none
-            || data.records?.count ?? 0 > 0
+        Bounds(data) != partitions.values[index].told || data.errorCode != .none || data.records?.count ?? 0 > 0
     }
 
-    /// The client has been told. The next answer begins behind the last partition that had records: each has its turn.
+    /// The client has been told. The next answer has those last that had records, so each has its turn.
     func tell(_ response: FetchResponse, of indices: [Int]) {
-        var behind = first
+        var served: [Int] = []
         for (index, data) in zip(indices, response.responses.lazy.flatMap(\.partitions)) {
             // Who was told of an error is told when it is over.
-            partitions.values[place(index)].told = data.errorCode == .none ? Bounds(data) : nil
-            if data.records?.count ?? 0 > 0 { behind = place(index + 1) }
+            partitions.values[index].told = data.errorCode == .none ? Bounds(data) : nil
+            if data.records?.count ?? 0 > 0 { served.append(index) }
         }
-        first = behind
+        // They may be the last already.
+        guard let first = served.first, first + served.count < count else { return }
+        let last = Set(served)
+        let order = (first..<count).filter { !last.contains($0) } + served
+        let moved = order.map { partitions.elements[$0] }
+        partitions.removeLast(count - first)
+        for (place, kept) in moved { partitions[place] = kept }
     }
-
-    private func place(_ index: Int) -> Int { (first + index) % count }
 
     private struct Place: Hashable {
         let topic: String
         let topicId: Uuid
         let partition: Int32
 
-        var bytes: Int { 200 + topic.utf8.count }
+        /// Of an entry with this key, and as much again for what is allocated ahead.
+        var bytes: Int { 300 + topic.utf8.count }
     }
 
     private struct Kept {

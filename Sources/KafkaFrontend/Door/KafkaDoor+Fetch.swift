@@ -20,8 +20,8 @@ final class WaitingFetch {
     let bytesMin: Int
     /// What was found for it last; ``FetchReader/found`` says where.
     var bytes = 0
-    /// Those of its partitions that have grown since.
-    var grown: [FetchReader] = []
+    /// Those of its partitions that have grown since, each once.
+    private(set) var grown: [FetchReader] = []
     /// Something else happened, to whatever partition.
     var isToBeCountedAnew = false
 
@@ -35,6 +35,18 @@ final class WaitingFetch {
         // However little room there is, a batch is waited for.
         let room = readers.reduce(0) { $0 + max(0, Int($1?.wanted.partitionMaxBytes ?? 0)) }
         bytesMin = min(Int(request.minBytes), self.bytesMax, max(1, room))
+    }
+
+    func grew(_ reader: FetchReader) {
+        guard reader.grownIn != number else { return }
+        reader.grownIn = number
+        grown.append(reader)
+    }
+
+    /// What has grown is counted.
+    func forgetGrown() {
+        for reader in grown { reader.grownIn = 0 }
+        grown.removeAll(keepingCapacity: true)
     }
 }
 
@@ -56,7 +68,18 @@ extension KafkaDoor {
     /// Deadlines of fetches that were answered, beside two for each connection.
     static let staleDeadlinesMax = 1_000
 
-    func fetch(_ request: FetchRequest, _ call: KafkaCall) {
+    /// Serves a fetch: of few partitions at once, of many when it is its connection's turn.
+    func takeFetch(_ request: FetchRequest, _ call: KafkaCall) {
+        let session = request.sessionEpoch > 0 ? call.connection.session?.count ?? 0 : 0
+        let count = request.topics.reduce(session) { $0 + $1.partitions.count }
+        guard count > Self.pieceItems || !call.connection.unfinished.isEmpty else { return fetch(request, call) }
+        doInPieces(call) { [self] in
+            fetch(request, call)
+            return false
+        }
+    }
+
+    private func fetch(_ request: FetchRequest, _ call: KafkaCall) {
         counters.requests += 1
         counters.fetches += 1
         // Whoever asks again does not wait for the first answer.
@@ -160,7 +183,7 @@ extension KafkaDoor {
         guard let readers = readers[partition.address] else { return }
         for reader in readers.all {
             guard let fetch = reader.connection.parked, fetch.number == reader.parkedIn else { continue }
-            fetch.grown.append(reader)
+            fetch.grew(reader)
             touch(reader.connection)
         }
     }
@@ -182,9 +205,10 @@ extension KafkaDoor {
         for connection in touched {
             count += 1
             connection.isTouched = false
-            guard let fetch = connection.parked, fetch.isToBeCountedAnew || hasEnoughNow(fetch) else { continue }
-            if answerIfEnough(fetch, mustAnswer: !fetch.isToBeCountedAnew) { connection.parked = nil }
-            fetch.isToBeCountedAnew = false
+            if let fetch = connection.parked, fetch.isToBeCountedAnew || hasEnoughNow(fetch) {
+                if answerIfEnough(fetch, mustAnswer: !fetch.isToBeCountedAnew) { connection.parked = nil }
+                fetch.isToBeCountedAnew = false
+            }
             if time.isOver(counters.partitionsLookedAt, nanosecondsMax: turnNanosecondsMax) { break }
         }
         touched.removeFirst(count)
@@ -192,7 +216,7 @@ extension KafkaDoor {
 
     /// Whether a parked fetch is to be answered: counts again what has grown, and nothing else.
     private func hasEnoughNow(_ fetch: WaitingFetch) -> Bool {
-        defer { fetch.grown.removeAll(keepingCapacity: true) }
+        defer { fetch.forgetGrown() }
         let isReadCommitted = fetch.request.isolationLevel == 1
         for reader in fetch.grown {
             fetch.bytes -= reader.found
@@ -267,6 +291,7 @@ extension KafkaDoor {
                     }
                     if hasMore { mustAnswer = true }
                 } else {
+                    counters.partitionsLookedAt += 1
                     data.errorCode = .unknownTopicOrPartition
                 }
                 if data.errorCode == .unknownTopicOrPartition, fetch.call.version >= 13, topicName(topic.topicId) == nil
@@ -283,7 +308,7 @@ extension KafkaDoor {
             if !result.partitions.isEmpty { response.responses.append(result) }
         }
         fetch.bytes = bytes
-        fetch.grown.removeAll(keepingCapacity: true)
+        fetch.forgetGrown()
         guard mustAnswer || bytes >= fetch.bytesMin else { return false }
         fetch.session?.tell(response, of: named)
         counters.fetchedBytes += bytes
