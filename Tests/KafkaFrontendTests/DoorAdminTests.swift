@@ -156,6 +156,11 @@ import TopicProtocol
         let own = try #require(all.configs.first { $0.name == "retention.ms" })
         #expect(own.value == "7" && own.configSource == 1 && own.configType == 5 && own.synonyms.first?.source == 1)
         #expect(all.configs.first { $0.name == "compression.type" }?.value == "producer")
+        #expect(all.configs.allSatisfy { $0.documentation == nil })
+        var documented = describe(2, "t")
+        documented.includeDocumentation = true
+        let texts = try bench.ask(client, 4, documented).results.first?.configs.map(\.documentation)
+        #expect(texts?.count == all.configs.count && texts?.allSatisfy { $0?.isEmpty == false } == true)
         let some = try bench.ask(client, 4, describe(2, "t", keys: ["cleanup.policy"])).results
         #expect(some[0].configs.map(\.name) == ["cleanup.policy"] && some[0].configs.map(\.configType) == [7])
         // An empty list stands for all of them.

@@ -39,7 +39,7 @@ extension KafkaDoor {
         doInPieces(call) { [self] in
             var left = Self.pieceItems
             while next < resources.count, left > 0 {
-                let found = describe(resources[next], defaults)
+                let found = describe(resources[next], request, defaults)
                 next += 1
                 left -= 1 + found.configs.count
                 response.results.append(found)
@@ -52,7 +52,8 @@ extension KafkaDoor {
 
     /// - Parameter defaults: Where synonyms are found; nil where nobody asks for them.
     private func describe(
-        _ resource: DescribeConfigsRequest.DescribeConfigsResource, _ defaults: [ConfigDescription]?
+        _ resource: DescribeConfigsRequest.DescribeConfigsResource, _ request: DescribeConfigsRequest,
+        _ defaults: [ConfigDescription]?
     ) -> DescribeConfigsResponse.DescribeConfigsResult {
         var result = DescribeConfigsResponse.DescribeConfigsResult()
         result.resourceType = resource.resourceType
@@ -65,6 +66,9 @@ extension KafkaDoor {
             }
             result.configs = configs.map { config in
                 var listed = list(config)
+                if request.includeDocumentation, resource.resourceType == Resource.topic {
+                    listed.documentation = KafkaTopicConfigs.documentation[config.name]
+                }
                 if let defaults { listed.synonyms = synonyms(of: config, resource.resourceType, defaults) }
                 return listed
             }

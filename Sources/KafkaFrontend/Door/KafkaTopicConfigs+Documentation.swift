@@ -1,0 +1,35 @@
+extension KafkaTopicConfigs {
+    /// What each topic config means, for who asks (KIP-569). Of those that are the same for every topic, what is so.
+    static let documentation: [String: String] = [
+        "cleanup.policy":
+            "What happens to old segments: delete (by age and size), compact (each key's last record stays), or both.",
+        "compression.type": "Batches are kept as their producer compressed them.",
+        "delete.retention.ms": "How long the tombstones of a compacted topic stay.",
+        "file.delete.delay.ms": "Files are deleted at once; whoever is reading one reads on.",
+        "flush.messages": "flush.policy says when records are synced to the disk.",
+        "flush.ms": "flush.policy says when records are synced to the disk.",
+        "flush.policy": "When a batch counts as written: group (synced), interval:MS (synced so often), none.",
+        "follower.replication.throttled.replicas": "There are no replicas.",
+        "index.interval.bytes": "About how many bytes of the log lie between two entries of the offset index.",
+        "leader.replication.throttled.replicas": "There are no replicas.",
+        "max.compaction.lag.ms": "No record has to be compacted after any time.",
+        "max.message.bytes": "The longest batch that is taken, compressed, with its header.",
+        "message.downconversion.enable": "Batches are never converted to older formats.",
+        "message.timestamp.after.max.ms": "A record's timestamp may be any time ahead of the broker's.",
+        "message.timestamp.before.max.ms": "A record's timestamp may be any time behind the broker's.",
+        "message.timestamp.difference.max.ms": "A record's timestamp may be any time from the broker's.",
+        "message.timestamp.type": "Timestamps are the producers'.",
+        "min.cleanable.dirty.ratio": "What part of a log is not compacted yet when compaction begins.",
+        "min.compaction.lag.ms": "Every record outside the active segment may be compacted.",
+        "min.insync.replicas": "There is one replica, the leader.",
+        "preallocate": "Files grow as they are written.",
+        "remote.storage.enable": "There is no remote storage.",
+        "retention.bytes": "The size that a partition keeps, in bytes; -1 for all.",
+        "retention.ms": "The age at which segments are deleted, in milliseconds; -1 for never.",
+        "segment.bytes": "The size at which a segment ends, in bytes.",
+        "segment.index.bytes": "The size of an index has no bound of its own.",
+        "segment.jitter.ms": "Segments end when segment.ms says.",
+        "segment.ms": "The age at which a segment ends, in milliseconds.",
+        "unclean.leader.election.enable": "There is one replica, the leader.",
+    ]
+}
