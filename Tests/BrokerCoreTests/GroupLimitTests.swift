@@ -19,7 +19,8 @@ import TopicProtocol
         for name in ["", String(repeating: "x", count: 250)] {
             let caller = GroupCaller(group: name)
             let requests: [GroupRequest] = [
-                .join(GroupBench.request(group: name)), .sync(SyncGroup(caller: caller)), .heartbeat(caller),
+                .join(GroupBench.request(group: name)), .join(GroupBench.request(group: name, session: 0)),
+                .sync(SyncGroup(caller: caller)), .heartbeat(caller),
                 .leave(group: name, members: []), .commit(caller, []), .fetch(OffsetFetch(group: name)),
                 .describe(group: name), .delete(group: name), .deleteOffsets(group: name, []),
             ]

@@ -145,12 +145,13 @@ final class DoorBench {
 
     /// Sends a request with a batch for each of some partitions.
     func postProduce(
-        _ connection: UInt64, acks: Int16 = -1, clientID: String = "client",
-        _ batches: [(topic: String, partition: Int32, bytes: [UInt8])],
+        _ connection: UInt64, version: Int16 = 9, acks: Int16 = -1, clientID: String = "client",
+        transactionalID: String? = nil, _ batches: [(topic: String, partition: Int32, bytes: [UInt8])],
         invalid: [Int: ReceivedBatch] = [:], onRelease: @escaping @Sendable () -> Void = {}
     ) -> UInt32 {
         var request = ProduceRequest()
         request.acks = acks
+        request.transactionalId = transactionalID
         var received: [ReceivedBatch] = []
         var all: [UInt8] = []
         for (index, batch) in batches.enumerated() {
@@ -174,16 +175,18 @@ final class DoorBench {
             onRelease()
         }
         lastNumber += 1
-        send(connection, 9, .produce(request, clientID: clientID, batches: received, memory: frame))
+        send(connection, version, .produce(request, clientID: clientID, batches: received, memory: frame))
         return lastNumber
     }
 
     /// Produces one batch and returns what became of it.
     func produce(
-        _ connection: UInt64, _ topic: String, _ bytes: [UInt8], partition: Int32 = 0, acks: Int16 = -1
+        _ connection: UInt64, _ topic: String, _ bytes: [UInt8], partition: Int32 = 0, acks: Int16 = -1,
+        version: Int16 = 9, transactionalID: String? = nil
     ) throws -> ProduceResponse.PartitionProduceResponse {
-        let number = postProduce(connection, acks: acks, [(topic, partition, bytes)])
-        let response: ProduceResponse = try response(to: number, 9)
+        let number = postProduce(
+            connection, version: version, acks: acks, transactionalID: transactionalID, [(topic, partition, bytes)])
+        let response: ProduceResponse = try response(to: number, version)
         return try #require(response.responses.first?.partitionResponses.first)
     }
 

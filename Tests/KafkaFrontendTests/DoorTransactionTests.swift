@@ -68,7 +68,7 @@ import TopicLog
             return try bench.ask(connection, version, request).errorCode
         }
 
-        func commitOffset(_ producer: ProducerEpoch, _ offset: Int64) throws -> KafkaError {
+        func commitOffset(_ producer: ProducerEpoch, _ offset: Int64, version: Int16 = 4) throws -> KafkaError {
             var partition = TxnOffsetCommitRequest.TxnOffsetCommitRequestPartition()
             partition.committedOffset = offset
             var topic = TxnOffsetCommitRequest.TxnOffsetCommitRequestTopic()
@@ -80,7 +80,7 @@ import TopicLog
             request.producerId = producer.producerID
             request.producerEpoch = producer.epoch
             request.topics = [topic]
-            return try #require(try bench.ask(connection, 4, request).topics.first?.partitions.first).errorCode
+            return try #require(try bench.ask(connection, version, request).topics.first?.partitions.first).errorCode
         }
 
         func committedOffset(requireStable: Bool) throws -> (offset: Int64, error: KafkaError)? {
@@ -98,14 +98,15 @@ import TopicLog
         }
 
         /// One record of a transaction.
-        func produce(_ producer: ProducerEpoch, _ sequence: Int32) throws -> KafkaError {
+        func produce(_ producer: ProducerEpoch, _ sequence: Int32, version: Int16 = 9) throws -> KafkaError {
             let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 200, alignment: 16)
             defer { unsafe memory.deallocate() }
             var builder = unsafe RecordBatchBuilder(buffer: memory)
             _ = builder.append(key: nil, value: [1], timestampMilliseconds: 1)
             let size = builder.seal(
                 producerID: producer.producerID, epoch: producer.epoch, baseSequence: sequence, isTransactional: true)
-            return unsafe try bench.produce(connection, "t", Array(memory[..<size])).errorCode
+            let batch = unsafe Array(memory[..<size])
+            return try bench.produce(connection, "t", batch, version: version, transactionalID: "x").errorCode
         }
 
         func fetch(isReadCommitted: Bool, at offset: Int64 = 0, maxWaitMs: Int32 = 0) -> UInt32 {
@@ -137,6 +138,7 @@ import TopicLog
         let (bench, client) = try makeBench()
         let producer = try client.begin()
         #expect(try client.produce(producer, 0) == .invalidTxnState)
+        #expect(try client.produce(producer, 0, version: 11) == .transactionAbortable)
         #expect(try client.add(producer, [0, 1]) == [.none, .none])
         #expect(try client.produce(producer, 0) == .none)
         #expect(try client.latest(isReadCommitted: true) == 0)
@@ -180,7 +182,8 @@ import TopicLog
     @Test func offsetsOfATransaction() throws {
         let (_, client) = try makeBench()
         let producer = try client.begin()
-        #expect(try client.commitOffset(producer, 5) == .invalidTxnState)
+        #expect(try client.commitOffset(producer, 5, version: 3) == .invalidTxnState)
+        #expect(try client.commitOffset(producer, 5) == .transactionAbortable)
         #expect(try client.addOffsets(producer) == .none)
         #expect(try client.commitOffset(producer, 5) == .none)
         #expect(try #require(try client.committedOffset(requireStable: false)) == (-1, .none))

@@ -3,8 +3,10 @@ internal import TopicProtocol
 // JOIN_GROUP.
 extension GroupCoordinator {
     func join(_ request: JoinGroup, _ origin: ProduceOrigin, _ host: String) throws(BrokerError) {
+        // Its name first, as with Kafka.
+        let known = try find(request.group)
         try check(request)
-        let found = request.memberID.isEmpty ? try findOrCreate(request.group) : try find(request.group)
+        let found = request.memberID.isEmpty && known == nil ? try findOrCreate(request.group) : known
         guard let group = found else { throw Self.unknownMember(request.memberID, of: request.group) }
         defer { forgetIfUnused(group) }
         try makeClassic(group)

@@ -11,6 +11,8 @@ struct PendingProduce {
     /// Answered when the request came: only a failure ends the connection.
     let isUnacknowledged: Bool
     let throttleMilliseconds: UInt32
+    /// Whether the client knows that a transaction can be saved by aborting it (KIP-890).
+    let isAbortable: Bool
     /// Batches that are not acknowledged.
     var missing: Int
     var response: ProduceResponse
@@ -26,7 +28,8 @@ extension KafkaDoor {
         if slot == produces.count { produces.append(nil) }
         var pending = PendingProduce(
             connection: call.connection, number: call.number, isUnacknowledged: request.acks == 0,
-            throttleMilliseconds: throttle, missing: 0, response: ProduceResponse())
+            throttleMilliseconds: throttle, isAbortable: request.transactionalId != nil && call.version >= 11,
+            missing: 0, response: ProduceResponse())
         pending.response.responses.reserveCapacity(request.topicData.count)
         pending.response.throttleTimeMs = Int32(clamping: throttle)
         var index = 0
@@ -137,7 +140,9 @@ extension KafkaDoor {
         if ack.error == .none {
             produces[slot]!.response.responses[topic].partitionResponses[place].baseOffset = ack.baseOffset
         } else {
-            produces[slot]!.response.responses[topic].partitionResponses[place].errorCode = KafkaError(ack.error)
+            let isAbortable = produces[slot]!.isAbortable && ack.error == .invalidTransactionState
+            produces[slot]!.response.responses[topic].partitionResponses[place].errorCode =
+                isAbortable ? .transactionAbortable : KafkaError(ack.error)
             produces[slot]!.response.responses[topic].partitionResponses[place].logStartOffset = -1
             counters.refusedBatches += 1
             if produces[slot]!.isUnacknowledged {

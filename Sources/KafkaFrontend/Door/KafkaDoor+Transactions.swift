@@ -88,7 +88,9 @@ extension KafkaDoor {
                 result.partitions = topic.partitions.map { wanted in
                     var partition = TxnOffsetCommitResponse.TxnOffsetCommitResponsePartition()
                     partition.partitionIndex = wanted.partitionIndex
-                    partition.errorCode = errors(index)
+                    // Also where a client counts on what it did not add: the transaction can be aborted (KIP-890).
+                    let isAbortable = call.version >= 4 && errors(index) == .invalidTxnState
+                    partition.errorCode = isAbortable ? .transactionAbortable : errors(index)
                     index += 1
                     return partition
                 }
